@@ -1,0 +1,148 @@
+"""Plain dictionaries to frozen dataclasses, checked field by field, and back.
+
+Used for configs (where a mistyped key must be an error) and for the JSON of a sample (where every value type must hold).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, Union
+
+T = TypeVar("T")
+
+
+class BuildError(ValueError):
+    """A value that does not fit its field; the message names the field by its dotted path."""
+
+
+def nearest(name: str, allowed: typing.Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" or, with nothing near, "; known: a, b"."""
+    choices = sorted(allowed)
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(choices) or 'none'}"
+
+
+def build(cls: type[T], values: Mapping[str, Any], path: str = "", *, require_all: bool = False) -> T:
+    """Build the dataclass `cls` from a mapping, recursively.
+
+    Args:
+        cls: a dataclass type; its fields may be int, float, str, bool, Literal, Optional, tuple[...], dict[str, ...],
+            Any or other dataclasses.
+        values: field name -> plain value. Lists are taken as tuples, an int is taken as a float.
+        path: dotted path of `values` in its file, for messages.
+        require_all: also demand the fields that have a default (a stored record has no defaults).
+
+    Raises:
+        BuildError: unknown key (naming the nearest), missing key, wrong type, or the dataclass's own check failed.
+    """
+    if not isinstance(values, Mapping):
+        raise BuildError(f"{path or cls.__name__}: expected a dict, got {describe(values)}")
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
+    for name in values:
+        if name not in fields:
+            raise BuildError(f"unknown key '{join(path, str(name))}'{nearest(str(name), fields)}")
+    built: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name in values:
+            built[name] = convert(hints[name], values[name], join(path, name), require_all)
+        elif require_all or (field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING):
+            raise BuildError(f"missing key '{join(path, name)}'")
+    try:
+        return cls(**built)
+    except BuildError:
+        raise
+    except ValueError as error:
+        raise BuildError(f"{path or cls.__name__}: {error}") from error
+
+
+def convert(hint: Any, value: Any, path: str, require_all: bool = False) -> Any:
+    """Check `value` against the type `hint` and return it in its final form."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if dataclasses.is_dataclass(hint):
+        if isinstance(value, hint):  # type: ignore[arg-type]
+            return value
+        return build(hint, value, path, require_all=require_all)  # type: ignore[arg-type]
+    if origin is Literal:
+        if value not in args:
+            raise BuildError(f"{path} = {value!r}{nearest(str(value), [str(arg) for arg in args])}")
+        return value
+    if origin is Union or origin is types.UnionType:
+        return convert_union(args, value, path, require_all)
+    if origin is tuple:
+        return convert_tuple(args, value, path, require_all)
+    if origin is dict or hint is dict:
+        return convert_dict(args, value, path, require_all)
+    return convert_scalar(hint, value, path)
+
+
+def convert_scalar(hint: Any, value: Any, path: str) -> Any:
+    value = value.item() if hasattr(value, "item") and not isinstance(value, (str, bytes)) else value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    wrong_bool = isinstance(value, bool) and hint is not bool
+    if wrong_bool or not isinstance(value, hint):
+        raise BuildError(f"{path} must be {hint.__name__}, got {describe(value)}")
+    return value
+
+
+def convert_union(args: tuple[Any, ...], value: Any, path: str, require_all: bool) -> Any:
+    if value is None and type(None) in args:
+        return None
+    first_error: BuildError | None = None
+    for arg in args:
+        if arg is type(None):
+            continue
+        try:
+            return convert(arg, value, path, require_all)
+        except BuildError as error:
+            first_error = first_error or error
+    raise first_error or BuildError(f"{path} must be None, got {describe(value)}")
+
+
+def convert_tuple(args: tuple[Any, ...], value: Any, path: str, require_all: bool) -> tuple[Any, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise BuildError(f"{path} must be a list, got {describe(value)}")
+    if len(args) == 2 and args[1] is Ellipsis:
+        kinds = [args[0]] * len(value)
+    elif len(args) == len(value):
+        kinds = list(args)
+    else:
+        raise BuildError(f"{path} must have {len(args)} values, got {len(value)}: {value!r}")
+    pairs = enumerate(zip(kinds, value, strict=True))
+    return tuple(convert(kind, item, f"{path}[{i}]", require_all) for i, (kind, item) in pairs)
+
+
+def convert_dict(args: tuple[Any, ...], value: Any, path: str, require_all: bool) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise BuildError(f"{path} must be a dict, got {describe(value)}")
+    kind = args[1] if len(args) == 2 else Any
+    return {str(key): convert(kind, item, join(path, str(key)), require_all) for key, item in value.items()}
+
+
+def plain(value: Any) -> Any:
+    """The inverse of `build`: dataclasses and mappings to dicts, tuples to lists, numpy scalars to Python numbers."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if hasattr(value, "item") and not isinstance(value, (str, bytes)):
+        return value.item()
+    return value
+
+
+def describe(value: Any) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+
+
+def join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
