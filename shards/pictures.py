@@ -1,0 +1,105 @@
+"""Bytes of unknown content to uint8 HWC RGB, or a `Reject` that says why not.
+
+What is converted: grey, palette, CMYK (without colour management), 16-bit grey (high byte) and 16-bit RGB, and
+transparency (laid on white, as viewers show it); EXIF orientation is applied. What is rejected: see shards.source.REASONS.
+The content decides, never the file's extension.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from shards.errors import SchemaError
+from shards.masks import U8, mask_from_file
+from shards.source import Reject
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What size of picture is accepted, read from the header before any pixel is decoded."""
+
+    min_side: int = 16
+    max_side: int = 16384
+    max_pixels: int = 1 << 26
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_side <= self.max_side or self.max_pixels < 1:
+            raise ValueError(f"need 1 <= min_side <= max_side and max_pixels >= 1, got {self}")
+
+
+def read_picture(data: bytes, uri: str, limits: Limits = Limits()) -> U8 | Reject:  # noqa: B008 - frozen
+    """File bytes -> uint8 HWC RGB, or the reason why not. Never raises for bad content."""
+    if not data:
+        return Reject(uri, "empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's bomb warning; our own limits decide
+            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+                return refuse(picture, uri, limits) or to_rgb(picture)
+    except UnidentifiedImageError:
+        return unidentified(data, uri)
+    except Image.DecompressionBombError as error:
+        return Reject(uri, "too_large", str(error))
+    except MemoryError as error:
+        return Reject(uri, "too_large", f"out of memory: {error}")
+    except Exception as error:  # Pillow raises a dozen unrelated types on damaged data
+        return Reject(uri, "truncated", f"{type(error).__name__}: {error}")
+
+
+def unidentified(data: bytes, uri: str) -> Reject:
+    """Tell a picture cut inside its header from a file that never was one."""
+    magic = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+    is_webp = data[:4] == b"RIFF" and data[8:12] in (b"WEBP", b"")
+    if data.startswith(magic) or is_webp or any(m.startswith(data) for m in magic):
+        return Reject(uri, "truncated", f"the header of the picture is damaged ({len(data)} bytes)")
+    return Reject(uri, "not_image", f"starts with {data[:8]!r}")
+
+
+def refuse(picture: Image.Image, uri: str, limits: Limits) -> Reject | None:
+    """Checks that need only the header."""
+    width, height = picture.size
+    if min(width, height) < limits.min_side:
+        return Reject(uri, "too_small", f"{width}x{height} pixels; the shorter side must be at least {limits.min_side}")
+    if max(width, height) > limits.max_side or width * height > limits.max_pixels:
+        allowed = f"at most {limits.max_side} a side and {limits.max_pixels} in all"
+        return Reject(uri, "too_large", f"{width}x{height} pixels; {allowed}")
+    if getattr(picture, "n_frames", 1) > 1:
+        return Reject(uri, "animated", f"{getattr(picture, 'n_frames', 0)} frames")
+    if picture.mode == "F" or (picture.mode == "I" and picture.format != "PNG"):
+        return Reject(uri, "unsupported_depth", f"mode {picture.mode}")
+    return None
+
+
+def to_rgb(picture: Image.Image) -> U8:
+    """An accepted picture -> uint8 HWC RGB. May raise anything Pillow raises on damaged data."""
+    picture.load()
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode == "I" or upright.mode.startswith("I;16"):
+        grey = (np.asarray(upright).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
+        seen = upright.convert("RGBA")
+        white = Image.new("RGBA", seen.size, (255, 255, 255, 255))
+        return np.asarray(Image.alpha_composite(white, seen).convert("RGB"))
+    return np.asarray(upright.convert("RGB"))
+
+
+def read_mask(data: bytes, uri: str, shape: tuple[int, int]) -> U8 | Reject:
+    """PNG bytes with 0/128/255 -> uint8 HW with 0/1/255, or the reason why not."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+            if (picture.height, picture.width) != shape:
+                detail = f"mask {picture.width}x{picture.height}, picture {shape[1]}x{shape[0]}"
+                return Reject(uri, "mask_size", detail)
+            return mask_from_file(np.asarray(picture.convert("L")))
+    except SchemaError as error:
+        return Reject(uri, "mask_values", str(error))
+    except Exception as error:  # Pillow raises a dozen unrelated types on damaged data
+        return Reject(uri, "mask_values", f"{type(error).__name__}: {error}")

@@ -1,0 +1,155 @@
+"""Where pictures come from: an indexable, deterministic list of items, each a loaded `SourceItem` or a named `Reject`.
+
+A source never raises for one bad picture: it returns a `Reject`, so that every input ends in a sample or in rejects.jsonl.
+It raises `SourceError` or `MissingInputError` when nothing at all can be read.
+Sources are found by name in `SOURCES`; the value is an import path, loaded when the source is first asked for.
+"""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shards.build import nearest
+from shards.errors import ConfigError, SourceError
+from shards.masks import U8
+
+REASONS: dict[str, str] = {
+    "empty": "the file holds no bytes",
+    "truncated": "the picture ends early or is damaged",
+    "not_image": "the content is no picture format that can be read",
+    "unsupported_depth": "32-bit or floating-point pixels (16-bit grey is converted, not rejected)",
+    "animated": "more than one frame",
+    "too_small": "a side is below the configured minimum",
+    "too_large": "a side or the pixel count is above the configured maximum",
+    "duplicate": "the same bytes came earlier in the source, and duplicates are skipped",
+    "unreadable": "the file cannot be opened",
+    "corrupt_tar": "the tar ends early or is damaged; what came before the damage is used",
+    "no_image": "a tar sample has no image member",
+    "mask_missing": "a mask folder was given but it has no mask for this picture",
+    "mask_size": "the mask's size differs from the picture's",
+    "mask_values": "the mask is no grey PNG of 0, 128, 255",
+    "no_region": "the region policy found nothing to corrupt",
+    "below_threshold": "every corrupted region changed too little to be seen",
+    "not_finite": "the model gave values that are not finite",
+    "failed": "the picture could not be processed; see detail",
+}
+
+
+@dataclass(frozen=True)
+class Reject:
+    """An input that did not become a sample. `reason` is a key of REASONS."""
+
+    uri: str
+    reason: str
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        if self.reason not in REASONS:
+            raise ValueError(f"reject reason {self.reason!r}{nearest(self.reason, REASONS)}")
+
+
+@dataclass(frozen=True)
+class Region:
+    """A named object or part of a picture that a region policy may choose: mask uint8 HW with 0, 1."""
+
+    name: str
+    mask: U8
+    parent: str = ""
+    """Name of the object a part belongs to; "" for objects."""
+
+
+@dataclass(frozen=True)
+class SourceItem:
+    """One loaded picture.
+
+    image: uint8 HWC RGB, 0..255. mask: uint8 HW with 0, 1, 255, or None. `occurrence` counts earlier items with the same
+    sha256, so that (sha256, occurrence) names an item whatever its position.
+    """
+
+    image: U8
+    uri: str
+    sha256: str
+    caption: str = ""
+    occurrence: int = 0
+    set_name: str = ""
+    licence: str = ""
+    scene: Mapping[str, Any] | None = None
+    mask: U8 | None = None
+    regions: tuple[Region, ...] = field(default=())
+
+
+class Source(abc.ABC):
+    """A fixed list of pictures. Index i gives the same item in every process and on every run; items load lazily.
+
+    Implementations must be safe to read from several threads and to pickle into spawned workers.
+    """
+
+    name: str = ""
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """Number of items, rejects included."""
+
+    @abc.abstractmethod
+    def __getitem__(self, index: int) -> SourceItem | Reject:
+        """Load item `index` (0..len-1). Raises IndexError outside that range."""
+
+    @abc.abstractmethod
+    def listing(self) -> Iterator[str]:
+        """One line an item that identifies it without decoding it (such as path and size), in order."""
+
+    def fingerprint(self) -> str:
+        """sha256 over `listing`: equal for equal lists, so that resuming with another list is noticed."""
+        digest = hashlib.sha256()
+        for line in self.listing():
+            digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
+        return digest.hexdigest()
+
+    def __iter__(self) -> Iterator[SourceItem | Reject]:
+        return (self[index] for index in range(len(self)))
+
+
+SOURCES: dict[str, str] = {
+    "folder": "shards.folder:FolderSource",
+    "webdataset": "shards.tars:TarSource",
+    "miniworld": "miniworld.source:MiniworldSource",
+}
+"""Source name -> "module:callable"; the callable takes the options of the config and returns a Source."""
+
+
+def register_source(name: str, target: str) -> None:
+    """Add a source under `name`; `target` is "module:callable", imported on first use."""
+    SOURCES[name] = target
+
+
+def open_source(name: str, /, **options: Any) -> Source:
+    """Open the source registered as `name` with its options.
+
+    Raises:
+        ConfigError: unknown name or unknown option (naming the nearest).
+        SourceError, MissingInputError: the source cannot be read or is empty.
+    """
+    if name not in SOURCES:
+        raise ConfigError(f"unknown source '{name}'{nearest(name, SOURCES)}")
+    factory = load_target(SOURCES[name])
+    try:
+        source = factory(**options)
+    except TypeError as error:
+        raise ConfigError(f"source '{name}': {error}") from error
+    if not isinstance(source, Source):
+        raise ConfigError(f"source '{name}': {SOURCES[name]} returned {type(source).__name__}, not a Source")
+    if len(source) == 0:
+        raise SourceError(f"source '{name}' is empty ({options}); name a folder or tars that hold pictures")
+    return source
+
+
+def load_target(target: str) -> Callable[..., Any]:
+    """Import "module:attribute"."""
+    module, _, attribute = target.partition(":")
+    loaded: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return loaded
