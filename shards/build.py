@@ -1,6 +1,6 @@
 """Plain dictionaries to frozen dataclasses, checked field by field, and back.
 
-Used for configs (where a mistyped key must be an error) and for the JSON of a sample (where every value type must hold).
+Used for configs (where a mistyped key must be an error) and for a sample's JSON (where every value type must hold).
 """
 
 from __future__ import annotations

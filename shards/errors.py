@@ -1,4 +1,7 @@
-"""Errors that a user can cause and mend. Each message is one line: what was wrong, the value, what is allowed, what to do."""
+"""Errors that a user can cause and mend.
+
+Each message is one line: what was wrong, the value, what is allowed, what to do.
+"""
 
 from __future__ import annotations
 

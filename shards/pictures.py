@@ -1,7 +1,7 @@
 """Bytes of unknown content to uint8 HWC RGB, or a `Reject` that says why not.
 
 What is converted: grey, palette, CMYK (without colour management), 16-bit grey (high byte) and 16-bit RGB, and
-transparency (laid on white, as viewers show it); EXIF orientation is applied. What is rejected: see shards.source.REASONS.
+transparency (laid on white, as viewers show it); EXIF orientation is applied. What is rejected: shards.source.REASONS.
 The content decides, never the file's extension.
 """
 
@@ -34,7 +34,7 @@ class Limits:
             raise ValueError(f"need 1 <= min_side <= max_side and max_pixels >= 1, got {self}")
 
 
-def read_picture(data: bytes, uri: str, limits: Limits = Limits()) -> U8 | Reject:  # noqa: B008 - frozen
+def read_picture(data: bytes, uri: str, limits: Limits = Limits()) -> U8 | Reject:
     """File bytes -> uint8 HWC RGB, or the reason why not. Never raises for bad content."""
     if not data:
         return Reject(uri, "empty")

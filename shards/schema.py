@@ -5,8 +5,8 @@ A sample `{shard:05d}_{row:05d}` is four members of a tar: `.webp` (or `.png`, `
 Images are uint8 HWC RGB, 0..255; masks are uint8 HW, 0 clean, 1 artifact, 255 ignore (in files 0, 255, 128).
 
 The JSON has the same keys and the same value types in every sample, clean or not: no nulls, no lists. What varies in
-length or shape (components, scene, options) is stored as JSON text, because readers that infer a table's schema from the
-first rows cannot type an empty list. A number that does not apply is -1.
+length or shape (components, scene, options) is stored as JSON text, because readers that infer a table's schema from
+the first rows cannot type an empty list. A number that does not apply is -1.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ def check_sample(sample: Sample) -> None:
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
             raise SchemaError(f"{sample.key}: {name} must be uint8 HWC RGB, got {array.dtype} of shape {array.shape}")
         if array.shape[:2] != sample.mask.shape:
-            raise SchemaError(f"{sample.key}: {name} is {array.shape[:2]} and mask {sample.mask.shape}; they must agree")
+            raise SchemaError(f"{sample.key}: {name} is {array.shape[:2]} but mask {sample.mask.shape}")
     check_mask(sample.mask)
     expected = "artifact" if (sample.mask == ARTIFACT).any() else "clean"
     if sample.meta.label != expected:
@@ -266,7 +266,7 @@ def image_codec(key: str, members: typing.Iterable[str]) -> Codec:
 
 
 def encode_image(array: U8, codec: Codec) -> bytes:
-    """uint8 HWC RGB or HW -> file bytes. WebP and PNG are lossless; method=0 quality=0 is the fastest WebP, not the worst."""
+    """uint8 HWC RGB or HW -> file bytes. WebP (here its fastest setting, not its worst) and PNG are lossless."""
     options: dict[str, dict[str, Any]] = {
         "webp": {"format": "WEBP", "lossless": True, "method": 0, "quality": 0},
         "png": {"format": "PNG", "compress_level": 1},

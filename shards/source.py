@@ -1,6 +1,6 @@
 """Where pictures come from: an indexable, deterministic list of items, each a loaded `SourceItem` or a named `Reject`.
 
-A source never raises for one bad picture: it returns a `Reject`, so that every input ends in a sample or in rejects.jsonl.
+A source never raises for one bad picture: it returns a `Reject`; every input ends in a sample or in rejects.jsonl.
 It raises `SourceError` or `MissingInputError` when nothing at all can be read.
 Sources are found by name in `SOURCES`; the value is an import path, loaded when the source is first asked for.
 """
@@ -67,8 +67,8 @@ class Region:
 class SourceItem:
     """One loaded picture.
 
-    image: uint8 HWC RGB, 0..255. mask: uint8 HW with 0, 1, 255, or None. `occurrence` counts earlier items with the same
-    sha256, so that (sha256, occurrence) names an item whatever its position.
+    image: uint8 HWC RGB, 0..255. mask: uint8 HW with 0, 1, 255, or None. `occurrence` counts earlier items with the
+    same sha256, so that (sha256, occurrence) names an item whatever its position.
     """
 
     image: U8

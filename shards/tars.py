@@ -129,7 +129,7 @@ def expand(patterns: list[str]) -> list[Path]:
                 continue
             matches = sorted(glob.glob(name, recursive=True))
             if not matches:
-                raise MissingInputError(f"no tar matches {name!r}; give a path, a glob or a range like x-{{00..12}}.tar")
+                raise MissingInputError(f"no tar matches {name!r}; give a path, a glob or a range x-{{00..12}}.tar")
             paths.extend(Path(match) for match in matches)
     return paths
 
@@ -170,7 +170,7 @@ def scan_tar(path: Path, number: int) -> list[Entry]:
 
 
 def split_member(name: str) -> tuple[str, str]:
-    """"a/b.c/x.source.webp" -> ("a/b.c/x", "source.webp"); extensions in lower case."""
+    """ "a/b.c/x.source.webp" -> ("a/b.c/x", "source.webp"); extensions in lower case."""
     folder, base = os.path.split(name)
     stem, _, extension = base.partition(".")
     return os.path.join(folder, stem), extension.lower()

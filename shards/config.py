@@ -1,0 +1,115 @@
+"""Configs: mmengine pure-Python files (inherited with `read_base`) into frozen dataclasses, checked field by field.
+
+mmengine takes a mistyped key silently; here it is an error that names the nearest valid one.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from shards.build import BuildError, build, plain
+from shards.errors import ConfigError, MissingInputError
+
+T = TypeVar("T")
+
+INSTALLED = Path(__file__).resolve().parent.parent
+"""Folder that holds the packages, `configs` among them: the checkout or site-packages."""
+
+
+def find_config(path: str | Path) -> Path:
+    """The file itself, or the same path beside the installed packages (so that a wheel's configs are found).
+
+    Raises MissingInputError listing the configs there are.
+    """
+    for candidate in (Path(path), INSTALLED / path):
+        if candidate.is_file():
+            return candidate
+    folder = INSTALLED / Path(path).parent
+    near = sorted(entry.name for entry in folder.glob("*.py") if not entry.name.startswith("_"))
+    known = f"{Path(path).parent}: {', '.join(near)}" if near else "configs/ beside the installed packages"
+    raise MissingInputError(f"config {path} does not exist; known in {known}")
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Run an mmengine config file and return its top-level values as plain dicts, lists and scalars.
+
+    Raises MissingInputError or ConfigError.
+    """
+    from mmengine.config import Config
+
+    found = find_config(path)
+    if found.suffix != ".py":
+        raise ConfigError(f"config {path} is not a .py file; configs are mmengine Python files")
+    try:
+        loaded = Config.fromfile(str(found))
+        values: Any = loaded.to_dict()
+    except Exception as error:  # a config is a program: whatever it raises is the user's to see
+        raise ConfigError(f"config {path}: {type(error).__name__}: {error}") from error
+    return {str(key): plain(value) for key, value in values.items()}
+
+
+def parse_override(text: str) -> tuple[list[str], Any]:
+    """ "a.b=v" -> (["a", "b"], v). v is a Python literal; a bare word is a string. Nothing is evaluated."""
+    name, sign, value = text.partition("=")
+    path = [part.strip() for part in name.split(".")]
+    if not sign or not all(path):
+        raise ConfigError(f"override {text!r} is not of the form NAME=VALUE, such as corruption.start_step=35")
+    try:
+        return path, ast.literal_eval(value.strip())
+    except (ValueError, SyntaxError):
+        return path, value
+
+
+def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Return a copy of `values` with each "a.b=v" set; whether the names exist is for `build` to say."""
+    result: dict[str, Any] = json.loads(json.dumps(plain(values)))
+    for text in overrides:
+        path, value = parse_override(text)
+        place = result
+        for part in path[:-1]:
+            inner = place.setdefault(part, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(f"override {text!r}: {part} is the value {inner!r}, not a group of values")
+            place = inner
+        place[path[-1]] = value
+    return result
+
+
+def load_config(path: str | Path, cls: type[T], overrides: Iterable[str] = ()) -> T:
+    """Read the config file `path`, apply "a.b=v" overrides and build the dataclass `cls`.
+
+    Raises:
+        MissingInputError: no such file.
+        ConfigError: the file fails, an unknown key (naming the nearest), a wrong type, or a failed check.
+    """
+    return make_config(apply_overrides(read_config(path), overrides), cls, str(path))
+
+
+def make_config(values: Mapping[str, Any], cls: type[T], name: str = "config") -> T:
+    """Build the dataclass `cls` from plain values. Raises ConfigError."""
+    try:
+        return build(cls, values)
+    except BuildError as error:
+        raise ConfigError(f"{name}: {error}") from error
+
+
+def config_hash(config: Any) -> str:
+    """16 hex digits over the values of a dataclass or dict; the same on every Python version and machine."""
+    text = json.dumps(plain(config), sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """Lines "a.b: 1 there, 2 now" for every value in which two plain trees differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        lines: list[str] = []
+        for key in sorted(set(old) | set(new)):
+            inner = f"{path}.{key}" if path else str(key)
+            lines += differences(old.get(key, "nothing"), new.get(key, "nothing"), inner)
+        return lines
+    return [] if old == new else [f"{path}: {old!r} there, {new!r} now"]

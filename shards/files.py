@@ -1,0 +1,118 @@
+"""Files that are either whole or absent: written under a temporary name, synced, renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from shards.errors import OutputError
+
+PARTIAL = ".partial"
+
+
+def explain(error: OSError, path: Path) -> OutputError:
+    """An operating-system error while writing -> one line that says what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        message = f"no space left while writing {path}; free some space and run the same command again to go on"
+    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        message = f"{path} cannot be written ({error.strerror}); choose a folder that you may write to"
+    elif error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        message = f"{path} cannot be written ({error.strerror}); another file stands in the way"
+    else:
+        message = f"{path} cannot be written ({error.strerror or error})"
+    return OutputError(message)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents. Raises OutputError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+class HashingFile:
+    """A file being written: counts the sha256 as it goes and turns a full disk into an OutputError at once."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self.file, self.path, self.digest = file, path, hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        """Write all of `data`. Raises OutputError."""
+        try:
+            self.file.write(data)
+        except OSError as error:
+            raise explain(error, self.path) from error
+        self.digest.update(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[HashingFile]:
+    """Open `path` for writing; the name appears only if the block ends without error, with its bytes on disk.
+
+    Raises OutputError if it cannot be written. Whatever is raised in the block passes, and the partial file is removed.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        file = partial.open("wb")
+    except OSError as error:
+        raise explain(error, path) from error
+    try:
+        with file:
+            yield HashingFile(file, path)
+            publish(file, partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            file.close()
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def publish(file: BinaryIO, partial: Path, path: Path) -> None:
+    """Sync `file`, then give it its name. Raises OutputError."""
+    try:
+        file.flush()
+        os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise explain(error, path) from error
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put a rename on disk; systems that cannot sync folders are left alone."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a small file whole. Raises OutputError."""
+    with whole_file(path) as file:
+        file.write(data)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain values as readable JSON, keys sorted. Raises OutputError."""
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,265 @@
+"""Writing a run: shards that are whole or absent, a done mark for each, and a finale that describes the whole.
+
+    OUT/manifest.json              config, hash, source list, and (after `finalise`) every shard with its sha256
+    OUT/shards/00000.tar           samples 00000_00000 .. ; absent if every input of the shard was rejected
+    OUT/shards/00000.rejects.jsonl inputs of this shard that did not become samples; absent if there are none
+    OUT/shards/00000.stats.json    counts and sha256; written last: its presence means the shard is done
+    OUT/rejects.jsonl, README.md, croissant.json    written by `finalise`
+
+Running again skips the shards that are done and makes the others anew; nothing is appended to, so a kill at any moment
+neither loses nor doubles anything. Several processes may work in one folder on different shards.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from shards.build import plain
+from shards.config import config_hash, differences
+from shards.errors import ResumeError
+from shards.files import PARTIAL, explain, make_folder, whole_file, write_bytes, write_json
+from shards.masks import ARTIFACT
+from shards.schema import SCHEMA_VERSION, Codec, Sample, encode_sample, parse_key
+from shards.source import Reject
+
+FOLDER, MANIFEST, REJECTS = "shards", "manifest.json", "rejects.jsonl"
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What identifies a run: resuming with another one is an error that says what differs."""
+
+    config: Mapping[str, Any]
+    """The full generator config as plain values (shards.build.plain of the dataclass)."""
+    source: Mapping[str, Any]
+    """At least {"name": ..., "items": len(source), "fingerprint": source.fingerprint()}."""
+    num_shards: int
+    title: str = "Blemish shards"
+    licence: str = ""
+    ignore: tuple[str, ...] = ()
+    """Top-level config keys that may change on resume, such as the device or the number of threads."""
+
+    def identity(self) -> dict[str, Any]:
+        config = {key: value for key, value in plain(self.config).items() if key not in self.ignore}
+        return {"config": config, "source": plain(self.source), "num_shards": self.num_shards}
+
+
+@dataclass
+class ShardWriter:
+    """Collects one shard; use through `RunWriter.shard`."""
+
+    index: int
+    codec: Codec
+    tar: tarfile.TarFile
+    counts: Counter[str] = field(default_factory=Counter)
+    rejects: list[dict[str, Any]] = field(default_factory=list)
+    _last_row: int = -1
+
+    def write(self, sample: Sample) -> None:
+        """Add a sample; its key must name this shard and rows must grow. Raises SchemaError, OutputError."""
+        artifact = bool((sample.mask == ARTIFACT).any())
+        self.write_members(sample.key, encode_sample(sample, self.codec), artifact=artifact)
+
+    def write_members(self, key: str, members: Mapping[str, bytes], *, artifact: bool) -> None:
+        """Add a sample that `encode_sample` already turned into bytes (in another thread, say)."""
+        shard, row = parse_key(key)
+        if shard != self.index or row <= self._last_row:
+            raise ValueError(f"sample {key} cannot follow row {self._last_row} of shard {self.index}")
+        self._last_row = row
+        for extension, data in members.items():
+            add_member(self.tar, f"{key}.{extension}", data)
+        self.counts["samples"] += 1
+        self.counts["artifact" if artifact else "clean"] += 1
+        self.counts["bytes"] += sum(len(data) for data in members.values())
+
+    def reject(self, reject: Reject, index: int, variant: int = 0) -> None:
+        """Record an input that became no sample; `index` is its place in the source."""
+        record = {"index": index, "variant": variant, "uri": reject.uri, "reason": reject.reason}
+        self.rejects.append({**record, "detail": reject.detail})
+
+
+def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    """Add bytes with nothing of the machine or the hour in the header, so that equal samples give equal tars."""
+    member = tarfile.TarInfo(name)
+    member.size, member.mtime, member.mode = len(data), 0, 0o444
+    member.uname = member.gname = ""
+    tar.addfile(member, io.BytesIO(data))
+
+
+class RunWriter:
+    """A run directory, opened or resumed.
+
+    Args:
+        out: the folder; created if missing.
+        info: what the run is made of; compared with the manifest that is there.
+        codec: webp and png are lossless; artifact and clean samples always share one codec.
+
+    Raises:
+        ResumeError: the folder holds another run, or files that are no run.
+        OutputError: it cannot be written.
+    """
+
+    def __init__(self, out: str | Path, info: RunInfo, codec: Codec = "webp") -> None:
+        self.out, self.info, self.codec = Path(out), info, codec
+        self.folder = self.out / FOLDER
+        self.hash = config_hash(info.identity()["config"])
+        make_folder(self.out)
+        self._claim()
+        make_folder(self.folder)
+
+    def _claim(self) -> None:
+        path = self.out / MANIFEST
+        if not path.exists():
+            names = [entry.name for entry in self.out.iterdir()]
+            foreign = sorted(name for name in names if name != FOLDER and not name.startswith((".", MANIFEST)))
+            if foreign:
+                raise ResumeError(f"{self.out} holds other files ({', '.join(foreign[:3])}); choose an empty folder")
+            write_json_once(path, self._manifest())
+        stored = read_manifest(path)
+        mine = {**self.info.identity(), "codec": self.codec}
+        changed = differences({key: stored.get(key) for key in mine}, mine)
+        if stored.get("schema_version") != SCHEMA_VERSION:
+            changed.append(f"schema_version: {stored.get('schema_version')} there, {SCHEMA_VERSION} now")
+        if changed:
+            shown = "; ".join(changed[:5]) + ("; ..." if len(changed) > 5 else "")
+            raise ResumeError(f"{self.out} holds a run made with something else ({shown}); choose another folder")
+
+    def _manifest(self) -> dict[str, Any]:
+        return {
+            **self.info.identity(),
+            "schema_version": SCHEMA_VERSION,
+            "config_hash": self.hash,
+            "codec": self.codec,
+            "title": self.info.title,
+            "licence": self.info.licence,
+        }
+
+    def path(self, index: int, suffix: str) -> Path:
+        """Path of a file of shard `index`; suffix is tar, rejects.jsonl or stats.json."""
+        return self.folder / f"{index:05d}.{suffix}"
+
+    def is_done(self, index: int) -> bool:
+        return self.path(index, "stats.json").exists()
+
+    def todo(self) -> list[int]:
+        """Indices of the shards that are not done, in order."""
+        return [index for index in range(self.info.num_shards) if not self.is_done(index)]
+
+    @contextmanager
+    def shard(self, index: int) -> Iterator[ShardWriter]:
+        """Write shard `index`; it appears whole when the block ends without error, and not at all otherwise.
+
+        Raises OutputError on a full disk or a read-only folder.
+        """
+        path = self.path(index, "tar")
+        # What an earlier, killed attempt left under a final name is not trusted.
+        for suffix in ("stats.json", "rejects.jsonl", "tar"):
+            remove(self.path(index, suffix))
+        with whole_file(path) as file:
+            tar = tarfile.TarFile(fileobj=file, mode="w", format=tarfile.PAX_FORMAT)  # type: ignore[arg-type]
+            writer = ShardWriter(index, self.codec, tar)
+            yield writer
+            tar.close()
+        stats: dict[str, Any] = {"shard": index, "sha256": file.digest.hexdigest()}
+        if not writer.counts["samples"]:
+            remove(path)
+            stats["sha256"] = ""
+        self._mark(writer, stats)
+
+    def _mark(self, writer: ShardWriter, stats: dict[str, Any]) -> None:
+        if writer.rejects:
+            lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in writer.rejects)
+            write_bytes(self.path(writer.index, REJECTS), lines.encode("utf-8", "backslashreplace"))
+        for name in ("samples", "artifact", "clean", "bytes"):
+            stats[name] = writer.counts[name]
+        stats["rejects"] = dict(Counter(record["reason"] for record in writer.rejects))
+        write_json(self.path(writer.index, "stats.json"), stats)
+
+    def stats(self) -> list[dict[str, Any]]:
+        """The stats of every shard that is done, in order."""
+        done = [i for i in range(self.info.num_shards) if self.is_done(i)]
+        return [json.loads(self.path(i, "stats.json").read_bytes()) for i in done]
+
+    def finalise(self) -> dict[str, Any]:
+        """Merge rejects, write manifest, card and Croissant. Safe to call again; needs every shard done.
+
+        Returns: totals {"samples", "artifact", "clean", "bytes", "shards", "rejects": {reason: count}}.
+        Raises: ResumeError if shards are missing, OutputError.
+        """
+        from shards.card import write_card
+        from shards.croissant import write_croissant
+
+        missing = self.todo()
+        if missing:
+            raise ResumeError(f"{len(missing)} of {self.info.num_shards} shards are not done, first {missing[0]:05d}")
+        stats = self.stats()
+        totals = total(stats)
+        merge_rejects(self)
+        manifest = {**self._manifest(), "totals": totals}
+        manifest["shards"] = [{"name": f"{FOLDER}/{s['shard']:05d}.tar", **s} for s in stats if s["samples"]]
+        write_json(self.out / MANIFEST, manifest)
+        write_card(self.out, manifest)
+        write_croissant(self.out, manifest)
+        for leftover in self.folder.glob(f"*{PARTIAL}"):
+            remove(leftover)
+        return totals
+
+
+def total(stats: list[dict[str, Any]]) -> dict[str, Any]:
+    """Sum the stats of shards."""
+    sums: dict[str, Any] = {name: sum(s[name] for s in stats) for name in ("samples", "artifact", "clean", "bytes")}
+    rejects: Counter[str] = Counter()
+    for one in stats:
+        rejects.update(one["rejects"])
+    return {**sums, "shards": sum(1 for s in stats if s["samples"]), "rejects": dict(sorted(rejects.items()))}
+
+
+def merge_rejects(run: RunWriter) -> None:
+    """All shards' rejects into OUT/rejects.jsonl, in source order of shards; an empty file where there are none."""
+    with whole_file(run.out / REJECTS) as file:
+        for index in range(run.info.num_shards):
+            path = run.path(index, REJECTS)
+            if path.exists():
+                file.write(path.read_bytes())
+
+
+def remove(path: Path) -> None:
+    """Delete a file if it is there. Raises OutputError."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+def write_json_once(path: Path, value: Any) -> None:
+    """Create `path` whole unless another process does so first (then its file stays)."""
+    mine = path.with_name(f"{path.name}.{os.getpid()}")
+    write_json(mine, value)
+    try:
+        os.link(mine, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links: the rename may overwrite an equal file
+        mine.replace(path)
+    finally:
+        mine.unlink(missing_ok=True)
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Load a manifest. Raises ResumeError if it is damaged."""
+    try:
+        stored = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ResumeError(f"{path} cannot be read ({error}); delete the folder or choose another") from error
+    if not isinstance(stored, dict):
+        raise ResumeError(f"{path} is not a manifest; delete the folder or choose another")
+    return stored
