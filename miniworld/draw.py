@@ -1,0 +1,203 @@
+"""Drawing by signed distances: every shape is a distance to its edge, so edges are smooth at any place and size.
+
+Legend: u, v are coordinates in a thing's own frame, in units of its size s, v downwards; a layer's `distance` is in
+the same units, negative inside. Pictures are float32 HWC, 0..255, until `render` rounds them to uint8.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miniworld.palette import GROUNDS, SKIES
+from miniworld.scenes import SIZE, Ground, Scene, Thing, half_extent
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One flat-coloured shape of a thing; later layers cover earlier ones."""
+
+    part: str
+    colour: tuple[float, float, float]
+    distance: Callable[[Array, Array], Array]
+
+
+def ellipse(cx: float, cy: float, rx: float, ry: float) -> Callable[[Array, Array], Array]:
+    """Approximate distance to an ellipse (first order: exact on the edge, good near it)."""
+
+    def distance(u: Array, v: Array) -> Array:
+        p, q = (u - cx) / rx, (v - cy) / ry
+        r = np.sqrt(p * p + q * q) + 1e-6
+        slope = np.sqrt((p / rx) ** 2 + (q / ry) ** 2) + 1e-6
+        return r * (r - 1.0) / slope
+
+    return distance
+
+
+def box(cx: float, cy: float, hx: float, hy: float, radius: float = 0.0) -> Callable[[Array, Array], Array]:
+    """Distance to a box of half sizes hx, hy with rounded corners."""
+
+    def distance(u: Array, v: Array) -> Array:
+        p, q = np.abs(u - cx) - (hx - radius), np.abs(v - cy) - (hy - radius)
+        outside = np.sqrt(np.maximum(p, 0) ** 2 + np.maximum(q, 0) ** 2)
+        return outside + np.minimum(np.maximum(p, q), 0) - radius
+
+    return distance
+
+
+def stroke(points: tuple[tuple[float, float], ...], radius: float) -> Callable[[Array, Array], Array]:
+    """Distance to a polyline drawn with a round pen."""
+    return strokes((points,), radius)
+
+
+def strokes(lines: tuple[tuple[tuple[float, float], ...], ...], radius: float) -> Callable[[Array, Array], Array]:
+    """Distance to several polylines drawn with one round pen, all segments in one go."""
+    pairs = [(a, b) for line in lines for a, b in zip(line, line[1:], strict=False)]
+    seg = np.asarray(pairs, dtype=np.float32)
+
+    def distance(u: Array, v: Array) -> Array:
+        each = (-1,) + (1,) * u.ndim
+        ax, ay = seg[:, 0, 0].reshape(each), seg[:, 0, 1].reshape(each)
+        dx, dy = seg[:, 1, 0].reshape(each) - ax, seg[:, 1, 1].reshape(each) - ay
+        pu, pv = u[None] - ax, v[None] - ay
+        t = np.clip((pu * dx + pv * dy) / (dx * dx + dy * dy + 1e-9), 0, 1)
+        squared = (pu - t * dx) ** 2 + (pv - t * dy) ** 2
+        return np.sqrt(squared.min(axis=0)) - radius
+
+    return distance
+
+
+def polygon(points: tuple[tuple[float, float], ...]) -> Callable[[Array, Array], Array]:
+    """Distance to a convex polygon given clockwise on the screen (exact inside and along its sides)."""
+
+    def distance(u: Array, v: Array) -> Array:
+        far: Array | None = None
+        for (x0, y0), (x1, y1) in zip(points, points[1:] + points[:1], strict=True):
+            length = math.hypot(x1 - x0, y1 - y0)
+            d = ((u - x0) * (y1 - y0) - (v - y0) * (x1 - x0)) / length
+            far = d if far is None else np.maximum(far, d)
+        assert far is not None
+        return far
+
+    return distance
+
+
+def both(a: Callable[[Array, Array], Array], b: Callable[[Array, Array], Array]) -> Callable[[Array, Array], Array]:
+    """The overlap of two shapes."""
+    return lambda u, v: np.maximum(a(u, v), b(u, v))
+
+
+def window(thing: Thing, margin: float = 2.0) -> tuple[slice, slice]:
+    """Rows and columns of the picture that a thing can touch."""
+    w, h = half_extent(thing)
+    rows = slice(max(0, math.floor(thing.y - h - margin)), min(SIZE, math.ceil(thing.y + h + margin)))
+    cols = slice(max(0, math.floor(thing.x - w - margin)), min(SIZE, math.ceil(thing.x + w + margin)))
+    return rows, cols
+
+
+def frame(thing: Thing, rows: slice, cols: slice) -> tuple[Array, Array]:
+    """Coordinates u, v of the pixel centres of a window in the thing's own frame."""
+    y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + np.float32(0.5 - thing.y)
+    x = np.arange(cols.start, cols.stop, dtype=np.float32)[None, :] + np.float32(0.5 - thing.x)
+    c, n = np.float32(math.cos(thing.rot) / thing.s), np.float32(math.sin(thing.rot) / thing.s)
+    u, v = x * c + y * n, y * c - x * n
+    return (-u if thing.flip else u), v
+
+
+def paint_layers(
+    picture: Array, thing: Thing, layers: list[Layer], labels: NDArray[np.uint8] | None = None, label: int = 0
+) -> None:
+    """Draw layers over `picture` (HWC float32, 0..255) in place; `labels` (HW) gets `label` where they cover half."""
+    rows, cols = window(thing)
+    if rows.stop <= rows.start or cols.stop <= cols.start:
+        return
+    u, v = frame(thing, rows, cols)
+    patch = picture[rows, cols]
+    for layer in layers:
+        cover = np.clip(np.float32(0.5) - layer.distance(u, v) * np.float32(thing.s), 0, 1)
+        patch += cover[..., None] * (np.asarray(layer.colour, dtype=np.float32) - patch)
+        if labels is not None:
+            labels[rows, cols][cover >= 0.5] = label
+
+
+_Y, _X = np.meshgrid(np.arange(SIZE, dtype=np.float32) + 0.5, np.arange(SIZE, dtype=np.float32) + 0.5, indexing="ij")
+
+
+def texture(name: str, scale: float, angle: float, seed: int) -> Array:
+    """HW float32 in -1..1: the pattern that roughens a sky or a ground."""
+    if name == "plain":
+        return np.zeros((SIZE, SIZE), dtype=np.float32)
+    k = np.float32(2 * math.pi / scale)
+    a = _X * np.float32(math.cos(angle)) + _Y * np.float32(math.sin(angle))
+    b = _Y * np.float32(math.cos(angle)) - _X * np.float32(math.sin(angle))
+    if name == "stripes":
+        return np.sin(k * a)
+    if name == "checks":
+        return np.clip(2.0 * np.sin(k * a) * np.sin(k * b), -1, 1)
+    if name == "dots":
+        return np.clip(2.0 * (np.cos(k * a) + np.cos(k * b)) - 2.6, -0.5, 1)
+    if name == "speckle":
+        rng = np.random.Generator(np.random.PCG64(seed))
+        cell = max(2, round(scale / 2.5))
+        coarse = rng.uniform(-1, 1, (SIZE // cell + 2, SIZE // cell + 2)).astype(np.float32)
+        return _bilinear(coarse, cell)
+    raise ValueError(f"unknown texture {name!r}")
+
+
+def _bilinear(coarse: Array, cell: int) -> Array:
+    at = np.arange(SIZE, dtype=np.float32) / np.float32(cell)
+    low = at.astype(np.int64)
+    part = (at - low)[:, None]
+    rows = coarse[low] * (1 - part) + coarse[low + 1] * part
+    return (rows[:, low] * (1 - part.T) + rows[:, low + 1] * part.T).astype(np.float32)
+
+
+def light(ground: Ground) -> Array:
+    """HW1 float32: what the scene's light multiplies every colour by."""
+    field = 1.0 + ground.light_x * (_X / SIZE - 0.5) + ground.light_y * (_Y / SIZE - 0.5)
+    return (ground.gain * field)[..., None].astype(np.float32)
+
+
+def gradients(ground: Ground, y: Array, x: Array, sky_rough: Array | float = 0.0, rough: Array | float = 0.0) -> Array:
+    """Sky and ground colours at pixel centres y, x (HW each), before the light: float32 HWC.
+
+    `sky_rough` and `rough` (HW, 0..255 units) are added to sky and ground.
+    """
+    line = np.float32(ground.horizon) + np.float32(ground.tilt) * (x - SIZE / 2)
+    down = np.clip(y / np.maximum(line, 1), 0, 1)[..., None]
+    below = np.clip((y - line) / np.maximum(SIZE - line, 1), 0, 1)[..., None]
+    top, low = (np.asarray(c, dtype=np.float32) for c in SKIES[ground.sky])
+    far, near = (np.asarray(c, dtype=np.float32) for c in GROUNDS[ground.ground])
+    sky = top + (low - top) * down + np.asarray(sky_rough, dtype=np.float32)[..., None]
+    earth = far + (near - far) * below + np.asarray(rough, dtype=np.float32)[..., None]
+    cover = np.clip(y - line + np.float32(0.5), 0, 1)[..., None]
+    return (sky + (earth - sky) * cover).astype(np.float32)
+
+
+def draw_ground(ground: Ground) -> Array:
+    """HWC float32, 0..255, before the light: sky and ground with their textures."""
+    args = (ground.texture_scale, ground.texture_angle, ground.texture_seed)
+    amp = np.float32(ground.texture_amp)
+    sky_rough = 0.6 * amp * texture(ground.sky_texture, *args)
+    return gradients(ground, _Y, _X, sky_rough, amp * texture(ground.ground_texture, *args))
+
+
+def render_float(scene: Scene) -> Array:
+    """The scene as float32 HWC, 0..255."""
+    from miniworld.things import layers_of
+
+    picture = draw_ground(scene.ground)
+    for thing in scene.things:
+        paint_layers(picture, thing, layers_of(thing))
+    return np.clip(picture * light(scene.ground), 0, 255)
+
+
+def render(scene: Scene) -> NDArray[np.uint8]:
+    """The scene as uint8 HWC RGB, SIZE x SIZE."""
+    return np.rint(render_float(scene)).astype(np.uint8)
