@@ -1,0 +1,62 @@
+# `make help` lists the targets. Every target makes the environment it needs.
+#   TORCH=cpu|cuda    build of torch; by default cuda where an NVIDIA card is found
+#   PYTHON=python3.12 interpreter for a new environment (3.11 or 3.12)
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help env env-dev shards world test lint bench clean
+
+TORCH  ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV   ?= .venv
+PY     := $(VENV)/bin/python
+CONFIG ?= configs/shards/miniworld.py
+OUT    ?= out/$(basename $(notdir $(CONFIG)))
+ARGS   ?=
+PINS   := pyproject.toml constraints/common.txt constraints/$(TORCH).txt
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@echo 'Variables: CONFIG OUT ARGS TORCH PYTHON; e.g. make shards OUT=out/try ARGS="--set seed=1"'
+
+shards: env  ## make labelled shards: CONFIG=configs/shards/NAME.py OUT=DIR ARGS="--set a.b=v"
+	$(PY) -m corruptor shards $(CONFIG) --out $(OUT) $(ARGS)
+
+world: env  ## sample pictures from the embedded world
+	$(PY) -m miniworld sample --n 16 --out out/world $(ARGS)
+
+test: env-dev  ## run the tests; ARGS are pytest's
+	$(PY) -m pytest $(ARGS)
+
+lint: env-dev  ## ruff and mypy
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+bench: env-dev  ## run the benchmarks
+	$(PY) -m benchmarks $(ARGS)
+
+env: $(VENV)/.base-$(TORCH)  ## create the environment
+env-dev: $(VENV)/.dev-$(TORCH)  ## create the environment with the tools of development
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' || { \
+	  echo "error: $$($(PYTHON) --version 2>&1) found; Python 3.11 or 3.12 is needed; name one: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# PyPI's Linux torch is the CUDA build, gigabytes of it. The CPU build comes from PyTorch's own index; where that cannot
+# be reached, pip's own configuration (a mirror, a folder of wheels) decides.
+$(VENV)/.base-$(TORCH): $(PINS) | $(PY)
+	@if [ "$(TORCH)" = cpu ] && $(PY) -c 'import urllib.request as u; u.urlopen("$(CPU_INDEX)/torch/", timeout=8)' 2>/dev/null; \
+	then index="--extra-index-url $(CPU_INDEX)"; else index=""; fi; \
+	set -x; $(PY) -m pip install -q --disable-pip-version-check $$index -c constraints/$(TORCH).txt torch
+	$(PY) -m pip install -q --disable-pip-version-check -c constraints/$(TORCH).txt --config-settings editable_mode=compat -e .
+	rm -f $(VENV)/.base-* $(VENV)/.dev-*; touch $@
+
+$(VENV)/.dev-$(TORCH): $(VENV)/.base-$(TORCH)
+	$(PY) -m pip install -q --disable-pip-version-check -c constraints/$(TORCH).txt --config-settings editable_mode=compat -e '.[dev]'
+	touch $@
+
+clean:  ## remove the environment (outputs stay)
+	rm -rf $(VENV)
