@@ -1,0 +1,1 @@
+"""Makes labelled artifact images: invert, inject noise under a mask, resample, verify. Start at `pipeline`."""

@@ -1,0 +1,253 @@
+"""What a corruption run may be told: frozen dataclasses of plain values, each field with its meaning below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+INVERSION_MODES = ("warm", "renoise", "ddim")
+METRICS = ("mean_abs", "changed_share")
+POLICIES = ("keep", "trim", "ignore", "drop")
+PLACES = ("auto", "image", "z0", "z_t")
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """What an injection method fixes when the config leaves it open."""
+
+    places: tuple[str, ...]
+    """Where it can act; the first is the default."""
+    start_step: int
+    """Default start step on the 50-step grid (Menn et al. 4.3 and 5.3: 10 steps, the others 20)."""
+    resampled: bool = True
+    """False: the latent is decoded as it is, without inversion or resampling."""
+
+
+METHODS: dict[str, MethodRow] = {
+    "noised": MethodRow(places=("z0",), start_step=40),
+    "gaussian": MethodRow(places=("z_t",), start_step=30),
+    "blur": MethodRow(places=("z_t", "z0", "image"), start_step=30),
+    "rotate": MethodRow(places=("z_t", "z0", "image"), start_step=30),
+    "downscale": MethodRow(places=("z_t", "z0", "image"), start_step=30),
+    "direct": MethodRow(places=("z0",), start_step=50, resampled=False),
+}
+_REFERENCE_GRID = 50  # the grid size that MethodRow.start_step is written for
+
+
+@dataclass(frozen=True)
+class InversionConfig:
+    """z0 -> z_t (Menn et al. eq. 2; Garibi et al. 2024, ReNoise)."""
+
+    mode: str = "warm"
+    """`warm`: each step's first guess reuses the previous step's noise prediction, then `warm_passes` refine it;
+    `renoise`: ReNoise; `ddim`: one pass a step (ReNoise with K = 0)."""
+
+    warm_passes: tuple[int, ...] = (2, 3, 1)
+    """Denoiser passes of the first, second, .. inversion step; the last number holds for all further steps."""
+
+    num_renoise_iterations: int = 9
+    """K of ReNoise: a step costs K + 1 passes."""
+
+    low_noise_timestep: int = 250
+    """Below this timestep ReNoise uses its low-noise cap and averaging range."""
+
+    low_noise_cap: int = 5
+    """Most ReNoise iterations a step below `low_noise_timestep`."""
+
+    average: bool = True
+    """Take a step's last move with the mean of its noise predictions (False: with the last one)."""
+
+    average_range_low_noise: tuple[int, int] = (0, 5)
+    """Iterations averaged below `low_noise_timestep`: first included, last excluded."""
+
+    average_range: tuple[int, int] = (8, 10)
+    """Iterations averaged from `low_noise_timestep` on; where none is reached the last prediction is used."""
+
+    regularise: bool = False
+    """Push ReNoise's predictions towards white noise (auto-correlation and patch KL); off for DDIM.
+    Costs one more sample in each step's first pass."""
+
+    regularise_num_steps: int = 4
+    """Gradient steps for each regularised prediction."""
+
+    regularise_num_shifts: int = 5
+    """Shifts (1, 2, ..) over which auto-correlation is measured."""
+
+    autocorrelation_weight: float = 20.0
+    """Step size of the auto-correlation gradient."""
+
+    patch_kl_weight: float = 0.065
+    """Step size of the patch KL gradient."""
+
+    guidance_scale: float = 1.0
+    """Classifier-free guidance while inverting; 1.0 is none."""
+
+    def __post_init__(self) -> None:
+        _one_of("inversion.mode", self.mode, INVERSION_MODES)
+        if not self.warm_passes or min(self.warm_passes) < 1:
+            raise ValueError(f"inversion.warm_passes is {self.warm_passes}; needs one or more numbers, each >= 1")
+        _at_least("inversion.num_renoise_iterations", self.num_renoise_iterations, 0)
+        _at_least("inversion.low_noise_cap", self.low_noise_cap, 0)
+        _at_least("inversion.regularise_num_steps", self.regularise_num_steps, 1)
+        _at_least("inversion.regularise_num_shifts", self.regularise_num_shifts, 1)
+        _at_least("inversion.guidance_scale", self.guidance_scale, 1.0)
+        for name in ("average_range_low_noise", "average_range"):
+            value = getattr(self, name)
+            if len(value) != 2 or not 0 <= value[0] < value[1]:
+                raise ValueError(f"inversion.{name} is {value}; needs (first, last) with 0 <= first < last")
+        if self.regularise and self.mode != "renoise":
+            raise ValueError(f"inversion.regularise needs inversion.mode 'renoise', not {self.mode!r}")
+
+
+@dataclass(frozen=True)
+class InjectionConfig:
+    """What replaces the latent inside the mask (Menn et al. eq. 3-5 and section 5.3)."""
+
+    method: str = "noised"
+    """`noised`: z0 plus noise at the start step's level, the paper's method; `gaussian`: N(0, 1) in place of z_t;
+    `blur`, `rotate` (90 degrees), `downscale`: the region's own content, damaged; `direct`: N(0, 1) in z0,
+    neither inverted nor resampled."""
+
+    start_step: int = -1
+    """Grid step at which the region is injected and resampling starts, 0 = most noise; -1 = the method's own:
+    40 of 50 for `noised`, 30 of 50 (20 passes) for the others."""
+
+    acts_on: str = "auto"
+    """Where `blur`, `rotate` and `downscale` act: `z_t` (default; on the inverted latent), or `z0` or `image`
+    (on the clean latent or the pixels, which then take the place of z0 in eq. 4). The paper does not say."""
+
+    blur_sigma: float = 2.0
+    """Standard deviation of `blur`, in latent cells (the paper gives none)."""
+
+    downscale_factor: int = 8
+    """Factor of `downscale`, per side."""
+
+    def __post_init__(self) -> None:
+        _one_of("injection.method", self.method, METHODS)
+        _one_of("injection.acts_on", self.acts_on, PLACES)
+        allowed = METHODS[self.method].places
+        if self.acts_on != "auto" and self.acts_on not in allowed:
+            raise ValueError(
+                f"injection.acts_on is {self.acts_on!r}; method {self.method!r} can act on {', '.join(allowed)}"
+            )
+        _at_least("injection.start_step", self.start_step, -1)
+        _at_least("injection.downscale_factor", self.downscale_factor, 2)
+        if not self.blur_sigma > 0:
+            raise ValueError(f"injection.blur_sigma is {self.blur_sigma}; needs a number above 0")
+
+    @property
+    def place(self) -> str:
+        """`acts_on` with `auto` resolved."""
+        return METHODS[self.method].places[0] if self.acts_on == "auto" else self.acts_on
+
+
+@dataclass(frozen=True)
+class ResamplingConfig:
+    """z_t -> z0 (Menn et al. eq. 6; DDIM)."""
+
+    num_steps: int = 0
+    """Denoiser passes from the start step to t = 0; 0 = every grid step. Another number re-spaces the timesteps."""
+
+    eta: float = 0.0
+    """0 is deterministic DDIM, 1 is DDPM's noise."""
+
+    blend: bool = False
+    """After every step put the inversion's stored latents back outside the injected cells: no latent error there,
+    but also no mismatch between injected and inverted latents, which the paper credits."""
+
+    guidance_scale: float = 1.0
+    """Classifier-free guidance while resampling; 1.0 is none."""
+
+    def __post_init__(self) -> None:
+        _at_least("resampling.num_steps", self.num_steps, 0)
+        _at_least("resampling.guidance_scale", self.guidance_scale, 1.0)
+        if not 0.0 <= self.eta <= 1.0:
+            raise ValueError(f"resampling.eta is {self.eta}; allowed are 0.0 to 1.0")
+        if self.blend and self.num_steps:
+            raise ValueError("resampling.blend needs resampling.num_steps 0: latents are stored at grid steps only")
+
+
+@dataclass(frozen=True)
+class VerificationConfig:
+    """Whether a masked component really changed, measured against the VAE round trip of the source."""
+
+    policy: str = "drop"
+    """For components below the threshold. `keep`: as they are; `trim`: shrink to the pixels that changed;
+    `ignore`: label 255, out of training; `drop`: out of the mask."""
+
+    metric: str = "mean_abs"
+    """`mean_abs`: mean absolute change inside the component, 0..255; `changed_share`: share of its pixels that
+    changed by more than `pixel_threshold`, 0..1."""
+
+    threshold: float = 4.0
+    """A component whose metric is below this counts as unchanged. Provisional until calibrated per model."""
+
+    pixel_threshold: float = 8.0
+    """Mean absolute change over the colour channels, 0..255, above which a pixel counts as changed."""
+
+    def __post_init__(self) -> None:
+        _one_of("verification.policy", self.policy, POLICIES)
+        _one_of("verification.metric", self.metric, METRICS)
+        high = 255.0 if self.metric == "mean_abs" else 1.0
+        if not 0.0 <= self.threshold <= high:
+            raise ValueError(
+                f"verification.threshold is {self.threshold}; metric {self.metric!r} allows 0..{high:g}"
+            )
+        if not 0.0 <= self.pixel_threshold <= 255.0:
+            raise ValueError(f"verification.pixel_threshold is {self.pixel_threshold}; allowed are 0..255")
+
+
+@dataclass(frozen=True)
+class CorruptionConfig:
+    """Everything that decides what a corrupted image looks like, but for model, source, mask and seed."""
+
+    num_grid_steps: int = 50
+    """Size of the DDIM grid."""
+
+    inversion: InversionConfig = field(default_factory=InversionConfig)
+    """How z0 becomes z_t."""
+
+    injection: InjectionConfig = field(default_factory=InjectionConfig)
+    """What goes into the region."""
+
+    resampling: ResamplingConfig = field(default_factory=ResamplingConfig)
+    """How z_t becomes an image again."""
+
+    verification: VerificationConfig = field(default_factory=VerificationConfig)
+    """What becomes of components that did not change."""
+
+    paste_back: bool = False
+    """Put the source's own pixels back outside the mask. Off: a detector would learn the VAE's fingerprint."""
+
+    raw_negatives: bool = False
+    """Give clean samples as the source's own pixels instead of the uninjected reconstruction. Off: as above."""
+
+    def __post_init__(self) -> None:
+        _at_least("num_grid_steps", self.num_grid_steps, 1)
+        if self.injection.start_step >= self.num_grid_steps:
+            raise ValueError(
+                f"injection.start_step is {self.injection.start_step}; a grid of {self.num_grid_steps} steps "
+                f"allows 0..{self.num_grid_steps - 1}, or -1 for the method's own"
+            )
+
+    @property
+    def start_step(self) -> int:
+        """Start step with -1 resolved; equal to num_grid_steps where the method does not resample."""
+        row = METHODS[self.injection.method]
+        if not row.resampled:
+            return self.num_grid_steps
+        if self.injection.start_step >= 0:
+            return self.injection.start_step
+        # The same share of another grid; at least one step stays to be resampled.
+        return min(round(self.num_grid_steps * row.start_step / _REFERENCE_GRID), self.num_grid_steps - 1)
+
+
+def _one_of(name: str, value: object, allowed: Iterable[str]) -> None:
+    names = tuple(allowed)
+    if value not in names:
+        raise ValueError(f"{name} is {value!r}; allowed are {', '.join(names)}")
+
+
+def _at_least(name: str, value: float, low: float) -> None:
+    if not value >= low:
+        raise ValueError(f"{name} is {value}; needs at least {low:g}")

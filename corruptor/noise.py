@@ -1,0 +1,34 @@
+"""Seeds and noise of single samples: what a sample's noise is depends on the sample alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def sample_seed(run_seed: int, source_sha256: str, occurrence: int, variant: int) -> int:
+    """Seed of one sample, 0 .. 2**63 - 1 (so that it fits the signed 64-bit integers of JSON readers).
+
+    Args:
+        run_seed: the run's own seed.
+        source_sha256: hex digest of the source image's bytes.
+        occurrence: how many times the same bytes came before in the source list.
+        variant: index of the corruption made from this source.
+    """
+    text = f"{int(run_seed)}/{source_sha256.lower()}/{int(occurrence)}/{int(variant)}"
+    digest = hashlib.sha256(text.encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def sample_generator(seed: int) -> torch.Generator:
+    """The generator of one sample: on the CPU, so that its bits are the same whatever device does the work."""
+    return torch.Generator(device="cpu").manual_seed(seed)
+
+
+def draw_noise(generators: Sequence[torch.Generator], shape: Sequence[int], device: torch.device) -> Tensor:
+    """N(0, 1) fp32 of (len(generators), *shape) on `device`, each row from its own generator."""
+    rows = [torch.randn(tuple(shape), generator=generator, dtype=torch.float32) for generator in generators]
+    return torch.stack(rows).to(device)

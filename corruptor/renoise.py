@@ -1,0 +1,127 @@
+"""Inversion z0 -> z_t: plain DDIM, ReNoise (Garibi et al. 2024), and ReNoise with a warm start.
+
+Legend: B images, C latent channels, H and W latent cells. Latents are fp32 throughout.
+A step from timestep p up to t solves z_t = a * z_p + b * eps(z_t, t) for z_t by fixed-point iteration: the denoiser
+always sees the target timestep t, and every estimate starts again from z_p.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from corruptor.config import InversionConfig
+from corruptor.regularise import regularise_noise
+from corruptor.schedule import NoiseSchedule
+
+NoisePredictor = Callable[[Tensor, int], Tensor]
+"""(latents_BCHW fp32, timestep) -> predicted noise_BCHW fp32."""
+
+
+def invert(
+    predict_noise: NoisePredictor,
+    z0_BCHW: Tensor,
+    schedule: NoiseSchedule,
+    start_step: int,
+    config: InversionConfig,
+) -> list[Tensor]:
+    """Inverts clean latents to `start_step` of the grid (Menn et al. eq. 2).
+
+    Returns the whole trajectory: item k is the latents after k steps, item 0 is z0 itself and the last is z_t;
+    item k belongs to grid step num_steps - k. Every sample's result is independent of the rest of its batch.
+    """
+    timesteps = schedule.ascending(start_step)
+    trajectory = [z0_BCHW]
+    noise = None
+    for index, timestep in enumerate(timesteps):
+        z_p = trajectory[-1]
+        a, b = schedule.move(timestep - schedule.stride, timestep)
+        if config.mode == "warm":
+            passes = config.warm_passes[min(index, len(config.warm_passes) - 1)]
+            guess = z_p if noise is None else a * z_p + b * noise
+            noise = _refine(predict_noise, z_p, guess, timestep, (a, b), passes)
+        elif config.mode == "ddim":
+            noise = predict_noise(z_p, timestep)
+        else:
+            noise = _renoise_step(predict_noise, z0_BCHW, z_p, timestep, schedule, config)
+        trajectory.append(a * z_p + b * noise)
+    return trajectory
+
+
+def num_inversion_passes(schedule: NoiseSchedule, start_step: int, config: InversionConfig) -> int:
+    """Denoiser passes an image costs to invert: exact, but for guidance and regularisation, which add samples."""
+    timesteps = schedule.ascending(start_step)
+    if config.mode == "warm":
+        passes = config.warm_passes
+        return sum(passes[min(index, len(passes) - 1)] for index in range(len(timesteps)))
+    if config.mode == "ddim":
+        return len(timesteps)
+    return sum(_num_iterations(timestep, config) + 1 for timestep in timesteps)
+
+
+def _refine(
+    predict_noise: NoisePredictor,
+    z_p: Tensor,
+    guess: Tensor,
+    timestep: int,
+    move: tuple[float, float],
+    passes: int,
+) -> Tensor:
+    """Noise prediction after `passes` fixed-point passes from `guess`."""
+    a, b = move
+    noise = predict_noise(guess, timestep)
+    for _ in range(passes - 1):
+        noise = predict_noise(a * z_p + b * noise, timestep)
+    return noise
+
+
+def _num_iterations(timestep: int, config: InversionConfig) -> int:
+    if timestep < config.low_noise_timestep:
+        return min(config.low_noise_cap, config.num_renoise_iterations)
+    return config.num_renoise_iterations
+
+
+def _renoise_step(
+    predict_noise: NoisePredictor,
+    z0: Tensor,
+    z_p: Tensor,
+    timestep: int,
+    schedule: NoiseSchedule,
+    config: InversionConfig,
+) -> Tensor:
+    """The noise that ReNoise (algorithm 1) takes for its final move to `timestep`."""
+    low_noise = timestep < config.low_noise_timestep
+    first, last = config.average_range_low_noise if low_noise else config.average_range
+    a, b = schedule.move(timestep - schedule.stride, timestep)
+    reference = None
+    estimate, averaged = z_p, []
+    for iteration in range(_num_iterations(timestep, config) + 1):
+        if config.regularise and iteration == 0:
+            noise, reference = _predict_with_reference(predict_noise, z0, estimate, timestep, schedule)
+        else:
+            noise = predict_noise(estimate, timestep)
+        if first <= iteration < last:
+            averaged.append(noise)
+        if reference is not None and (iteration >= first if config.average else iteration > 0):
+            noise = regularise_noise(noise, reference, config)
+        estimate = a * z_p + b * noise
+    if not (config.average and averaged):
+        return noise
+    mean = torch.stack(averaged).mean(dim=0)
+    return mean if reference is None else regularise_noise(mean, reference, config)
+
+
+def _predict_with_reference(
+    predict_noise: NoisePredictor, z0: Tensor, estimate: Tensor, timestep: int, schedule: NoiseSchedule
+) -> tuple[Tensor, Tensor]:
+    """Predictions on the estimate and on the honestly noised z0, which tells what noise looks like at `timestep`.
+
+    One fixed noise serves every image, so that no result depends on what else is in the batch.
+    """
+    generator = torch.Generator().manual_seed(0)
+    fixed = torch.randn(z0.shape[1:], generator=generator).to(z0.device)
+    abar = schedule.abar_at(timestep)
+    noised = abar**0.5 * z0 + (1.0 - abar) ** 0.5 * fixed
+    return predict_noise(estimate, timestep), predict_noise(noised, timestep)
