@@ -1,0 +1,89 @@
+"""`python -m shards VERB`: check a run, look at it, import an outside set."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from shards.check import check_run
+from shards.errors import ConfigError, run_cli
+from shards.files import make_folder
+from shards.importers import IMPORTERS, add_importers
+from shards.reader import ShardReader
+from shards.show import choose, write_sheet
+
+EXAMPLES = """examples:
+  python -m shards check out/miniworld
+  python -m shards show out/miniworld --out sheet.png --n 16
+"""
+MAX_PROBLEMS = 20
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        "python -m shards", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    check = verbs.add_parser(
+        "check", help="is every sample whole and valid? exit 0 yes, 1 no", epilog="python -m shards check out/miniworld"
+    )
+    check.add_argument("where", metavar="DIR", help="run folder, folder of tars, or one tar")
+    check.set_defaults(run=run_check)
+    show = verbs.add_parser(
+        "show", help="contact sheet as PNG", epilog="python -m shards show out/miniworld --out sheet.png --n 16"
+    )
+    show.add_argument("where", metavar="DIR", help="run folder, folder of tars, or one tar")
+    show.add_argument("--out", required=True, type=Path, help="PNG file to write")
+    show.add_argument("--n", type=int, default=16, help="number of samples, spread evenly (default 16)")
+    show.add_argument("--keys", nargs="+", default=[], metavar="KEY", help="these samples instead")
+    show.add_argument("--columns", type=int, default=2, help="samples a row (default 2)")
+    show.add_argument("--side", type=int, default=160, help="longer side of a panel in pixels (default 160)")
+    show.set_defaults(run=run_show)
+    if IMPORTERS:
+        add_importers(verbs)
+    return top
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """Print the problems, then one line of summary."""
+    report = check_run(args.where, bar if sys.stderr.isatty() else iter)
+    for problem in report.problems[:MAX_PROBLEMS]:
+        print(problem)
+    if len(report.problems) > MAX_PROBLEMS:
+        print(f"... and {len(report.problems) - MAX_PROBLEMS} more")
+    print(report.summary())
+    return 0 if report.ok else 1
+
+
+def run_show(args: argparse.Namespace) -> int:
+    """Write the sheet and say where."""
+    for name in ("n", "columns", "side"):
+        if getattr(args, name) < 1:
+            raise ConfigError(f"--{name} must be 1 or more, got {getattr(args, name)}")
+    reader = ShardReader(args.where)
+    indices = [reader.find(key) for key in args.keys] or choose(len(reader), args.n)
+    make_folder(args.out.parent)
+    write_sheet(args.out, [reader[index] for index in indices], args.columns, args.side)
+    print(f"{len(indices)} of {len(reader)} samples in {args.out}")
+    return 0
+
+
+def bar(items: Iterable[int]) -> Iterable[int]:
+    """A progress bar with rate and time left."""
+    from tqdm import tqdm
+
+    shown: Iterable[int] = tqdm(items, unit="sample", leave=False)
+    return shown
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code: 0 done, 1 problems found by check, 2 wrong input."""
+    args = parser().parse_args(argv)
+    return run_cli(lambda: args.run(args))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""Contact sheets: source, mask outline and the damaged picture side by side, with what was done in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from shards.files import write_bytes
+from shards.masks import ARTIFACT, IGNORE, U8
+from shards.schema import Sample, encode_image
+
+GAP, LINES = 6, 2
+RED, YELLOW, PAPER, INK = (230, 30, 40), (240, 190, 0), (250, 250, 248), (40, 40, 40)
+
+
+def outline(mask: U8, value: int) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    """bool HW: pixels of `value` that touch another value (4 neighbours) or the border."""
+    inside = np.pad(mask == value, 1)
+    core = inside[1:-1, 1:-1]
+    kept = inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
+    edge: np.ndarray[tuple[int, int], np.dtype[np.bool_]] = core & ~kept
+    return edge
+
+
+def scaled(array: U8, side: int, nearest: bool = False) -> U8:
+    """Picture or mask with its longer side brought to `side`."""
+    height, width = array.shape[:2]
+    scale = side / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    sharp = nearest or scale >= 1
+    return np.asarray(Image.fromarray(array).resize(size, Image.Resampling.NEAREST if sharp else Image.Resampling.BOX))
+
+
+def panels(sample: Sample, side: int) -> list[U8]:
+    """Three uint8 HWC pictures: the twin (where there is none the picture itself), with outlines, the damaged one."""
+    before = scaled(sample.source if sample.source is not None else sample.image, side)
+    mask = scaled(sample.mask, side, nearest=True)
+    marked = before.copy()
+    marked[outline(mask, IGNORE)] = YELLOW
+    marked[outline(mask, ARTIFACT)] = RED
+    return [before, marked, scaled(sample.image, side)]
+
+
+def words(sample: Sample) -> list[str]:
+    """Two short lines below a sample."""
+    meta = sample.meta
+    what = "clean" if meta.label == "clean" else f"{meta.corruption.method} {meta.mask.area:.1%}"
+    if meta.corruption.start_step >= 0 and meta.label != "clean":
+        what += f" step {meta.corruption.start_step}"
+    if meta.change.inside >= 0:
+        what += f"  change {meta.change.inside:.3g} in, {meta.change.outside:.3g} out"
+    return [f"{sample.key}  {what}", meta.source.caption or Path(meta.source.uri).name]
+
+
+def contact_sheet(samples: Sequence[Sample], columns: int = 2, side: int = 160) -> U8:
+    """uint8 HWC sheet of the samples, three panels each, `columns` samples a row."""
+    font = ImageFont.load_default(11)
+    line = 14
+    cell_width, cell_height = 3 * (side + GAP) + 2 * GAP, side + LINES * line + 2 * GAP
+    rows = -(-len(samples) // columns)
+    sheet = Image.new("RGB", (columns * cell_width + GAP, rows * cell_height + GAP), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    for number, sample in enumerate(samples):
+        left, top = GAP + number % columns * cell_width, GAP + number // columns * cell_height
+        for place, panel in enumerate(panels(sample, side)):
+            sheet.paste(Image.fromarray(panel), (left + place * (side + GAP), top))
+        for row, text in enumerate(words(sample)):
+            pen.text((left, top + side + 2 + row * line), fit(text, font, 3 * side), fill=INK, font=font)
+    return np.asarray(sheet)
+
+
+def fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """Cut a text to `width` pixels; characters the built-in font cannot draw become '?'."""
+    line = " ".join(text.split())
+    try:
+        font.getlength(line)
+    except (UnicodeError, OSError):
+        line = line.encode("latin-1", "replace").decode("latin-1")
+    if font.getlength(line) <= width:
+        return line
+    while line and font.getlength(line + "...") > width:
+        line = line[:-1]
+    return line + "..."
+
+
+def choose(count: int, num: int) -> list[int]:
+    """`num` indices spread evenly over `count` samples, always the same."""
+    return [int(i) for i in np.unique(np.linspace(0, count - 1, min(num, count)).round())] if count else []
+
+
+def write_sheet(path: Path, samples: Sequence[Sample], columns: int = 2, side: int = 160) -> None:
+    """Write a contact sheet as PNG. Raises OutputError."""
+    write_bytes(path, encode_image(contact_sheet(samples, columns, side), "png"))
