@@ -1,0 +1,269 @@
+"""The labelled sets of the embedded world, written as shards: what human labels are for photographs.
+
+Wild sets are sampled from the generator and labelled by the oracle; drawn faults have exact masks; both those and the
+clean test pictures go through the autoencoder, so that its traces give nothing away. Every picture is a function of its
+seed, every shard of its number: a killed run goes on where it was, and equal weights give equal bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import multiprocessing
+import sys
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from miniworld.draw import render
+from miniworld.faults import Drawn, random_fault
+from miniworld.scenes import Scene, caption, sample_scene
+from miniworld.source import LICENCE
+from miniworld.splits import SPLITS
+from shards.build import plain
+from shards.errors import MissingInputError
+from shards.schema import CorruptionMeta, Meta, ModelMeta, Sample, SizeMeta, SourceMeta, encode_sample, make_key
+from shards.writer import RunInfo, RunWriter
+
+Pixels = NDArray[np.uint8]
+VERSION = "v1"
+FOLDER = Path(__file__).parent / "sets"
+PER_SHARD = 50
+MODEL_ID = "blemish-miniworld"
+
+
+@dataclass(frozen=True)
+class SetSpec:
+    """One labelled set; its name is its split's."""
+
+    count: int
+    make: str
+    "wild | faults | clean"
+    title: str
+
+
+SETS: dict[str, SetSpec] = {
+    "select": SetSpec(100, "wild", "Blemish miniworld: wild pictures for region selection"),
+    "validation": SetSpec(200, "wild", "Blemish miniworld: wild validation pictures"),
+    "wild-test": SetSpec(1000, "wild", "Blemish miniworld: wild test pictures in their natural mix"),
+    "faults-test": SetSpec(500, "faults", "Blemish miniworld: test pictures with drawn faults"),
+    "clean-test": SetSpec(500, "clean", "Blemish miniworld: clean test pictures"),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every shard of one call shares; plain values, so that worker processes can be given it."""
+
+    out: Path
+    weights: Path
+    steps: int
+    guidance: float
+    scale: float = 1.0
+    "share of each set's count that is made; below 1 for a trial"
+
+
+def make_sets(job: Job, names: Sequence[str] = tuple(SETS), processes: int = 2) -> dict[str, dict[str, Any]]:
+    """Write the named sets to job.out/NAME and return each one's totals. A finished set is never made anew.
+
+    Raises ValueError for an unknown set, FileNotFoundError without weights, ResumeError where an unfinished set was
+    begun with something else.
+    """
+    from tqdm import tqdm
+
+    for name in names:
+        if name not in SETS:
+            raise ValueError(f"unknown set {name!r}: choose from {', '.join(SETS)}")
+    work = [name for name in names if finished(job.out / name) is None]
+    if work and not (job.weights / "model_index.json").exists():
+        raise MissingInputError(f"{job.weights} holds no generator: train one with `python -m miniworld train`")
+    runs = {name: open_run(job, name) for name in work}
+    todo = [(job, name, shard) for name, run in runs.items() for shard in run.todo()]
+    bar = tqdm(total=len(todo), unit="shard", disable=not sys.stderr.isatty())
+    if todo:
+        # Fresh processes with one thread each: neither their number nor the caller's threads can change a pixel.
+        with multiprocessing.get_context("spawn").Pool(min(processes, len(todo)), initializer=_one_thread) as pool:
+            for _ in pool.imap_unordered(_shard, todo):
+                bar.update()
+    bar.close()
+    totals = {name: run.finalise() for name, run in runs.items()}
+    return {name: totals.get(name) or finished(job.out / name) or {} for name in names}
+
+
+def finished(folder: Path) -> dict[str, Any] | None:
+    """The totals of a set that is complete, None otherwise."""
+    path = folder / "manifest.json"
+    if not path.exists():
+        return None
+    totals: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")).get("totals")
+    return totals
+
+
+def open_run(job: Job, name: str) -> RunWriter:
+    """The run folder of a set, new or resumed."""
+    spec, split = SETS[name], SPLITS[name]
+    count = max(1, round(spec.count * job.scale))
+    model = model_revision(job.weights)
+    config: dict[str, Any] = {"set": name, "make": spec.make, "count": count, "per_shard": PER_SHARD, "model": model}
+    if spec.make == "wild":
+        config |= {"steps": job.steps, "guidance": job.guidance}
+    source = {"name": f"miniworld-{name}", "items": count, "fingerprint": f"seeds from {split.start}"}
+    return RunWriter(job.out / name, RunInfo(config, source, -(-count // PER_SHARD), spec.title, LICENCE))
+
+
+@cache
+def model_revision(weights: Path) -> str:
+    """16 hex digits over the generator's tensors."""
+    digest = hashlib.sha256()
+    for path in sorted(weights.glob("*/*.safetensors")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _pipeline(weights: Path) -> Any:
+    from miniworld.sample import load_pipeline
+
+    return load_pipeline(weights)
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _shard(task: tuple[Job, str, int]) -> None:
+    job, name, shard = task
+    run = open_run(job, name)
+    count = run.info.config["count"]
+    indices = range(shard * PER_SHARD, min(count, (shard + 1) * PER_SHARD))
+    maker = {"wild": wild, "faults": faulty, "clean": clean}[SETS[name].make]
+    samples = maker(job, name, indices)
+    with run.shard(shard) as out:
+        for row, (index, sample) in enumerate(zip(indices, samples, strict=True)):
+            meta = replace(sample.meta, config_hash=run.hash, source=replace(sample.meta.source, index=index))
+            keyed = replace(sample, key=make_key(shard, row), meta=meta)
+            out.write_members(keyed.key, members(keyed), artifact=bool(keyed.mask.any()))
+
+
+def members(sample: Sample) -> dict[str, bytes]:
+    """The sample's files, with the pictures as small as lossless WebP makes them: they are written once."""
+    files = encode_sample(sample)
+    for name, picture in (("webp", sample.image), ("source.webp", sample.source)):
+        if picture is not None:
+            buffer = io.BytesIO()
+            Image.fromarray(picture).save(buffer, "WEBP", lossless=True, quality=100, method=6)
+            files[name] = buffer.getvalue()
+    return files
+
+
+def wild(job: Job, name: str, indices: Sequence[int]) -> list[Sample]:
+    """Guided samples of the split's captions, labelled by the oracle; empty truth included."""
+    from miniworld.oracle import explain
+    from miniworld.sample import sample_images
+
+    scenes = [sample_scene(SPLITS[name].seed(i)) for i in indices]
+    words = [caption(s) for s in scenes]
+    seeds = [s.seed for s in scenes]
+    pictures = sample_images(_pipeline(job.weights), words, seeds, steps=job.steps, guidance=job.guidance)
+    out = []
+    for scene, image in zip(scenes, pictures, strict=True):
+        told = explain(image, scene)
+        extra = {
+            "found": [bool(f) for f in told.found],
+            "misaligned": plain(told.misaligned),
+            "nearest": short(told.scene.to_dict()),
+            "steps": job.steps,
+            "guidance": job.guidance,
+        }
+        out.append(labelled(job, name, scene, image, np.asarray(told.mask, np.uint8), extra))
+    return out
+
+
+def faulty(job: Job, name: str, indices: Sequence[int]) -> list[Sample]:
+    """Scenes with one or two drawn faults, after the autoencoder; the source is their valid twin, after it too."""
+    from miniworld.sample import round_trip
+
+    drawn = [drawable(name, i) for i in indices]
+    trips = round_trip(_pipeline(job.weights), np.stack([d.image for d in drawn]))
+    twins = round_trip(_pipeline(job.weights), np.stack([d.valid for d in drawn]))
+    out = []
+    for d, image, twin in zip(drawn, trips, twins, strict=True):
+        told = [{"kind": f.kind, "thing": f.thing, "details": f.details} for f in d.faults]
+        out.append(labelled(job, name, d.scene, image, d.mask, {"faults": told}, twin))
+    return out
+
+
+def drawable(name: str, index: int) -> Drawn:
+    """The drawn fault at an index of a split: of the first of its candidate seeds whose scene shows one plainly."""
+    split, stride = SPLITS[name], SETS[name].count
+    for at in range(index, split.count, stride):
+        seed = split.seed(at)
+        drawn = random_fault(sample_scene(seed), np.random.default_rng([seed, 1]))
+        if drawn is not None:
+            return drawn
+    raise AssertionError(f"no scene of {name} can carry a fault at index {index}")
+
+
+def clean(job: Job, name: str, indices: Sequence[int]) -> list[Sample]:
+    """Valid scenes after the autoencoder."""
+    from miniworld.sample import round_trip
+
+    scenes = [sample_scene(SPLITS[name].seed(i)) for i in indices]
+    trips = round_trip(_pipeline(job.weights), np.stack([render(s) for s in scenes]))
+    empty = np.zeros(trips.shape[1:3], np.uint8)
+    return [labelled(job, name, s, image, empty, {}) for s, image in zip(scenes, trips, strict=True)]
+
+
+def labelled(
+    job: Job, name: str, scene: Scene, image: Pixels, mask: Pixels, extra: dict[str, Any], source: Pixels | None = None
+) -> Sample:
+    """A sample without its key: image and source uint8 HWC, mask uint8 HW with 0 and 1."""
+    height, width = mask.shape
+    meta = Meta(
+        label="artifact" if mask.any() else "clean",
+        source=SourceMeta(
+            set=f"miniworld-{name}",
+            uri=f"miniworld:{scene.seed}",
+            sha256=hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest(),
+            caption=caption(scene),
+            licence=LICENCE,
+            width=width,
+            height=height,
+        ),
+        seed=scene.seed,
+        model=ModelMeta(MODEL_ID, model_revision(job.weights), LICENCE),
+        corruption=CorruptionMeta(),
+        size=SizeMeta(width=width, height=height),
+        scene=short(scene.to_dict()),
+        extra=extra,
+    )
+    return Sample(make_key(0, 0), np.ascontiguousarray(image), mask, meta, source)
+
+
+def short(value: Any) -> Any:
+    """Plain values with floats cut to 3 decimals: finer than any pixel shows (the seed gives the rest)."""
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, dict):
+        return {k: short(v) for k, v in value.items()}
+    return [short(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def sizes(folder: Path) -> tuple[int, int]:
+    """Bytes of all files below a folder: as they lie there, and deflated, as git and wheels carry them."""
+    plain_bytes = packed = 0
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        data = path.read_bytes()
+        plain_bytes += len(data)
+        packed += len(zlib.compress(data, 6))
+    return plain_bytes, packed
