@@ -18,6 +18,7 @@ CONTEXT: dict[str, Any] = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
@@ -37,6 +38,7 @@ CONTEXT: dict[str, Any] = {
     "regex": "cr:regex",
     "repeated": "cr:repeated",
     "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
     "sc": "https://schema.org/",
     "separator": "cr:separator",
     "source": "cr:source",
@@ -46,12 +48,11 @@ CONTEXT: dict[str, Any] = {
 
 
 def croissant(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The metadata as a JSON-LD dict: every shard a file with its sha256, one record set over the members."""
+    """The metadata as a JSON-LD dict: every shard a file with its sha256, one record set a member, joined by key."""
     shards = [file_object(shard) for shard in manifest["shards"]]
     codec = manifest["codec"]
-    members = {"image": (codec, "sc:ImageObject"), "mask": ("mask.png", "sc:ImageObject"), "json": ("json", "sc:Text")}
+    members = {"image": (codec, "sc:ImageObject"), "mask": ("mask.png", "sc:ImageObject"), "facts": ("json", "sc:Text")}
     sets = [file_set(name, suffix, [shard["@id"] for shard in shards]) for name, (suffix, _) in members.items()]
-    fields = [record_field(name, kind) for name, (_, kind) in members.items()]
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -64,7 +65,7 @@ def croissant(manifest: dict[str, Any]) -> dict[str, Any]:
         "datePublished": "1970-01-01",  # fixed: equal runs give equal files
         "citeAs": manifest["title"],
         "distribution": shards + (sets if shards else []),
-        "recordSet": [{"@type": "cr:RecordSet", "@id": "samples", "field": fields}] if shards else [],
+        "recordSet": [record_set(name, kind) for name, (_, kind) in members.items()] if shards else [],
     }
 
 
@@ -96,9 +97,25 @@ def file_set(name: str, suffix: str, shards: list[str]) -> dict[str, Any]:
     }
 
 
-def record_field(name: str, kind: str) -> dict[str, Any]:
-    source = {"fileSet": {"@id": f"{name}-files"}, "extract": {"fileProperty": "content"}}
-    return {"@type": "cr:Field", "@id": f"samples/{name}", "name": name, "dataType": kind, "source": source}
+def record_set(name: str, kind: str) -> dict[str, Any]:
+    """One record a file: the sample's key, cut from the file name, and the content."""
+    files = {"@id": f"{name}-files"}
+    key: dict[str, Any] = {"@type": "cr:Field", "@id": f"{name}/key", "name": "key", "dataType": "sc:Text"}
+    key["source"] = {
+        "fileSet": files,
+        "extract": {"fileProperty": "filename"},
+        "transform": {"regex": "^([0-9]+_[0-9]+)\\..*$"},
+    }
+    if name != "image":
+        key["references"] = {"field": {"@id": "image/key"}}
+    content = {"@type": "cr:Field", "@id": f"{name}/content", "name": "content", "dataType": kind}
+    return {
+        "@type": "cr:RecordSet",
+        "@id": name,
+        "name": name,
+        "key": {"@id": f"{name}/key"},
+        "field": [key, {**content, "source": {"fileSet": files, "extract": {"fileProperty": "content"}}}],
+    }
 
 
 def write_croissant(out: Path, manifest: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -68,11 +69,10 @@ def whole_file(path: Path) -> Iterator[HashingFile]:
     except OSError as error:
         raise explain(error, path) from error
     try:
-        with file:
-            yield HashingFile(file, path)
-            publish(file, partial, path)
+        yield HashingFile(file, path)
+        publish(file, partial, path)
     except BaseException:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # closing flushes, and on a full disk fails once more
             file.close()
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -84,6 +84,7 @@ def publish(file: BinaryIO, partial: Path, path: Path) -> None:
     try:
         file.flush()
         os.fsync(file.fileno())
+        file.close()
         partial.replace(path)
     except OSError as error:
         raise explain(error, path) from error
@@ -116,3 +117,16 @@ def hash_file(path: Path) -> str:
     """sha256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def tar_damage(path: Path, end: int) -> str:
+    """What is wrong at `end`, where tarfile stopped reading members; "" if the tar properly ends there.
+
+    tarfile takes a damaged header in the middle, or a cut, for the end: the end is a block of zeros.
+    """
+    with path.open("rb") as file:
+        file.seek(end)
+        block = file.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        return f"the tar ends at byte {end} without an end mark"
+    return f"damaged header at byte {end}" if block.strip(b"\0") else ""

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.errors import MissingInputError, OutputError, SchemaError
-from shards.files import write_bytes
+from shards.files import tar_damage, write_bytes
 from shards.masks import U8
 from shards.schema import (
     CODECS,
@@ -76,11 +76,11 @@ def scan_shard(path: Path) -> tuple[list[str], Spans]:
                     keys.append(key)
                     rows.append(np.full((len(MEMBERS), 2), -1, np.int64))
                 rows[-1][MEMBERS.index(extension)] = member.offset_data, member.size
-            end = tar.offset
+            damage = tar_damage(path, tar.offset)
     except (tarfile.TarError, OSError) as error:
         raise SchemaError(f"{path}: not a readable tar ({error}); make it again or delete it") from error
-    if end > path.stat().st_size:
-        raise SchemaError(f"{path}: the tar ends early; make it again or delete it")
+    if damage:
+        raise SchemaError(f"{path}: {damage}; make it again or delete it")
     return keys, np.stack(rows) if rows else np.zeros((0, len(MEMBERS), 2), np.int64)
 
 

@@ -12,6 +12,9 @@ from PIL import Image
 from shards.masks import CLEAN, IGNORE, U8
 from shards.source import Region, SourceItem
 
+MIN_FILL = 0.75
+"""Smallest share of size*size pixels that a bucket may have."""
+
 
 @dataclass(frozen=True)
 class SizePolicy:
@@ -36,10 +39,12 @@ class SizePolicy:
         """(height, width) of every bucket, widest last."""
         steps = [self.multiple * n for n in range(1, int(self.size * self.max_aspect) // self.multiple + 1)]
         near = [(h, w) for h in steps for w in steps if max(h, w) / min(h, w) <= self.max_aspect]
-        pairs = [(h, w) for h, w in near if h * w <= self.size**2]
-        largest = {h: max(w for other, w in pairs if other == h) for h, _ in pairs}
-        widths = {w: max(h for h, other in largest.items() if other == w) for w in largest.values()}
-        return sorted(((h, w) for w, h in widths.items()), key=lambda pair: pair[1] / pair[0])
+        full = [(h, w) for h, w in near if MIN_FILL * self.size**2 <= h * w <= self.size**2]
+        # Of buckets with one height or one width keep the largest.
+        tallest = {w: max(h for h, other in full if other == w) for _, w in full}
+        widest = {h: max(w for other, w in full if other == h) for h, _ in full}
+        kept = [(h, w) for h, w in full if tallest[w] == h and widest[h] == w]
+        return sorted(kept, key=lambda pair: pair[1] / pair[0])
 
     def target(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) that a picture of this size becomes: the batch it may join."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import hashlib
 import importlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -137,6 +138,10 @@ def open_source(name: str, /, **options: Any) -> Source:
     if name not in SOURCES:
         raise ConfigError(f"unknown source '{name}'{nearest(name, SOURCES)}")
     factory = load_target(SOURCES[name])
+    known = inspect.signature(factory).parameters
+    for option in options:
+        if option not in known:
+            raise ConfigError(f"source '{name}': unknown option '{option}'{nearest(option, known)}")
     try:
         source = factory(**options)
     except TypeError as error:

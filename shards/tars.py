@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from shards.errors import MissingInputError, SourceError
+from shards.files import tar_damage
 from shards.listed import ListedSource
 from shards.pictures import Limits
 from shards.source import Reject
@@ -158,7 +159,7 @@ def scan_tar(path: Path, number: int) -> list[Entry]:
                     problem = f"member {member.name} ends beyond the end of the file"
                     break
             else:
-                problem = missing_end(path, tar.offset)
+                problem = tar_damage(path, tar.offset)
     except (tarfile.TarError, OSError, ValueError) as error:
         problem = str(error)
     if key is not None:
@@ -174,14 +175,6 @@ def split_member(name: str) -> tuple[str, str]:
     folder, base = os.path.split(name)
     stem, _, extension = base.partition(".")
     return os.path.join(folder, stem), extension.lower()
-
-
-def missing_end(path: Path, offset: int) -> str:
-    """Python's reader takes a bad header in mid-file for the end: look at what stands there."""
-    with path.open("rb") as file:
-        file.seek(max(0, offset - tarfile.BLOCKSIZE))
-        block = file.read(tarfile.BLOCKSIZE)
-    return f"damaged header near byte {offset}" if block.strip(b"\0") else ""
 
 
 def is_compressed(path: Path) -> bool:

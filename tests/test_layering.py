@@ -1,0 +1,76 @@
+"""Imports go one way, and heavy libraries stay in their rooms."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("shards", "miniworld", "detector", "region_select", "corruptor")
+ALLOWED = {
+    "shards": set(),
+    "miniworld": {"shards"},
+    "detector": {"shards"},
+    "region_select": {"detector", "shards"},
+    "corruptor": {"region_select", "miniworld", "shards"},
+}
+ROOMS = {
+    "diffusers": {"corruptor", "miniworld"},
+    "mmseg": {"detector"},
+    "mmcv": {"detector"},
+    "torch": {"corruptor", "miniworld", "detector", "region_select"},
+    "transformers": {"corruptor", "miniworld", "detector"},
+}
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Top-level names imported anywhere in a file, lazily or not."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_go_one_way(package):
+    for path in modules(package):
+        wrong = (imports(path) & set(PACKAGES)) - ALLOWED[package] - {package}
+        assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}; {package} may import {ALLOWED[package]}"
+
+
+@pytest.mark.parametrize("library", ROOMS)
+def test_heavy_libraries_stay_in_their_rooms(library):
+    for package in PACKAGES:
+        for path in modules(package):
+            inside = library not in imports(path) or package in ROOMS[library]
+            assert inside, f"{path.relative_to(ROOT)} imports {library}; only {ROOMS[library]} may"
+
+
+@pytest.mark.parametrize("package", [package for package in PACKAGES if (ROOT / package / "__init__.py").exists()])
+def test_package_files_are_nearly_empty(package):
+    for path in (ROOT / package).rglob("__init__.py"):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        code = [node for node in body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
+        assert len(code) <= 2, f"{path.relative_to(ROOT)} does more than say what the package is"
+
+
+def test_reading_and_writing_shards_loads_nothing_heavy():
+    names = [path.stem for path in modules("shards") if not path.stem.startswith("_")]
+    code = (
+        f"import sys, importlib\nfor name in {names!r}: importlib.import_module('shards.' + name)\n"
+        "heavy = {'torch', 'diffusers', 'mmengine', 'mmseg', 'transformers', 'webdataset'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
