@@ -177,9 +177,10 @@ class Backbone:
                 f"images are {height} x {width} pixels; this model needs multiples of {self.size_multiple}: "
                 f"resize or crop them first"
             )
-        pixels = images_BHWC.to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1.0
+        # Contiguous in and out: with other strides a convolution may round otherwise, and equal work must be equal.
+        pixels = (images_BHWC.to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1.0).contiguous()
         latents = self._vae.encode(pixels.to(self._vae.dtype)).latent_dist.mode().float()
-        return (latents - self._shift) * self._vae.config.scaling_factor
+        return ((latents - self._shift) * self._vae.config.scaling_factor).contiguous()
 
     @torch.no_grad()
     def decode(self, latents_BCHW: Tensor) -> Tensor:
@@ -355,9 +356,8 @@ def _load_model(folder: Path, name: str, part: ModelPart, dtype: torch.dtype) ->
     half = f"{part.weights}.fp16.safetensors"
     _require(folder, name, (plain, half, index))
     variant = "fp16" if not any((folder / name / file).is_file() for file in (plain, index)) else None
-    kwarg = "dtype" if part.role == "text" else "torch_dtype"  # transformers renamed it, diffusers did not
     return part.model_class.from_pretrained(
-        folder / name, use_safetensors=True, local_files_only=True, variant=variant, **{kwarg: dtype}
+        folder / name, use_safetensors=True, local_files_only=True, variant=variant, dtype=dtype
     )
 
 

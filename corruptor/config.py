@@ -65,7 +65,7 @@ class InversionConfig:
 
     regularise: bool = False
     """Push ReNoise's predictions towards white noise (auto-correlation and patch KL); off for DDIM.
-    Costs one more sample in each step's first pass."""
+    Costs one more denoiser pass a step."""
 
     regularise_num_steps: int = 4
     """Gradient steps for each regularised prediction."""
@@ -190,9 +190,7 @@ class VerificationConfig:
         _one_of("verification.metric", self.metric, METRICS)
         high = 255.0 if self.metric == "mean_abs" else 1.0
         if not 0.0 <= self.threshold <= high:
-            raise ValueError(
-                f"verification.threshold is {self.threshold}; metric {self.metric!r} allows 0..{high:g}"
-            )
+            raise ValueError(f"verification.threshold is {self.threshold}; metric {self.metric!r} allows 0..{high:g}")
         if not 0.0 <= self.pixel_threshold <= 255.0:
             raise ValueError(f"verification.pixel_threshold is {self.pixel_threshold}; allowed are 0..255")
 

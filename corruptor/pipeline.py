@@ -133,9 +133,7 @@ def corrupt_inverted(
     pieces = []
     for first in range(0, len(rows), num_sources):
         part = slice(first, first + num_sources)
-        latents = _resampled_latents(
-            backbone, inverted, masks_NHW[part], cells[part], seeds[part], rows[part], config
-        )
+        latents = _resampled_latents(backbone, inverted, masks_NHW[part], cells[part], seeds[part], rows[part], config)
         pieces.append(backbone.decode(latents).cpu())
     calls, samples = _since(backbone, before)
     images = _with_source_pixels(torch.cat(pieces), inverted.images_BHWC[list(rows)], masks_NHW, config)
@@ -226,7 +224,7 @@ def _check(
             f"masks are {masks.dtype} of shape {tuple(masks.shape)}; needed: uint8 {(len(rows), *images.shape[1:3])}"
         )
     if prompts is not None and len(prompts) != len(images):
-        raise ValueError(f"{len(prompts)} prompts for {len(images)} images; needed: one each, \"\" for none")
+        raise ValueError(f'{len(prompts)} prompts for {len(images)} images; needed: one each, "" for none')
     if len(seeds) != len(rows):
         raise ValueError(f"{len(seeds)} seeds for {len(rows)} rows; needed: one each")
     if min(rows, default=0) < 0 or max(rows, default=0) >= len(images):

@@ -51,14 +51,14 @@ def invert(
 
 
 def num_inversion_passes(schedule: NoiseSchedule, start_step: int, config: InversionConfig) -> int:
-    """Denoiser passes an image costs to invert: exact, but for guidance and regularisation, which add samples."""
+    """Denoiser passes that inverting costs, exactly; guidance doubles the samples of a pass, not the passes."""
     timesteps = schedule.ascending(start_step)
     if config.mode == "warm":
         passes = config.warm_passes
         return sum(passes[min(index, len(passes) - 1)] for index in range(len(timesteps)))
     if config.mode == "ddim":
         return len(timesteps)
-    return sum(_num_iterations(timestep, config) + 1 for timestep in timesteps)
+    return sum(_num_iterations(timestep, config) + 1 + config.regularise for timestep in timesteps)
 
 
 def _refine(

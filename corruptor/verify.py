@@ -7,7 +7,7 @@ Menn et al. 5.1 state that a selected region does not always end up damaged; wha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +100,7 @@ def verify(
         numbers = _measure(change[window], member, ring, box, config)
         if not numbers.passed:
             kept = _apply_policy(new_mask, change, labels == index, factor, config)
-            numbers = ComponentChange(**{**vars(numbers), "num_pixels_kept": kept})
+            numbers = replace(numbers, num_pixels_kept=kept)
         components.append(numbers)
     outside = (mask_HW == 0) & ~in_any_ring
     return new_mask, Verification(

@@ -1,0 +1,87 @@
+"""`python -m corruptor VERB`: make labelled shards, or one sample of them again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from shards.errors import run_cli
+
+EXAMPLES = """examples:
+  python -m corruptor shards configs/shards/miniworld.py --out out/miniworld
+  python -m corruptor shards configs/shards/folder.py --out out/mine --set source.options.root=pictures
+  python -m corruptor remake out/miniworld/shards/00000.tar 00000_00003 --out again
+"""
+DEFAULT_CONFIG = "configs/shards/miniworld.py"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        "python -m corruptor",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    shards = verbs.add_parser(
+        "shards",
+        help="make labelled shards; the same command again goes on where it stopped",
+        epilog="example: python -m corruptor shards configs/shards/miniworld.py --out out/miniworld",
+    )
+    shards.add_argument("config", nargs="?", default=DEFAULT_CONFIG, help=f"config file (default {DEFAULT_CONFIG})")
+    shards.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the run")
+    shards.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change one value of the config"
+    )
+    shards.add_argument("--dry-run", action="store_true", help="check everything and print the plan; make nothing")
+    shards.set_defaults(run=run_shards)
+    remake = verbs.add_parser(
+        "remake",
+        help="make one sample again from what its shard says of it, and compare",
+        epilog="example: python -m corruptor remake out/miniworld/shards/00000.tar 00000_00003 --out again",
+    )
+    remake.add_argument("shard", type=Path, metavar="SHARD", help="a tar of a run, or the run's folder")
+    remake.add_argument("key", metavar="KEY", help="sample key, such as 00000_00003")
+    remake.add_argument("--out", type=Path, metavar="DIR", help="write the sample's files here")
+    remake.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="A.B=V",
+        help="where things are now, such as source.options.root=DIR or model.folder=DIR",
+    )
+    remake.set_defaults(run=run_remake)
+    return top
+
+
+def run_shards(args: argparse.Namespace) -> int:
+    """Imports wait until the arguments are known to be right, so that --help is quick."""
+    from corruptor.line.command import dry_run, make_shards
+    from corruptor.line.config import LineConfig
+    from shards.config import load_config
+
+    config = load_config(args.config, LineConfig, args.overrides)
+    print(dry_run(config, args.out) if args.dry_run else make_shards(config, args.out))
+    return 0
+
+
+def run_remake(args: argparse.Namespace) -> int:
+    """Exit code 1 where the sample comes out different."""
+    from corruptor.line.remake import remake
+
+    comparison = remake(args.shard, args.key, args.out, args.overrides)
+    print(comparison.words())
+    return 0 if comparison.same else 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code: 0 done, 1 a remade sample differs, 2 wrong input."""
+    args = parser().parse_args(argv)
+    return run_cli(lambda: args.run(args))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""The verb `shards`: the main path from config to finished run, read from top to bottom."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from corruptor.line.config import LineConfig
+from corruptor.line.plan import make_plan
+from corruptor.line.report import progress_bar, summary, write_run_sheet
+from region_select.policy import open_policy
+from shards.source import open_source
+
+
+def make_shards(config: LineConfig, out: Path) -> str:
+    """Make or resume a run; returns its closing words. Raises UserError subclasses."""
+    from corruptor.line.run import open_line, run_shards
+
+    line = open_line(config, out)
+    todo = line.writer.todo()
+    total = sum(line.plan.num_rows(shard) for shard in range(line.plan.num_shards))
+    left = sum(line.plan.num_rows(shard) for shard in todo)
+    began = time.monotonic()
+    with progress_bar(total, total - left) as bar:
+        run_shards(line, todo, bar.update)
+    seconds = time.monotonic() - began
+    sheet = write_run_sheet(out)
+    totals = line.writer.finalise()
+    return summary(out, totals, left, seconds, sheet)
+
+
+def dry_run(config: LineConfig, out: Path) -> str:
+    """Open what can be opened without the model, and say what would be done."""
+    source = open_source(config.source.name, **config.source.options)
+    open_policy(config.region.policy, config.region.options)
+    plan = make_plan(config, len(source))
+    rows = plan.num_items * plan.num_variants
+    corruption = config.corruption
+    return "\n".join(
+        [
+            f"{len(source)} pictures of '{source.name}', {plan.num_variants} variants each: {rows} rows, "
+            f"about {config.samples.clean_share:.0%} of them clean, in {plan.num_shards} shards under {out}",
+            f"model {config.model.folder}, method {corruption.injection.method}, start step {corruption.start_step} "
+            f"of {corruption.num_grid_steps}, inversion {corruption.inversion.mode}",
+            f"regions by '{config.region.policy}', pictures by '{config.size.policy}'",
+        ]
+    )

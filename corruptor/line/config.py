@@ -1,0 +1,140 @@
+"""What a run of the line may be told: frozen dataclasses of plain values, each field with its meaning below it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from corruptor.config import CorruptionConfig
+from shards.resize import SizePolicy
+
+DTYPES = ("auto", "float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """Where the pictures come from."""
+
+    name: str
+    """A source of shards.source.SOURCES: folder, webdataset, miniworld."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Its arguments."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The generator that makes the damage."""
+
+    folder: str
+    """A pipeline folder in diffusers format (as given, else beside the installed packages), or a hub id owner/name."""
+    revision: str = ""
+    """Branch, tag or commit of a hub id."""
+    licence: str = ""
+    """Copied into each sample."""
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """What the UNet computes in; auto: half precision on a GPU, float32 on the CPU. Latents are always float32."""
+    vae_dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """What the VAE computes in; auto: the half precision that is safe for the family where the UNet is in half."""
+    channels_last: bool = False
+    """Memory layout of UNet and VAE; faster on some machines."""
+
+
+@dataclass(frozen=True)
+class RegionConfig:
+    """How masks are proposed."""
+
+    policy: str = "blobs"
+    """A policy of region_select.policy.POLICIES."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Its options."""
+
+
+@dataclass(frozen=True)
+class SamplesConfig:
+    """What is written for each source picture."""
+
+    num_variants: int = 1
+    """Corruptions of each source (other masks, other noise); they share one inversion."""
+    clean_share: float = 0.2
+    """Share of rows that become clean samples; a source has at most one, hence at most 1 / num_variants."""
+    use_captions: bool = True
+    """Prompt the model with the source's caption; False: with the empty prompt."""
+    source_twin: bool = True
+    """Store the VAE round trip of the source beside each image."""
+    codec: Literal["webp", "png", "jpg"] = "webp"
+    """File format of images, the same for artifact and clean samples; webp and png are lossless."""
+    sources_per_shard: int = 64
+    """A shard is so many neighbouring items of the source; a killed run loses at most the shards it was working on."""
+
+    def __post_init__(self) -> None:
+        if self.num_variants < 1 or self.sources_per_shard < 1:
+            raise ValueError(
+                f"num_variants and sources_per_shard must be 1 or more, "
+                f"got {self.num_variants} and {self.sources_per_shard}"
+            )
+        if not 0.0 <= self.clean_share <= 1.0 / self.num_variants:
+            raise ValueError(
+                f"clean_share is {self.clean_share}; with num_variants {self.num_variants} it may be "
+                f"0 to {1 / self.num_variants:.3g} (a second clean sample of one source would be a copy)"
+            )
+
+
+@dataclass(frozen=True)
+class ComputeConfig:
+    """What may move a pixel by one unit of rounding; part of a run's identity, so that its bytes are defined."""
+
+    device: str = "auto"
+    """auto: cuda where there is a card, else cpu. Any torch device name."""
+    num_threads: int = 0
+    """Threads of torch on the CPU; 0 takes torch's own choice. What it was is written into the manifest."""
+    batch_size: int = 16
+    """Source pictures a batch, all of one size."""
+
+    def __post_init__(self) -> None:
+        if self.num_threads < 0 or self.batch_size < 1:
+            raise ValueError(
+                f"num_threads must be 0 or more and batch_size 1 or more, got {self.num_threads} and {self.batch_size}"
+            )
+
+
+@dataclass(frozen=True)
+class WorkersConfig:
+    """How reading and writing overlap with the model; changes nothing in the samples, so it may change on resume."""
+
+    num_readers: int = 2
+    """Threads that read, decode and resize pictures."""
+    num_encoders: int = 2
+    """Threads that encode samples."""
+    num_batches_ahead: int = 2
+    """Batches that may wait on either side of the model; bounds the memory."""
+
+    def __post_init__(self) -> None:
+        if min(self.num_readers, self.num_encoders, self.num_batches_ahead) < 1:
+            raise ValueError(f"num_readers, num_encoders and num_batches_ahead must be 1 or more, got {self}")
+
+
+@dataclass(frozen=True)
+class LineConfig:
+    """A run of the line."""
+
+    source: SourceConfig
+    model: ModelConfig
+    seed: int = 0
+    """All noise, masks and the choice of clean samples follow from it."""
+    size: SizePolicy = field(default_factory=SizePolicy)
+    """How pictures are brought to the model's size."""
+    region: RegionConfig = field(default_factory=RegionConfig)
+    """Where they are damaged."""
+    corruption: CorruptionConfig = field(default_factory=CorruptionConfig)
+    """How."""
+    samples: SamplesConfig = field(default_factory=SamplesConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    workers: WorkersConfig = field(default_factory=WorkersConfig)
+    title: str = "Blemish shards"
+    """Title of the dataset card."""
+    licence: str = ""
+    """Licence of the run's own samples, for the dataset card."""
+
+
+CHANGEABLE = ("workers", "title", "licence")
+"""Top-level keys that may differ when a run is resumed."""

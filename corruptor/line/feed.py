@@ -1,0 +1,161 @@
+"""The first half of the line: read and resize pictures in threads, let the policy propose masks, make up batches.
+
+Batches never cross shards and hold pictures of one size. Within a shard their make-up follows from the order of the
+source alone, so that a shard made again is made of the same batches.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from corruptor.line.batch import Batch, Loaded, Refused, Row
+from corruptor.line.config import LineConfig
+from corruptor.line.plan import Plan, clean_variant, region_rng
+from region_select.policy import Policy, Selection
+from shards.masks import ARTIFACT, CLEAN, IGNORE
+from shards.resize import resize_item, resize_mask
+from shards.source import Reject, Source, SourceItem
+
+
+@dataclasses.dataclass
+class Feeder:
+    """Turns source indices into batches.
+
+    size_multiple: sides of pictures must be multiples of it; a picture that is not becomes a reject.
+    """
+
+    source: Source
+    policy: Policy
+    config: LineConfig
+    plan: Plan
+    size_multiple: int
+
+    def batches(self, shards: Sequence[int]) -> Iterator[Batch]:
+        """All batches of the shards, in order; the last of each shard may be short or hold only refusals."""
+        places = [(shard, index) for shard in shards for index in self.plan.indices(shard)]
+        with ThreadPoolExecutor(self.config.workers.num_readers, "reader") as pool:
+            loaded = self._read_ahead(pool, [index for _, index in places])
+            for shard in shards:
+                part = (next(loaded) for _ in self.plan.indices(shard))
+                yield from self._shard(shard, part)
+
+    def _read_ahead(self, pool: ThreadPoolExecutor, indices: Sequence[int]) -> Iterator[Loaded | Refused]:
+        """Results in order, with one batch and a few more under way."""
+        ahead = self.config.compute.batch_size + 2 * self.config.workers.num_readers
+        waiting: deque[Future[Loaded | Refused]] = deque()
+        try:
+            for index in indices:
+                if len(waiting) >= ahead:
+                    yield waiting.popleft().result()
+                waiting.append(pool.submit(self.load, index))
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def load(self, index: int) -> Loaded | Refused:
+        """Read one picture and bring it to the model's size."""
+        item = self.source[index]
+        if isinstance(item, Reject):
+            return Refused(index, 0, item)
+        height, width = item.image.shape[:2]
+        policy = self.config.size
+        out_height, out_width = policy.target(height, width)
+        if out_height % self.size_multiple or out_width % self.size_multiple:
+            detail = (
+                f"{out_width}x{out_height} pixels; the model takes multiples of {self.size_multiple}, "
+                f"see size.policy ('{policy.policy}' now)"
+            )
+            return Refused(index, 0, Reject(item.uri, "failed", detail))
+        border = None
+        if policy.policy == "pad":
+            border = resize_mask(np.zeros((height, width), np.uint8), policy)
+        return Loaded(index, resize_item(item, policy), height, width, border)
+
+    def _shard(self, shard: int, parts: Iterator[Loaded | Refused]) -> Iterator[Batch]:
+        groups: dict[tuple[int, int], _Group] = {}
+        refused: list[Refused] = []
+        for part in parts:
+            if isinstance(part, Refused):
+                refused += self._refuse_all(part)
+                continue
+            group = groups.setdefault(part.size, _Group())
+            group.loaded.append(part)
+            if len(group.loaded) == self.config.compute.batch_size:
+                refused += self._propose(group)
+            while len(group.ready) >= self.config.compute.batch_size:
+                yield Batch(shard, group.take(self.config.compute.batch_size), tuple(refused))
+                refused = []
+        for group in groups.values():
+            refused += self._propose(group)
+            while group.ready:
+                yield Batch(shard, group.take(self.config.compute.batch_size), tuple(refused))
+                refused = []
+        if refused:
+            yield Batch(shard, (), tuple(refused))
+
+    def _refuse_all(self, refused: Refused) -> list[Refused]:
+        """A source that cannot be used takes all its rows with it, but is one reject."""
+        others = [Refused(refused.index, variant, None) for variant in range(1, self.plan.num_variants)]
+        return [refused, *others]
+
+    def _propose(self, group: _Group) -> list[Refused]:
+        """Masks for the pictures of a group that have none yet; pictures with rows become ready."""
+        seed, num_variants, share = self.config.seed, self.plan.num_variants, self.config.samples.clean_share
+        wanted = [
+            (loaded, variant, variant == clean_variant(seed, loaded.item, num_variants, share))
+            for loaded in group.loaded
+            for variant in range(num_variants)
+        ]
+        asked = [
+            (loaded.item, region_rng(seed, loaded.item, variant)) for loaded, variant, clean in wanted if not clean
+        ]
+        answers = iter(self.policy.select([item for item, _ in asked], [rng for _, rng in asked]) if asked else [])
+        rows: dict[int, list[Row]] = {loaded.index: [] for loaded in group.loaded}
+        refused: list[Refused] = []
+        for loaded, variant, clean in wanted:
+            selection = Selection(_empty(loaded.item)) if clean else next(answers)
+            row = make_row(loaded, variant, clean, selection)
+            if row is None:
+                reject = Reject(loaded.item.uri, "no_region", selection.detail)
+                refused.append(Refused(loaded.index, variant, reject))
+            else:
+                rows[loaded.index].append(row)
+        group.ready += [tuple(found) for found in rows.values() if found]
+        group.loaded.clear()
+        return refused
+
+
+@dataclasses.dataclass
+class _Group:
+    """Pictures of one size on their way into batches."""
+
+    loaded: list[Loaded] = dataclasses.field(default_factory=list)
+    ready: list[tuple[Row, ...]] = dataclasses.field(default_factory=list)
+    """The rows of each picture that has any."""
+
+    def take(self, count: int) -> tuple[Row, ...]:
+        taken, self.ready = self.ready[:count], self.ready[count:]
+        return tuple(row for rows in taken for row in rows)
+
+
+def make_row(loaded: Loaded, variant: int, clean: bool, selection: Selection) -> Row | None:
+    """A row, with padding ignored; None where no region was found or it lies in the padding alone."""
+    mask = selection.mask
+    if mask is None:
+        return None
+    if loaded.border is not None:
+        mask = np.where(loaded.border == IGNORE, np.uint8(IGNORE), mask)
+    if not clean and not (mask == ARTIFACT).any():
+        return None
+    return Row(loaded, variant, mask, clean, selection.facts)
+
+
+def _empty(item: SourceItem) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+    return np.full(item.image.shape[:2], CLEAN, np.uint8)

@@ -1,0 +1,184 @@
+"""A finished row becomes a sample: every fact of it in the schema's fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from corruptor.backbone import Backbone
+from corruptor.config import METHODS
+from corruptor.line.batch import Row
+from corruptor.line.config import LineConfig
+from corruptor.line.plan import Plan
+from corruptor.pipeline import CorruptedBatch
+from corruptor.renoise import num_inversion_passes
+from corruptor.verify import ComponentChange, Verification
+from shards.build import plain
+from shards.masks import ARTIFACT, pack_cells
+from shards.schema import (
+    NOT_APPLICABLE,
+    ChangeMeta,
+    Component,
+    CorruptionMeta,
+    Meta,
+    ModelMeta,
+    RegionMeta,
+    Sample,
+    SizeMeta,
+    SourceMeta,
+)
+
+PACKAGES = ("blemish", "torch", "diffusers", "transformers", "numpy", "pillow")
+DECIMALS = 4
+"""Of measured changes in the JSON."""
+
+
+@dataclass
+class Recorder:
+    """Writes down what is the same in every sample once, and adds what is not."""
+
+    backbone: Backbone
+    config: LineConfig
+    plan: Plan
+    config_hash: str
+    digest: str
+    """sha256 of the model's files."""
+
+    def sample(self, row: Row, done: CorruptedBatch, place: int) -> Sample:
+        """The sample of row `place` of a finished batch."""
+        mask = done.masks_NHW[place].numpy()
+        is_artifact = bool((mask == ARTIFACT).any())
+        numbers, cells = done.verifications[place], done.cells_NHW[place].numpy()
+        item, loaded = row.loaded.item, row.loaded
+        nfe = done.nfe.inversion_samples // len(set(done.source_of_row))
+        nfe += done.nfe.resampling_samples // len(done.source_of_row)
+        height, width = loaded.size
+        meta = Meta(
+            label="artifact" if is_artifact else "clean",
+            source=SourceMeta(
+                set=item.set_name,
+                uri=item.uri,
+                sha256=item.sha256,
+                occurrence=item.occurrence,
+                index=loaded.index,
+                caption=item.caption,
+                licence=item.licence,
+                width=loaded.width,
+                height=loaded.height,
+            ),
+            variant=row.variant,
+            seed=done.seeds[place],
+            model=self.model,
+            corruption=self.corruption(injected=bool(cells.any()), nfe=nfe, caption=item.caption),
+            region=RegionMeta(
+                policy="" if row.clean else self.config.region.policy,
+                options={**plain(self.config.region.options), "chosen": plain(row.facts)},
+            ),
+            components=tuple(_component(one, numbers.policy) for one in numbers.components),
+            change=_change(numbers),
+            cells=pack_cells(cells) if cells.any() else "",
+            size=SizeMeta(self.config.size.policy, width, height, plain(self.config.size)),
+            config_hash=self.config_hash,
+            versions=self.versions,
+            scene=dict(item.scene or {}),
+            extra=_extra(row, mask, numbers),
+        )
+        twin = done.round_trips_NHWC[place].numpy() if self.config.samples.source_twin else None
+        return Sample(self.plan.key(loaded.index, row.variant), done.images_NHWC[place].numpy(), mask, meta, twin)
+
+    def corruption(self, *, injected: bool, nfe: int, caption: str) -> CorruptionMeta:
+        """Every field of the corruption config, the resolved ones under their own names."""
+        config = self.config.corruption
+        method = config.injection
+        return CorruptionMeta(
+            method=method.method if injected else "none",
+            inversion=config.inversion.mode if METHODS[method.method].resampled else "none",
+            passes=self.passes,
+            start_step=config.start_step,
+            num_steps=config.num_grid_steps,
+            num_resample_steps=self.num_resample_steps,
+            eta=config.resampling.eta,
+            guidance_scale=config.resampling.guidance_scale,
+            prompt=caption if self.config.samples.use_captions else "",
+            act_on=method.place,
+            blend=config.resampling.blend,
+            paste_back=config.paste_back,
+            injected=injected,
+            nfe=nfe,
+            options=self.options,
+        )
+
+    @cached_property
+    def model(self) -> ModelMeta:
+        """An absolute folder of this machine is named by its last part; the weights' sha256 says which it was."""
+        name = self.config.model.folder
+        name = Path(name).name if Path(name).is_absolute() else name
+        return ModelMeta(name, self.config.model.revision or self.digest[:16], self.config.model.licence)
+
+    @cached_property
+    def passes(self) -> str:
+        """Denoiser passes of each inversion step, as "2,3,1"."""
+        config = self.config.corruption
+        schedule = self.backbone.schedule.with_steps(config.num_grid_steps)
+        steps = range(config.num_grid_steps, config.start_step - 1, -1)
+        totals = [num_inversion_passes(schedule, step, config.inversion) for step in steps]
+        return ",".join(str(after - before) for before, after in pairwise(totals))
+
+    @cached_property
+    def num_resample_steps(self) -> int:
+        config = self.config.corruption
+        return config.resampling.num_steps or config.num_grid_steps - config.start_step
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        return dict(plain(self.config.corruption))
+
+    @cached_property
+    def versions(self) -> dict[str, Any]:
+        return {name: _version(name) for name in PACKAGES}
+
+
+def _component(one: ComponentChange, policy: str) -> Component:
+    verdict = "keep"
+    if not one.passed and policy != "keep":
+        verdict = policy if policy != "trim" or one.num_pixels_kept else "drop"
+    inside, ring = round(one.change_inside, DECIMALS), round(one.change_ring, DECIMALS)
+    return Component(one.box, one.num_pixels, inside, ring, verdict)
+
+
+def _change(numbers: Verification) -> ChangeMeta:
+    def where(value: float, pixels: int) -> float:
+        return round(value, DECIMALS) if pixels else NOT_APPLICABLE
+
+    return ChangeMeta(
+        metric=numbers.metric,
+        threshold=numbers.threshold,
+        policy=numbers.policy,
+        inside=where(numbers.change_inside, numbers.num_pixels_inside),
+        ring=where(numbers.change_ring, numbers.num_pixels_ring),
+        outside=where(numbers.change_outside, numbers.num_pixels_outside),
+    )
+
+
+def _extra(row: Row, mask: np.ndarray[Any, np.dtype[np.uint8]], numbers: Verification) -> dict[str, Any]:
+    """What has no field of its own; the proposed mask only where the label is another (remaking needs it)."""
+    extra: dict[str, Any] = {
+        "pixel_threshold": numbers.pixel_threshold,
+        "changed_shares": [round(one.changed_share, DECIMALS) for one in numbers.components],
+    }
+    if not np.array_equal(row.mask, mask):
+        extra["proposed_mask"] = pack_cells(row.mask == ARTIFACT)
+    return extra
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        return ""

@@ -1,0 +1,197 @@
+"""A run of the line: reading, the model and writing side by side, joined by bounded channels.
+
+    reader threads -> feeder thread -> | channel | -> the model, in the calling thread -> | channel | -> writer thread
+
+Memory is bounded by the channels (and, where sizes are mixed, one shard of encoded samples). Whoever fails first stops
+the others; shards that were complete stay, the one under way leaves nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from corruptor.backbone import Backbone, load_backbone
+from corruptor.line.batch import Batch, Done
+from corruptor.line.channel import Channel
+from corruptor.line.config import CHANGEABLE, LineConfig, ModelConfig
+from corruptor.line.feed import Feeder
+from corruptor.line.finish import Finisher
+from corruptor.line.plan import Plan, make_plan
+from corruptor.line.record import Recorder
+from corruptor.line.work import Worker
+from region_select.policy import Policy, open_policy
+from shards.build import plain
+from shards.config import INSTALLED
+from shards.errors import ConfigError, MissingInputError, UserError
+from shards.source import Source, open_source
+from shards.writer import RunInfo, RunWriter
+
+EMBEDDED = ("miniworld",)
+"""First parts of model folders that come with this package and are never names on a hub."""
+
+
+class ModelError(UserError, ValueError):
+    """A model that cannot be loaded or does not fit the run."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A run made ready: everything loaded and checked, nothing made yet."""
+
+    config: LineConfig
+    """With device and number of threads resolved."""
+    source: Source
+    policy: Policy
+    plan: Plan
+    backbone: Backbone
+    writer: RunWriter
+    worker: Worker
+
+
+def open_line(config: LineConfig, out: str | Path) -> Line:
+    """Open source, policy and model, and claim the output folder.
+
+    Raises UserError subclasses, each a line that says what to do: ConfigError, SourceError, MissingInputError,
+    ModelError, ResumeError (another run lies there), OutputError.
+    """
+    source = open_source(config.source.name, **config.source.options)
+    policy = open_policy(config.region.policy, config.region.options)
+    config = resolve_compute(config)
+    backbone = open_model(config.model, config.compute.device)
+    check_steps(config, backbone)
+    plan = make_plan(config, len(source))
+    digest = backbone.digest()
+    writer = RunWriter(out, run_info(config, source, plan, digest), config.samples.codec)
+    recorder = Recorder(backbone, config, plan, writer.hash, digest)
+    return Line(config, source, policy, plan, backbone, writer, Worker(backbone, config, plan, recorder))
+
+
+def run_info(config: LineConfig, source: Source, plan: Plan, digest: str) -> RunInfo:
+    """What identifies the run; the model by the sha256 of its files, so that retrained weights are another run."""
+    values: dict[str, Any] = plain(config)
+    values["model"]["digest"] = digest
+    return RunInfo(
+        config=values,
+        source={"name": source.name, "items": len(source), "fingerprint": source.fingerprint()},
+        num_shards=plan.num_shards,
+        title=config.title,
+        licence=config.licence,
+        ignore=CHANGEABLE,
+    )
+
+
+def resolve_compute(config: LineConfig) -> LineConfig:
+    """Name the device and the number of threads that will be used, and set the latter. Raises ConfigError."""
+    name = config.compute.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"compute.device = {name!r} cannot be used ({reason}); try compute.device=cpu") from error
+    if config.compute.num_threads:
+        torch.set_num_threads(config.compute.num_threads)
+    return replace(config, compute=replace(config.compute, device=name, num_threads=torch.get_num_threads()))
+
+
+def find_model(folder: str) -> str:
+    """The folder as given, else beside the installed packages, else the name itself (a hub id).
+
+    Raises MissingInputError where embedded weights are named and not there.
+    """
+    if Path(folder).is_dir():
+        return folder
+    if (INSTALLED / folder).is_dir():
+        return str(INSTALLED / folder)
+    if Path(folder).parts[:1] and Path(folder).parts[0] in EMBEDDED:
+        raise MissingInputError(
+            f"the embedded model {folder} is not in this installation; give another pipeline folder: model.folder=DIR"
+        )
+    return folder
+
+
+def open_model(config: ModelConfig, device: str) -> Backbone:
+    """Load the generator. Raises ModelError, MissingInputError: one line."""
+    folder = find_model(config.folder)
+    try:
+        return load_backbone(
+            folder, device, config.dtype, config.vae_dtype, config.revision, channels_last=config.channels_last
+        )
+    except FileNotFoundError as error:
+        raise MissingInputError(str(error)) from error
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        # diffusers, transformers and safetensors raise any of these on damaged configs and weights.
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"model {config.folder} cannot be loaded: {reason}; fetch or save it again") from error
+
+
+def check_steps(config: LineConfig, backbone: Backbone) -> None:
+    """What only the model can say of the config. Raises ConfigError."""
+    try:
+        schedule = backbone.schedule.with_steps(config.corruption.num_grid_steps)
+        if config.corruption.start_step < config.corruption.num_grid_steps:
+            schedule.descending(config.corruption.start_step, config.corruption.resampling.num_steps)
+    except ValueError as error:
+        raise ConfigError(f"corruption: {error}") from error
+    side, multiple = config.size.size, backbone.size_multiple
+    if config.size.policy in ("crop", "pad") and side % multiple:
+        raise ConfigError(f"size.size is {side}; this model takes multiples of {multiple}")
+    if config.size.policy == "bucket" and config.size.multiple % multiple:
+        raise ConfigError(f"size.multiple is {config.size.multiple}; this model takes multiples of {multiple}")
+
+
+def run_shards(line: Line, shards: Sequence[int], progress: Callable[[int], None] = lambda rows: None) -> None:
+    """Make these shards, in order. `progress` is called from a thread with numbers of rows settled.
+
+    Raises OutputError, SourceError, ConfigError: the first error of any part, after all parts have stopped.
+    """
+    feeder = Feeder(line.source, line.policy, line.config, line.plan, line.backbone.size_multiple)
+    finisher = Finisher(line.writer, line.plan, line.config.workers.num_encoders, progress)
+    batches: Channel[Batch] = Channel(line.config.workers.num_batches_ahead)
+    works: Channel[Done] = Channel(line.config.workers.num_batches_ahead)
+    threads = [
+        start("feeder", [batches, works], lambda: pour(feeder.batches(shards), batches)),
+        start("writer", [batches, works], lambda: finisher.consume(iter(works))),
+    ]
+    try:
+        for batch in batches:
+            works.put(line.worker.work(batch))
+        works.close()
+    except BaseException as error:
+        batches.fail(error)
+        works.fail(error)
+        raise
+    finally:
+        for thread in threads:
+            thread.join()
+    works.check()
+
+
+def start(name: str, channels: Sequence[Channel[Any]], work: Callable[[], None]) -> threading.Thread:
+    """Run `work` in a thread; should it fail, everybody on the channels hears of it."""
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as error:
+            for channel in channels:
+                channel.fail(error)
+
+    thread = threading.Thread(target=guarded, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def pour(things: Iterable[Batch], channel: Channel[Batch]) -> None:
+    """Put everything into the channel, then close it."""
+    for thing in things:
+        channel.put(thing)
+    channel.close()
