@@ -19,6 +19,16 @@ class BuildError(ValueError):
     """A value that does not fit its field; the message names the field by its dotted path."""
 
 
+_HINTS: dict[Any, dict[str, Any]] = {}
+
+
+def hints_of(cls: Any) -> dict[str, Any]:
+    """Resolved types of a dataclass's fields; kept, because a sample's JSON asks for them many times."""
+    if cls not in _HINTS:
+        _HINTS[cls] = typing.get_type_hints(cls)
+    return _HINTS[cls]
+
+
 def nearest(name: str, allowed: typing.Iterable[str]) -> str:
     """Return "; did you mean 'x'?" or, with nothing near, "; known: a, b"."""
     choices = sorted(allowed)
@@ -41,7 +51,7 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "", *, require_al
     """
     if not isinstance(values, Mapping):
         raise BuildError(f"{path or cls.__name__}: expected a dict, got {describe(values)}")
-    hints = typing.get_type_hints(cls)
+    hints = hints_of(cls)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     for name in values:
         if name not in fields:

@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from shards.build import BuildError, build, plain
+from shards.build import BuildError, build, hints_of, plain
 from shards.errors import SchemaError
 from shards.masks import ARTIFACT, IGNORE, U8, check_mask, component_boxes, mask_from_file, mask_to_file
 
@@ -341,7 +341,7 @@ def _is_text(hint: Any) -> bool:
 
 
 def _to_file(record: Any) -> dict[str, Any]:
-    hints = typing.get_type_hints(type(record))
+    hints = hints_of(type(record))
     stored: dict[str, Any] = {}
     for item in dataclasses.fields(record):
         value = getattr(record, item.name)
@@ -357,7 +357,7 @@ def _from_file(cls: Any, stored: Any) -> Any:
     if not isinstance(stored, dict):
         return stored
     loaded = dict(stored)
-    for name, hint in typing.get_type_hints(cls).items():
+    for name, hint in hints_of(cls).items():
         value = loaded.get(name)
         if dataclasses.is_dataclass(hint):
             loaded[name] = _from_file(hint, value) if name in loaded else {}

@@ -160,7 +160,7 @@ def test_a_full_disk_is_one_clear_line_and_nothing_half_written(tmp_path, monkey
     full = lambda self, mode="r", *a: FullDisk(real_open(self, mode), room) if mode == "wb" else real_open(self, mode)  # noqa: E731
     with monkeypatch.context() as patch:
         patch.setattr(shards.files.Path, "open", full)
-        with pytest.raises(OutputError, match="no space left .* run the same command again"), run.shard(1) as shard:
+        with pytest.raises(OutputError, match=r"no space left .* run the same command again"), run.shard(1) as shard:  # noqa: PT012
             for row in range(40):
                 shard.write(sample(1, row))
     assert not list((tmp_path / "run/shards").glob("00001*"))
