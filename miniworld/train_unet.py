@@ -1,0 +1,153 @@
+"""Stage two of the recipe: UNet and text encoder together, on latents encoded once."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor
+
+from miniworld import state
+from miniworld.draw import render
+from miniworld.models import build_scheduler, build_text_encoder, build_tokenizer, build_unet, build_vae, tokenize
+from miniworld.recipe import Clock, Log, Recipe, seeded
+from miniworld.scenes import caption, sample_scene
+from miniworld.splits import SPLITS
+from miniworld.train_vae import batches, to_tensor
+
+
+@torch.no_grad()
+def latent_bank(recipe: Recipe, work: Path, device: torch.device, report: Callable[[str], None]) -> dict[str, Any]:
+    """Latents (float16 [N, 8, 16, 16], unit spread), their scaling factor and caption token ids, made once."""
+    path = work / "latents.pt"
+    bank = state.load(path)
+    if bank is not None:
+        return bank
+    known = state.load(work / "vae.pt")
+    if known is None:
+        raise state.StateError(f"{work} holds no autoencoder: train it first (--stage vae)")
+    vae = build_vae().to(device)
+    vae.load_state_dict(known["ema"])
+    vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    scale = 1.0 / float(known["latent_std"])
+    tokenizer = build_tokenizer(work / "tokenizer")
+    latents, ids = [], []
+    for start in range(0, recipe.unet_scenes, 64):
+        scenes = [sample_scene(SPLITS["train"].seed(i)) for i in range(start, min(start + 64, recipe.unet_scenes))]
+        images = to_tensor(np.stack([render(s) for s in scenes]), device)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.bf16):
+            z = vae.encode(images).latent_dist.mode()
+        latents.append((z.float() * scale).half().cpu())
+        ids.append(tokenize(tokenizer, [caption(s) for s in scenes]).to(torch.uint8))
+        if start % 6400 == 0:
+            report(f"encoding: {start} of {recipe.unet_scenes} scenes")
+    bank = {"latents": torch.cat(latents), "ids": torch.cat(ids), "scaling_factor": scale}
+    state.save(path, bank)
+    return bank
+
+
+class Denoiser(torch.nn.Module):
+    """UNet and text encoder as one module, so that one average follows both."""
+
+    def __init__(self, vocab_size: int, end_token: int) -> None:
+        super().__init__()
+        self.unet = build_unet()
+        self.text = build_text_encoder(vocab_size, end_token)
+
+    def forward(self, noisy: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
+        """Predicted noise, [B, 8, 16, 16]."""
+        words = self.text(ids)[0]
+        noise: Tensor = self.unet(noisy, timesteps, words).sample
+        return noise
+
+
+def weights_of(timesteps: Tensor, abar: Tensor, cap: float) -> Tensor:
+    """Min-SNR weighting of the noise-prediction loss (Hang et al. 2023, equation 7): min(snr, cap) / snr."""
+    snr = abar[timesteps] / (1 - abar[timesteps])
+    return torch.clamp(cap / snr, max=1.0)
+
+
+def train_denoiser(recipe: Recipe, work: Path, minutes: float, device: torch.device, report: Callable[[str], None]) -> None:
+    """Train for `minutes` (wall clock), from the last state if there is one."""
+    bank = latent_bank(recipe, work, device, report)
+    tokenizer = build_tokenizer(work / "tokenizer")
+    empty = tokenize(tokenizer, [""])
+    seeded(recipe.seed + 1)
+    model = Denoiser(len(tokenizer), tokenizer.eos_token_id).to(device)
+    model.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cpu":
+        model.unet.set_attn_processor(AttnProcessor())  # the fused kernel's backward pass is three times slower here
+    ema = copy.deepcopy(model).requires_grad_(False)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.unet_lr, betas=(0.9, 0.99), weight_decay=1e-2)
+    step = _restore(work / "unet.pt", model, ema, optimiser)
+    abar = build_scheduler().alphas_cumprod.to(device)
+    clock, log, recent = Clock(minutes), Log(work / "unet.jsonl"), 0.0
+
+    def save() -> None:
+        state.save(
+            work / "unet.pt",
+            {"model": model.state_dict(), "ema": ema.state_dict(), "optimiser": optimiser.state_dict(), "step": step},
+        )
+
+    for picks in batches(np.arange(len(bank["latents"])), recipe.unet_batch, recipe.seed + 1, step):
+        rng = torch.Generator().manual_seed(recipe.seed * 9_000_011 + step)
+        chosen = torch.from_numpy(np.ascontiguousarray(picks))
+        loss = _loss(model, bank, chosen, empty, abar, recipe, rng, device)
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.unet_lr * clock.rate(step, warmup=200)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        step += 1
+        _follow(ema, model, min(recipe.ema, (step + 1) / (step + 20)))
+        recent = float(loss.detach()) if step == 1 else 0.98 * recent + 0.02 * float(loss.detach())
+        if step % 50 == 0:
+            if not math.isfinite(recent):
+                raise state.StateError(f"the UNet's loss became {recent} at iteration {step}: lower unet_lr; the last good state is kept")
+            log.add(step=step, loss=round(recent, 5), minutes=round(clock.minutes(), 2))
+            report(f"UNet: iteration {step}, loss {recent:.4f}, {clock.left()}")
+        if clock.due(recipe.save_minutes):
+            save()
+        if clock.over():
+            break
+    save()
+
+
+def _loss(
+    model: Denoiser, bank: dict[str, Any], chosen: Tensor, empty: Tensor, abar: Tensor, recipe: Recipe,
+    rng: torch.Generator, device: torch.device,
+) -> Tensor:  # fmt: skip
+    z = bank["latents"][chosen].float().to(device)
+    ids = bank["ids"][chosen].long()
+    dropped = torch.rand(len(ids), generator=rng) < recipe.caption_dropout
+    ids = torch.where(dropped[:, None], empty, ids).to(device)
+    timesteps = torch.randint(0, len(abar), (len(z),), generator=rng).to(device)
+    noise = torch.randn(z.shape, generator=rng).to(device)
+    a = abar[timesteps][:, None, None, None]
+    noisy = (a.sqrt() * z + (1 - a).sqrt() * noise).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.bf16):
+        predicted = model(noisy, timesteps, ids)
+    error = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
+    return (weights_of(timesteps, abar, recipe.min_snr) * error).mean()
+
+
+def _restore(path: Path, model: Denoiser, ema: Denoiser, optimiser: torch.optim.Optimizer) -> int:
+    known = state.load(path)
+    if known is None:
+        return 0
+    model.load_state_dict(known["model"])
+    ema.load_state_dict(known["ema"])
+    optimiser.load_state_dict(known["optimiser"])
+    return int(known["step"])
+
+
+@torch.no_grad()
+def _follow(ema: torch.nn.Module, model: torch.nn.Module, decay: float) -> None:
+    torch._foreach_lerp_(list(ema.parameters()), [p.detach() for p in model.parameters()], 1 - decay)

@@ -1,0 +1,173 @@
+"""Stage one of the recipe: the autoencoder, and later its decoder alone."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from miniworld import state
+from miniworld.draw import render
+from miniworld.models import build_vae
+from miniworld.recipe import Clock, Log, Recipe, seeded
+from miniworld.scenes import sample_scene
+from miniworld.splits import SPLITS
+
+
+def scene_bank(count: int, path: Path) -> np.ndarray[Any, Any]:
+    """`count` training scenes as uint8 [N, 64, 64, 3], rendered once and kept beside the state."""
+    if path.exists():
+        bank = np.load(path, mmap_mode="r")
+        if len(bank) >= count:
+            return bank[:count]
+    bank = np.stack([render(sample_scene(SPLITS["train"].seed(i))) for i in range(count)])
+    temporary = path.with_name(path.name + ".tmp.npy")
+    np.save(temporary, bank)
+    temporary.replace(path)
+    return bank
+
+
+def to_tensor(images: np.ndarray[Any, Any], device: torch.device) -> Tensor:
+    """uint8 NHWC to float32 NCHW in -1..1."""
+    flat = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+    return flat.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+
+
+def vary(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Half of a batch leaves the world's rules (mirrored, pieces of two scenes, channels exchanged).
+
+    The autoencoder must carry broken pictures as faithfully as valid ones, or it would mend or mark the faults.
+    """
+    images = images.clone()
+    n = len(images)
+    for i in range(0, n, 2):
+        kind = int(torch.randint(0, 4, (1,), generator=rng))
+        if kind == 0:
+            images[i] = images[i].flip(-1)
+        elif kind == 1:
+            images[i] = images[i].flip(-2)
+        elif kind == 2:
+            images[i] = images[i][torch.randperm(3, generator=rng)]
+        other = images[int(torch.randint(0, n, (1,), generator=rng))]
+        y, x = (int(v) for v in torch.randint(0, 44, (2,), generator=rng))
+        h, w = (int(v) for v in torch.randint(8, 40, (2,), generator=rng))
+        if kind != 2:
+            images[i, :, y : y + h, x : x + w] = other[:, y : y + h, x : x + w].clone()
+    return images
+
+
+def reconstruction_loss(out: Tensor, target: Tensor) -> Tensor:
+    """L1, L1 of the gradients (edges carry the letters) and a square term that hunts the largest errors."""
+    d = out.float() - target
+    edges = (d[..., 1:, :] - d[..., :-1, :]).abs().mean() + (d[..., 1:] - d[..., :-1]).abs().mean()
+    return d.abs().mean() + 0.5 * edges + 4.0 * d.square().mean()
+
+
+def batches(bank: np.ndarray[Any, Any], size: int, seed: int, start: int) -> Iterator[np.ndarray[Any, Any]]:
+    """Endless batches; the order is a function of seed and iteration alone, so a resumed run goes on where it was."""
+    step = start
+    while True:
+        picks = np.random.Generator(np.random.PCG64([seed, step])).integers(0, len(bank), size)
+        yield bank[np.sort(picks)]
+        step += 1
+
+
+def train_autoencoder(
+    recipe: Recipe, work: Path, minutes: float, device: torch.device, report: Callable[[str], None], decoder_only: bool = False
+) -> None:
+    """Train for `minutes` (wall clock), from the last state if there is one.
+
+    With `decoder_only` the encoder stays as it is, so that latents made before remain valid.
+    """
+    bank = scene_bank(recipe.vae_scenes, work / "scenes.npy")
+    path = work / "vae.pt"
+    seeded(recipe.seed)
+    vae = build_vae().to(device)
+    vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _quiet_variance(vae)
+    ema = copy.deepcopy(vae).requires_grad_(False)
+    parameters = list(vae.decoder.parameters()) + list(vae.post_quant_conv.parameters())
+    if decoder_only:
+        vae.encoder.requires_grad_(False)
+        vae.quant_conv.requires_grad_(False)
+    else:
+        parameters += list(vae.encoder.parameters()) + list(vae.quant_conv.parameters())
+    optimiser = torch.optim.AdamW(parameters, lr=recipe.vae_lr, betas=(0.9, 0.99), weight_decay=1e-4)
+    known = state.load(path)
+    step = 0
+    if known:
+        vae.load_state_dict(known["vae"])
+        ema.load_state_dict(known["ema"])
+        step = int(known["step"])
+        if known["decoder_only"] == decoder_only:
+            optimiser.load_state_dict(known["optimiser"])
+    clock, log = Clock(minutes), Log(work / "vae.jsonl")
+
+    def save() -> None:
+        state.save(
+            path,
+            {"vae": vae.state_dict(), "ema": ema.state_dict(), "optimiser": optimiser.state_dict(), "step": step,
+             "decoder_only": decoder_only, "latent_std": _latent_std(ema, bank, device)},
+        )  # fmt: skip
+
+    for images in batches(bank, recipe.vae_batch, recipe.seed, step):
+        rng = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+        x = vary(to_tensor(images, device), rng)
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.vae_lr * clock.rate(step, warmup=100)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.bf16):
+            z = vae.encode(x).latent_dist.mode()
+            noisy = z + recipe.latent_noise * torch.randn(z.shape, generator=rng).to(device, z.dtype)
+            out = vae.decode(noisy).sample
+        loss = reconstruction_loss(out, x) + 1e-3 * F.relu(z.float().square().mean() - 1.0)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        step += 1
+        _follow(ema, vae, min(0.998, step / (step + 10)))
+        if step % 50 == 0:
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise state.StateError(f"the autoencoder's loss became {value} at iteration {step}: lower vae_lr; the last good state is kept")
+            log.add(step=step, loss=round(value, 5), minutes=round(clock.minutes(), 2))
+            report(f"autoencoder: iteration {step}, loss {value:.4f}, {clock.left()}")
+        if clock.due(recipe.save_minutes):
+            save()
+        if clock.over():
+            break
+    save()
+
+
+def _quiet_variance(vae: Any) -> None:
+    """A plain autoencoder: the variance half of the encoder's output is a small constant."""
+    half = vae.config.latent_channels
+    with torch.no_grad():
+        vae.quant_conv.weight[half:] = 0
+        vae.quant_conv.bias[half:] = -10.0
+
+
+@torch.no_grad()
+def _follow(ema: torch.nn.Module, model: torch.nn.Module, decay: float) -> None:
+    torch._foreach_lerp_(list(ema.parameters()), [p.detach() for p in model.parameters()], 1 - decay)
+
+
+@torch.no_grad()
+def _latent_std(vae: Any, bank: np.ndarray[Any, Any], device: torch.device) -> float:
+    z = vae.encode(to_tensor(bank[:256], device)).latent_dist.mode()
+    return float(z.float().std())
+
+
+def psnr(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
+    """Peak signal-to-noise ratio of two uint8 pictures, in dB."""
+    error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
+    return float("inf") if error == 0 else 10 * math.log10(255.0**2 / error)
+
+
