@@ -18,7 +18,7 @@ from corruptor.line.config import LineConfig
 from corruptor.line.plan import Plan, clean_variant, region_rng
 from region_select.policy import Policy, Selection
 from shards.masks import ARTIFACT, CLEAN, IGNORE
-from shards.resize import resize_item, resize_mask
+from shards.resize import SizePolicy, resize_item, resize_mask
 from shards.source import Reject, Source, SourceItem
 
 
@@ -61,22 +61,7 @@ class Feeder:
 
     def load(self, index: int) -> Loaded | Refused:
         """Read one picture and bring it to the model's size."""
-        item = self.source[index]
-        if isinstance(item, Reject):
-            return Refused(index, 0, item)
-        height, width = item.image.shape[:2]
-        policy = self.config.size
-        out_height, out_width = policy.target(height, width)
-        if out_height % self.size_multiple or out_width % self.size_multiple:
-            detail = (
-                f"{out_width}x{out_height} pixels; the model takes multiples of {self.size_multiple}, "
-                f"see size.policy ('{policy.policy}' now)"
-            )
-            return Refused(index, 0, Reject(item.uri, "failed", detail))
-        border = None
-        if policy.policy == "pad":
-            border = resize_mask(np.zeros((height, width), np.uint8), policy)
-        return Loaded(index, resize_item(item, policy), height, width, border)
+        return load_picture(self.source, index, self.config.size, self.size_multiple)
 
     def _shard(self, shard: int, parts: Iterator[Loaded | Refused]) -> Iterator[Batch]:
         groups: dict[tuple[int, int], _Group] = {}
@@ -143,6 +128,23 @@ class _Group:
     def take(self, count: int) -> tuple[Row, ...]:
         taken, self.ready = self.ready[:count], self.ready[count:]
         return tuple(row for rows in taken for row in rows)
+
+
+def load_picture(source: Source, index: int, policy: SizePolicy, size_multiple: int) -> Loaded | Refused:
+    """Read one picture of a source and bring it to the model's size."""
+    item = source[index]
+    if isinstance(item, Reject):
+        return Refused(index, 0, item)
+    height, width = item.image.shape[:2]
+    out_height, out_width = policy.target(height, width)
+    if out_height % size_multiple or out_width % size_multiple:
+        detail = (
+            f"{out_width}x{out_height} pixels; the model takes multiples of {size_multiple}, "
+            f"see size.policy ('{policy.policy}' now)"
+        )
+        return Refused(index, 0, Reject(item.uri, "failed", detail))
+    border = resize_mask(np.zeros((height, width), np.uint8), policy) if policy.policy == "pad" else None
+    return Loaded(index, resize_item(item, policy), height, width, border)
 
 
 def make_row(loaded: Loaded, variant: int, clean: bool, selection: Selection) -> Row | None:

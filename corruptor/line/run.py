@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from transformers.utils import logging as transformers_logging
 
 from corruptor.backbone import Backbone, load_backbone
 from corruptor.line.batch import Batch, Done
@@ -121,6 +122,7 @@ def find_model(folder: str) -> str:
 def open_model(config: ModelConfig, device: str) -> Backbone:
     """Load the generator. Raises ModelError, MissingInputError: one line."""
     folder = find_model(config.folder)
+    transformers_logging.disable_progress_bar()  # its bar over a second of reading would stand in the way of ours
     try:
         return load_backbone(
             folder, device, config.dtype, config.vae_dtype, config.revision, channels_last=config.channels_last

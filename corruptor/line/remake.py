@@ -1,0 +1,161 @@
+"""One sample made again from its JSON, its masks, the named source and the named model; then compared by pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from corruptor.line.batch import Batch, Loaded, Refused, Row
+from corruptor.line.config import LineConfig
+from corruptor.line.feed import load_picture
+from corruptor.line.plan import Plan, make_plan
+from corruptor.line.record import Recorder
+from corruptor.line.run import ModelError, open_model, resolve_compute
+from corruptor.line.work import Worker
+from shards.config import apply_overrides, make_config
+from shards.errors import MissingInputError, SourceError
+from shards.files import make_folder, write_bytes
+from shards.masks import ARTIFACT, CLEAN, U8, unpack_cells
+from shards.reader import ShardReader
+from shards.schema import Codec, Meta, Sample, encode_sample
+from shards.source import open_source
+from shards.writer import MANIFEST, read_manifest
+
+TOLERANCE = 1
+"""Largest difference of a pixel that another batch or thread count may cause, of 255."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The stored sample against the remade one."""
+
+    key: str
+    largest: int
+    """Largest difference of any pixel and channel, 0..255."""
+    num_pixels: int
+    """Pixels that differ at all."""
+    mask_pixels: int
+    """Mask pixels that differ."""
+    refused: str = ""
+    """Where the sample was refused this time: why."""
+
+    @property
+    def same(self) -> bool:
+        """Equal but for rounding."""
+        return not self.refused and self.largest <= TOLERANCE and self.mask_pixels == 0
+
+    def words(self) -> str:
+        """One line."""
+        if self.refused:
+            return f"{self.key}: differs, it was refused this time ({self.refused})"
+        verdict = "the same" if self.same else "differs"
+        pixels = f"{self.num_pixels} pixels by at most {self.largest} of 255" if self.num_pixels else "no pixel"
+        return f"{self.key}: {verdict}; in the image {pixels}, in the mask {self.mask_pixels} pixels differ"
+
+
+def remake(where: Path, key: str, out: Path | None, overrides: Sequence[str] = ()) -> Comparison:
+    """Make sample `key` of a run again, write its files under `out` if given, and compare.
+
+    Args:
+        where: a tar of the run, or the run's folder; the manifest beside it names source and model.
+        overrides: "a.b=v" for what has moved since, such as source.options.root or model.folder.
+
+    Raises UserError subclasses: no such sample or manifest, another picture or other weights than then.
+    """
+    reader = ShardReader(where, cache=False)
+    stored = reader[reader.find(key)]
+    manifest = read_manifest(find_manifest(where))
+    config, plan, digest = read_run(manifest, overrides)
+    loaded = load_source(config, plan, stored.meta)
+    backbone = open_model(config.model, config.compute.device)
+    found = backbone.digest()
+    if found != digest:
+        raise ModelError(
+            f"model {config.model.folder} has other files than the run was made with (sha256 {found[:16]}, "
+            f"then {digest[:16]}); name the right one: --set model.folder=DIR"
+        )
+    worker = Worker(backbone, config, plan, Recorder(backbone, config, plan, stored.meta.config_hash, digest))
+    row = Row(
+        loaded=loaded,
+        variant=stored.meta.variant,
+        mask=proposed_mask(stored),
+        clean=not stored.meta.corruption.injected,
+        facts=stored.meta.region.options.get("chosen", {}),
+    )
+    done = worker.work(Batch(0, (row,)))
+    if done.refused:
+        return refused(key, done.refused[0])
+    remade = done.samples[0]
+    if out is not None:
+        write_sample(out, remade, config.samples.codec)
+    return compare(stored, remade)
+
+
+def find_manifest(where: Path) -> Path:
+    """The manifest of a run's folder or of the run that a tar belongs to. Raises MissingInputError."""
+    for folder in (where, where.parent, where.parent.parent):
+        if (folder / MANIFEST).is_file():
+            return folder / MANIFEST
+    raise MissingInputError(f"no {MANIFEST} beside {where}; remaking needs the folder of the run")
+
+
+def read_run(manifest: dict[str, Any], overrides: Sequence[str]) -> tuple[LineConfig, Plan, str]:
+    """Config, plan and the model's sha256 from a manifest. Raises ConfigError."""
+    values = dict(manifest["config"])
+    values["model"] = dict(values["model"])
+    digest = str(values["model"].pop("digest"))
+    config = resolve_compute(make_config(apply_overrides(values, overrides), LineConfig, MANIFEST))
+    return config, make_plan(config, int(manifest["source"]["items"])), digest
+
+
+def load_source(config: LineConfig, plan: Plan, meta: Meta) -> Loaded:
+    """The picture the sample was made of. Raises SourceError if it is another now."""
+    source = open_source(config.source.name, **config.source.options)
+    name = f"item {meta.source.index} of the source ({meta.source.uri})"
+    if meta.source.index >= len(source):
+        raise SourceError(f"{name} is not there: the source has {len(source)} items now")
+    loaded = load_picture(source, meta.source.index, config.size, 1)
+    if isinstance(loaded, Refused):
+        reason = loaded.reject.reason if loaded.reject else "refused"
+        raise SourceError(f"{name} cannot be used now ({reason})")
+    if loaded.item.sha256 != meta.source.sha256:
+        raise SourceError(
+            f"{name} is now {loaded.item.uri} with sha256 {loaded.item.sha256[:16]}, then {meta.source.sha256[:16]}; "
+            f"name the source as it was: --set source.options..."
+        )
+    return loaded
+
+
+def proposed_mask(stored: Sample) -> U8:
+    """The mask as the policy gave it: verification may have taken components out of the label."""
+    packed = stored.meta.extra.get("proposed_mask")
+    if packed is None:
+        return stored.mask
+    injected = unpack_cells(packed)
+    # Ignored padding stays; what verification set to ignore was injected and is overwritten here.
+    base = np.where(stored.mask == ARTIFACT, np.uint8(CLEAN), stored.mask)
+    return np.where(injected, np.uint8(ARTIFACT), base)
+
+
+def compare(stored: Sample, remade: Sample) -> Comparison:
+    """Count the pixels that differ."""
+    difference = np.abs(stored.image.astype(np.int16) - remade.image.astype(np.int16)).max(axis=-1)
+    changed = int(np.count_nonzero(stored.mask != remade.mask))
+    return Comparison(stored.key, int(difference.max()), int(np.count_nonzero(difference)), changed)
+
+
+def refused(key: str, one: Refused) -> Comparison:
+    """The sample was made then and is refused now."""
+    reason = f"{one.reject.reason}: {one.reject.detail}" if one.reject else ""
+    return Comparison(key, 0, 0, 0, reason)
+
+
+def write_sample(out: Path, sample: Sample, codec: Codec) -> None:
+    """The sample's members as files. Raises OutputError."""
+    make_folder(out)
+    for extension, data in encode_sample(sample, codec).items():
+        write_bytes(out / f"{sample.key}.{extension}", data)

@@ -1,0 +1,1 @@
+"""Where to damage a picture: mask policies behind one interface. Start at `policy`."""
