@@ -209,7 +209,9 @@ class RunWriter:
         write_json(self.out / MANIFEST, manifest)
         write_card(self.out, manifest)
         write_croissant(self.out, manifest)
-        for leftover in self.folder.glob(f"*{PARTIAL}"):
+        # Of processes that were killed while they wrote.
+        partials = (*self.folder.glob(f"*{PARTIAL}"), *self.out.glob(f"*{PARTIAL}"))
+        for leftover in (*partials, *self.out.glob(f"{MANIFEST}.*")):
             remove(leftover)
         return totals
 

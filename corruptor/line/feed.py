@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -35,7 +35,7 @@ class Feeder:
     plan: Plan
     size_multiple: int
 
-    def batches(self, shards: Sequence[int]) -> Iterator[Batch]:
+    def batches(self, shards: Sequence[int]) -> Generator[Batch, None, None]:
         """All batches of the shards, in order; the last of each shard may be short or hold only refusals."""
         places = [(shard, index) for shard in shards for index in self.plan.indices(shard)]
         with ThreadPoolExecutor(self.config.workers.num_readers, "reader") as pool:
@@ -90,29 +90,31 @@ class Feeder:
         others = [Refused(refused.index, variant, None) for variant in range(1, self.plan.num_variants)]
         return [refused, *others]
 
-    def _propose(self, group: _Group) -> list[Refused]:
-        """Masks for the pictures of a group that have none yet; pictures with rows become ready."""
+    def propose(self, loaded: Sequence[Loaded]) -> tuple[list[tuple[Row, ...]], list[Refused]]:
+        """Masks for pictures of one size: the rows of each picture that has any, and what was refused."""
         seed, num_variants, share = self.config.seed, self.plan.num_variants, self.config.samples.clean_share
         wanted = [
-            (loaded, variant, variant == clean_variant(seed, loaded.item, num_variants, share))
-            for loaded in group.loaded
+            (one, variant, variant == clean_variant(seed, one.item, num_variants, share))
+            for one in loaded
             for variant in range(num_variants)
         ]
-        asked = [
-            (loaded.item, region_rng(seed, loaded.item, variant)) for loaded, variant, clean in wanted if not clean
-        ]
+        asked = [(one.item, region_rng(seed, one.item, variant)) for one, variant, clean in wanted if not clean]
         answers = iter(self.policy.select([item for item, _ in asked], [rng for _, rng in asked]) if asked else [])
-        rows: dict[int, list[Row]] = {loaded.index: [] for loaded in group.loaded}
+        rows: dict[int, list[Row]] = {one.index: [] for one in loaded}
         refused: list[Refused] = []
-        for loaded, variant, clean in wanted:
-            selection = Selection(_empty(loaded.item)) if clean else next(answers)
-            row = make_row(loaded, variant, clean, selection)
+        for one, variant, clean in wanted:
+            selection = Selection(_empty(one.item)) if clean else next(answers)
+            row = make_row(one, variant, clean, selection)
             if row is None:
-                reject = Reject(loaded.item.uri, "no_region", selection.detail)
-                refused.append(Refused(loaded.index, variant, reject))
+                refused.append(Refused(one.index, variant, Reject(one.item.uri, "no_region", selection.detail)))
             else:
-                rows[loaded.index].append(row)
-        group.ready += [tuple(found) for found in rows.values() if found]
+                rows[one.index].append(row)
+        return [tuple(found) for found in rows.values() if found], refused
+
+    def _propose(self, group: _Group) -> list[Refused]:
+        """Let the pictures of a group that have no masks yet become ready."""
+        ready, refused = self.propose(group.loaded)
+        group.ready += ready
         group.loaded.clear()
         return refused
 

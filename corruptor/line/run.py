@@ -9,7 +9,8 @@ the others; shards that were complete stay, the one under way leaves nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,8 @@ class Line:
     worker: Worker
 
 
-def open_line(config: LineConfig, out: str | Path) -> Line:
-    """Open source, policy and model, and claim the output folder.
+def open_line(config: LineConfig, out: str | Path, backbone: Backbone | None = None) -> Line:
+    """Open source, policy and model (unless it is given), and claim the output folder.
 
     Raises UserError subclasses, each a line that says what to do: ConfigError, SourceError, MissingInputError,
     ModelError, ResumeError (another run lies there), OutputError.
@@ -65,7 +66,7 @@ def open_line(config: LineConfig, out: str | Path) -> Line:
     source = open_source(config.source.name, **config.source.options)
     policy = open_policy(config.region.policy, config.region.options)
     config = resolve_compute(config)
-    backbone = open_model(config.model, config.compute.device)
+    backbone = backbone or open_model(config.model, config.compute.device)
     check_steps(config, backbone)
     plan = make_plan(config, len(source))
     digest = backbone.digest()
@@ -192,8 +193,9 @@ def start(name: str, channels: Sequence[Channel[Any]], work: Callable[[], None])
     return thread
 
 
-def pour(things: Iterable[Batch], channel: Channel[Batch]) -> None:
+def pour(things: Generator[Batch, None, None], channel: Channel[Batch]) -> None:
     """Put everything into the channel, then close it."""
-    for thing in things:
-        channel.put(thing)
+    with closing(things):
+        for thing in things:
+            channel.put(thing)
     channel.close()

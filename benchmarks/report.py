@@ -1,0 +1,69 @@
+"""What every benchmark writes: its figures as JSON and as a Markdown table, with command, machine and date."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from shards.files import make_folder, write_bytes, write_json
+
+Table = Sequence[Mapping[str, Any]]
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on: processor, cores, threads, card, versions."""
+    named = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        named = lines[0].partition(":")[2].strip() if lines else named
+    card = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    return {
+        "processor": named,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "card": card,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "load_at_start": round(os.getloadavg()[0], 2),
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, quartiles and number of repeated measurements."""
+    low, middle, high = (float(v) for v in np.quantile(values, [0.25, 0.5, 0.75]))
+    return {"median": middle, "q25": low, "q75": high, "n": len(values)}
+
+
+def write_report(out: Path, name: str, title: str, columns: Mapping[str, str], rows: Table, **more: Any) -> None:
+    """Write OUT/NAME.json and OUT/NAME.md and print the table.
+
+    columns: key of a row -> heading, in order; `more` goes into the JSON beside the rows.
+    """
+    command = "python -m benchmarks." + shlex.join([Path(sys.argv[0]).stem, *sys.argv[1:]])
+    facts = {"command": command, "date": time.strftime("%Y-%m-%d"), "machine": machine()}
+    make_folder(out)
+    write_json(out / f"{name}.json", {**facts, "title": title, "rows": list(rows), **more})
+    lines = [f"| {' | '.join(columns.values())} |", f"| {' | '.join('---' for _ in columns)} |"]
+    lines += [f"| {' | '.join(words(row[key]) for key in columns)} |" for row in rows]
+    table = "\n".join(lines)
+    where = f"{facts['machine']['processor']}, {facts['machine']['torch_threads']} threads"
+    text = f"## {title}\n\n{table}\n\n`{command}`, {where}, {facts['date']}\n"
+    write_bytes(out / f"{name}.md", text.encode())
+    print(text)
+
+
+def words(value: Any) -> str:
+    """A cell: numbers to four digits, spreads as median (quartiles)."""
+    if isinstance(value, Mapping):
+        return f"{value['median']:.4g} ({value['q25']:.4g} to {value['q75']:.4g})"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,15 @@
+"""A run in a process of its own; apart from the other helpers, which import more than such a process needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def work(values: dict[str, Any], out: Path) -> None:
+    """What `python -m corruptor shards` does once its arguments are read."""
+    from corruptor.line.command import make_shards
+    from corruptor.line.config import LineConfig
+    from shards.config import make_config
+
+    make_shards(make_config(values, LineConfig), out)
