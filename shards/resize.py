@@ -85,7 +85,8 @@ def _fit(array: U8, policy: SizePolicy, resample: Image.Resampling, fill: int) -
         return _pad(array, out_height, out_width, resample, fill)
     # The largest centred window of the target's aspect, scaled once: crop and resize in one filter pass.
     scale = max(out_height / height, out_width / width)
-    window_height, window_width = out_height / scale, out_width / scale
+    # Division may round the window a hair beyond the picture.
+    window_height, window_width = min(out_height / scale, height), min(out_width / scale, width)
     left, top = (width - window_width) / 2, (height - window_height) / 2
     box = (left, top, min(left + window_width, width), min(top + window_height, height))
     picture = Image.fromarray(array)

@@ -145,8 +145,12 @@ def load_picture(source: Source, index: int, policy: SizePolicy, size_multiple: 
             f"see size.policy ('{policy.policy}' now)"
         )
         return Refused(index, 0, Reject(item.uri, "failed", detail))
-    border = resize_mask(np.zeros((height, width), np.uint8), policy) if policy.policy == "pad" else None
-    return Loaded(index, resize_item(item, policy), height, width, border)
+    try:
+        border = resize_mask(np.zeros((height, width), np.uint8), policy) if policy.policy == "pad" else None
+        return Loaded(index, resize_item(item, policy), height, width, border)
+    except (ValueError, MemoryError) as error:
+        detail = f"{width}x{height} pixels cannot be resized: {type(error).__name__} {error}"
+        return Refused(index, 0, Reject(item.uri, "failed", detail))
 
 
 def make_row(loaded: Loaded, variant: int, clean: bool, selection: Selection) -> Row | None:

@@ -34,6 +34,13 @@ def test_crop_takes_the_centre_of_the_long_side():
     assert np.array_equal(resize_image(ramp, SizePolicy("crop", 64)), ramp[:, 32:96])
 
 
+@pytest.mark.parametrize("height", [49, 98, 103, 107])
+def test_a_window_that_rounds_beyond_the_picture_is_held_inside(height):
+    """64 / (64 / 49) is a hair more than 49."""
+    picture = np.zeros((height, height + 11, 3), np.uint8)
+    assert resize_image(picture, SizePolicy("crop", 64)).shape == (64, 64, 3)
+
+
 def test_pad_ignores_its_borders():
     _, mask = marked(32, 64, 16, 32)
     padded = resize_mask(mask, SizePolicy("pad", 64))
