@@ -45,9 +45,9 @@ VISIBLE = 14
 "a pixel visibly differs when a channel differs by more than this (0..255)"
 MIN_PIXELS, MIN_CHANGE = 10, 42.0
 "least pixels that differ, and least mean of their largest channel difference, for a fault to be plain"
-MIN_BLEND = 24.0
+MIN_BLEND = 32.0
 "least mean change over the whole zone where two things are merged"
-EDGE = 2.0
+EDGE = 4.0
 "how far inside the picture the middle of a fault must lie, in pixels"
 TRIES = 16
 
@@ -274,7 +274,7 @@ def _blend(scene: Scene, a: int, b: int, rng: np.random.Generator) -> Drawn | No
     covers = [_paint(blank.copy(), t, layers_of(t)) for t in scene.things]
     both = np.minimum(covers[a], covers[b])
     size, smaller = float(both.sum()), min(float(covers[a].sum()), float(covers[b].sum()))
-    if size < 36 or not 0.12 <= size / smaller <= 0.5:
+    if size < 48 or not 0.12 <= size / smaller <= 0.5:
         return None
     for i, cover in enumerate(covers):
         if i not in (a, b) and (np.minimum(cover, np.maximum(covers[a], covers[b])) > 0).any():

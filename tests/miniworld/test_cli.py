@@ -42,6 +42,8 @@ def test_render_writes_pictures_captions_and_sheet(tmp_path: Path, capsys: pytes
         (["sheets", "--only", "renderz"], "unknown sheet 'renderz'"),
         (["sheets", "--only", "wild", "--sets", "nowhere"], "holds no wild-test set"),
         (["train", "--minutes", "0"], "--minutes is 0"),
+        (["train", "--minutes", "nan"], "--minutes is nan"),
+        (["figures", "--faults", "-1"], "--faults is -1"),
         (["train", "--minutes", "1", "--stage", "all"], "--stage is 'all'"),
         (["train", "--minutes", "1", "--device", "abacus"], "--device is 'abacus'"),
     ],
