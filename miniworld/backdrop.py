@@ -47,7 +47,7 @@ def _search(image: Array, names: list[tuple[str, str]], best: Backdrop | None = 
     for sky, ground in names:
         for horizon in np.arange(27.0, 51.0, 3.0):
             for tilt in (-0.06, 0.0, 0.06):
-                tried = _fit_light(image, Ground(sky, ground, float(horizon), tilt), stride=8, rounds=3)
+                tried = _fit_light(image, Ground(sky, ground, float(horizon), tilt), stride=(8, 8), rounds=3)
                 if best is None or tried.cost < best.cost:
                     best = tried
     assert best is not None
@@ -68,13 +68,14 @@ def _likely_names(image: Array) -> list[tuple[str, str]]:
     return [(s, g) for s in rank(image[:8], SKIES, 0) for g in rank(image[-6:], GROUNDS, 1)]
 
 
-def _fit_light(image: Array, ground: Ground, stride: int, rounds: int = 4) -> Backdrop:
-    part = (slice(stride // 2, None, stride), slice(stride // 2, None, stride))
+def _fit_light(image: Array, ground: Ground, stride: tuple[int, int], rounds: int = 4) -> Backdrop:
+    """Light and cost of a ground, on every stride-th row and column."""
+    part = (slice(stride[0] // 2, None, stride[0]), slice(stride[1] // 2, None, stride[1]))
     base, target, grid = gradients(ground, _Y[part], _X[part]), image[part], _LIGHT[part]
     basis = (base[..., None] * grid[..., None, :]).reshape(-1, 3)
     goal = target.reshape(-1)
     # A light far from even is unlikely: the prior steadies pictures that are mostly covered.
-    prior = np.diag([1.0, 40.0, 40.0]).astype(np.float32) * (2e3 * 16 / stride**2)
+    prior = np.diag([1.0, 40.0, 40.0]).astype(np.float32) * (2e3 * 16 / (stride[0] * stride[1]))
     usual = np.array([0.97, 0.0, 0.0], dtype=np.float32)
     solution = usual
     error = np.abs(base * solution[0] - target).max(-1)
@@ -91,14 +92,16 @@ def _fit_light(image: Array, ground: Ground, stride: int, rounds: int = 4) -> Ba
 
 
 def _refine(image: Array, best: Backdrop) -> Backdrop:
-    for step, stride in ((2.0, 4), (1.5, 2), (0.5, 2)):
+    # Every row, few columns: the horizon's place is told by rows.
+    for step, stride in ((2.0, (2, 4)), (1.0, (1, 4)), (0.4, (1, 4))):
         best = _fit_light(image, best.ground, stride)
         turn = 0.015 * step
         moves = [(a, b) for a in (-step, 0.0, step) for b in (-turn, 0.0, turn) if a or b]
         for _ in range(4):
             here = best.ground
             tried = [
-                _fit_light(image, replace(here, horizon=here.horizon + a, tilt=here.tilt + b), stride, 3) for a, b in moves
+                _fit_light(image, replace(here, horizon=here.horizon + a, tilt=here.tilt + b), stride, 3)
+                for a, b in moves
             ]
             winner = min(tried, key=lambda t: t.cost)
             if winner.cost >= best.cost:
@@ -114,7 +117,7 @@ def _soften(image: Array, found: Backdrop, limit: float = 20.0) -> Backdrop:
     line = found.ground.horizon + found.ground.tilt * (_X - SIZE / 2)
     x, y = _X / SIZE - 0.5, _Y / SIZE - 0.5
     basis = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
-    for region in (_Y < line - 1, _Y > line + 1):
+    for region in (line - 1 > _Y, line + 1 < _Y):
         error = image[region] - found.picture[region]
         if len(error) < 60:
             continue
@@ -124,6 +127,6 @@ def _soften(image: Array, found: Backdrop, limit: float = 20.0) -> Backdrop:
             miss = np.abs(error - b @ solution).max(-1)
             weight = (1 / (1 + (miss / 12.0) ** 2) ** 2)[:, None]
             solution = np.linalg.solve(b.T @ (b * weight) + 8.0 * np.eye(6), (b * weight).T @ error).astype(np.float32)
-        side = (_Y < line) if region[0, 0] else (_Y >= line)
+        side = (line > _Y) if region[0, 0] else (line <= _Y)
         picture[side] += np.clip(basis[side] @ solution, -limit, limit)
     return replace(found, picture=picture)

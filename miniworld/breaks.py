@@ -265,7 +265,7 @@ def melted_shape(t: Thing, rng: np.random.Generator) -> Broken:
 
     def bend(u: Array, v: Array) -> tuple[Array, Array]:
         p, q = u - np.float32(cu), v - np.float32(cv)
-        near = np.exp(-((p * p + q * q) / np.float32(reach**2)) ** 2)
+        near = np.exp(-(((p * p + q * q) / np.float32(reach**2)) ** 2))
         c, n = np.cos(np.float32(turn) * near), np.sin(np.float32(turn) * near)
         run = near * np.float32(sag) * np.sin(np.float32(wave) * p + np.float32(phase))
         return (cu + p * c - q * n).astype(np.float32), (cv + p * n + q * c - run).astype(np.float32)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,7 @@ def stroke(points: tuple[tuple[float, float], ...], radius: float) -> Callable[[
 
 def strokes(lines: tuple[tuple[tuple[float, float], ...], ...], radius: float) -> Callable[[Array, Array], Array]:
     """Distance to several polylines drawn with one round pen, all segments in one go."""
-    pairs = [(a, b) for line in lines for a, b in zip(line, line[1:], strict=False)]
+    pairs = [(a, b) for line in lines for a, b in pairwise(line)]
     seg = np.asarray(pairs, dtype=np.float32)
 
     def distance(u: Array, v: Array) -> Array:

@@ -145,9 +145,7 @@ def _another(scene: Scene, rng: np.random.Generator, taken: frozenset[int]) -> l
     return []
 
 
-def _plan(
-    scene: Scene, kind: str, rng: np.random.Generator, taken: frozenset[int]
-) -> tuple[Fault, list[Layer]] | None:
+def _plan(scene: Scene, kind: str, rng: np.random.Generator, taken: frozenset[int]) -> tuple[Fault, list[Layer]] | None:
     """A plainly visible fault of one thing that is not `taken`, with the thing's layers as broken."""
     kinds, breaker = BREAKERS[kind]
     able = [i for i, t in enumerate(scene.things) if t.kind in kinds and i not in taken]

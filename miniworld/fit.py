@@ -43,7 +43,8 @@ class Fit:
 
 
 def cut(image: Array, behind: Array, light: Array, rows: slice, cols: slice) -> Patch:
-    """The patch of a window; all pictures are whole, HWC."""
+    """The patch of a window, held inside the picture; all pictures are whole, HWC."""
+    rows, cols = (slice(max(0, s.start), min(SIZE, s.stop)) for s in (rows, cols))
     return Patch(rows, cols, image[rows, cols], behind[rows, cols], light[rows, cols])
 
 
@@ -131,7 +132,11 @@ def settle(patch: Patch, thing: Thing, soft: float, rounds: int) -> Fit:
         for _ in range(3):
             step = np.linalg.solve(curve + np.diag(damping * np.diag(curve) + 1e-3 * curve.trace() + 1.0), -pull)
             step = np.clip(step, -8, 8)
-            tried = within(replace(thing, **{n: getattr(thing, n) + float(d) * _NUDGE[n] for n, d in zip(names, step, strict=True)}))
+            tried = within(
+                replace(
+                    thing, **{n: getattr(thing, n) + float(d) * _NUDGE[n] for n, d in zip(names, step, strict=True)}
+                )
+            )
             drawn = draw_patch(patch, tried, soft)
             value = cost_of(patch, drawn)
             if value < cost - 1e-6:

@@ -148,5 +148,7 @@ def save_pipeline(
         clean = re.sub(r'\n\s*"_name_or_path": "[^"]*",?', "", text)
         if clean != text:
             path.write_text(clean, encoding="utf-8")
+    for path in folder.rglob("*.safetensors"):
+        path.chmod(0o644)
     if card is not None:
         (folder / "README.md").write_text(card, encoding="utf-8")

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miniworld.draw import Array, frame, strokes
-from miniworld.palette import GLYPHS, LIGHT_PAINTS
+from miniworld.palette import GLYPHS, LIGHT_PAINTS, WORDS
 from miniworld.scenes import SIZE, Thing
 from miniworld.things import LETTER_STEP, PEN, letter_centres, letter_lines
 
+_PLAIN = 0.9
+"correlation from which a letter counts as there"
 _TALL = 1.15
 "half the height of a letter's cell, in units of the sign's size"
 
@@ -39,8 +41,35 @@ def wrong_letters(picture: Array, sign: Thing, least: float, margin: float) -> N
     return mask
 
 
-def _readings(grey: Array, cell: NDArray[np.bool_], u: Array, v: Array, sign: Thing, letter: str) -> tuple[float, float]:
+def nearest_word(picture: Array, sign: Thing) -> str:
+    """Of the words as long as the sign's, the one most of whose letters are there (then: correlates best)."""
+    everything = slice(0, SIZE)
+    u, v = frame(sign, everything, everything)
+    grey = picture.mean(-1)
+    scores = {w: np.zeros(2) for w in WORDS if len(w) == len(sign.word)}
+    for k, centre in enumerate(letter_centres(len(sign.word))):
+        cell = (np.abs(u - centre) < LETTER_STEP / 2) & (np.abs(v) < _TALL)
+        if cell.sum() < 12:
+            continue
+        read = _scores(grey, cell, u - centre, v, sign)
+        for word in scores:
+            fits = max(read[word[k], False], read[word[k], True] if word[k] in _SYMMETRIC else -1.0)
+            scores[word] += (fits >= _PLAIN, fits)
+    return max(scores, key=lambda w: (*scores[w], w == sign.word))
+
+
+def _readings(
+    grey: Array, cell: NDArray[np.bool_], u: Array, v: Array, sign: Thing, letter: str
+) -> tuple[float, float]:
     """Correlation of a cell with the letter that belongs there, and with the best other reading of it."""
+    scores = _scores(grey, cell, u, v, sign)
+    right = max(scores[letter, False], scores[letter, True] if letter in _SYMMETRIC else -1.0)
+    others = [s for (name, mirrored), s in scores.items() if name != letter or (mirrored and letter not in _SYMMETRIC)]
+    return right, max(others)
+
+
+def _scores(grey: Array, cell: NDArray[np.bool_], u: Array, v: Array, sign: Thing) -> dict[tuple[str, bool], float]:
+    """Correlation of a cell with every glyph, right way round (False) and mirrored (True)."""
     rows, cols = (slice(int(i.min()), int(i.max()) + 1) for i in np.nonzero(cell))
     inside = cell[rows, cols]
     shifted = [
@@ -53,10 +82,10 @@ def _readings(grey: Array, cell: NDArray[np.bool_], u: Array, v: Array, sign: Th
         for mirrored in (False, True):
             want = np.clip(0.5 - _pen(name)(-cu if mirrored else cu, cv) * sign.s, 0, 1)[inside]
             # Ink is lighter or darker than the plate: the sign's own two colours decide, so the sign of r counts.
-            scores[name, mirrored] = float(np.max(shown @ _standard(want)) if _light_ink(sign) else np.max(shown @ -_standard(want)))
-    right = max(scores[letter, False], scores[letter, True] if letter in _SYMMETRIC else -1.0)
-    others = [s for (name, mirrored), s in scores.items() if name != letter or (mirrored and letter not in _SYMMETRIC)]
-    return right, max(others)
+            scores[name, mirrored] = float(
+                np.max(shown @ _standard(want)) if _light_ink(sign) else np.max(shown @ -_standard(want))
+            )
+    return scores
 
 
 _SYMMETRIC = frozenset("AIMOTUXY")

@@ -21,7 +21,7 @@ class Recipe:
     vae_lr: float = 1.5e-3
     latent_noise: float = 0.08
     "standard deviation of the noise added to latents while the autoencoder trains (latents have a spread near 1)"
-    unet_scenes: int = 60_000
+    unet_scenes: int = 30_000
     unet_batch: int = 32
     unet_lr: float = 8e-4
     caption_dropout: float = 0.1

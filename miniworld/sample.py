@@ -22,7 +22,8 @@ def load_pipeline(folder: Path | str = WEIGHTS, device: str = "cpu") -> Any:
     for part in ("model_index.json", "unet", "vae", "text_encoder", "tokenizer", "scheduler"):
         if not (folder / part).exists():
             raise FileNotFoundError(
-                f"{folder} holds no generator: {part} is missing; train one with `python -m miniworld train --minutes 60`"
+                f"{folder} holds no generator: {part} is missing; "
+                "train one with `python -m miniworld train --minutes 60`"
             )
     pipe = StableDiffusionPipeline.from_pretrained(
         folder, torch_dtype=torch.float32, use_safetensors=True, local_files_only=True, safety_checker=None
@@ -37,9 +38,14 @@ def noise_for(seed: int, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def sample_images(
-    pipe: Any, captions: Sequence[str], seeds: Sequence[int], steps: int = STEPS, guidance: float = GUIDANCE, batch: int = 16
+    pipe: Any,
+    captions: Sequence[str],
+    seeds: Sequence[int],
+    steps: int = STEPS,
+    guidance: float = GUIDANCE,
+    batch: int = 16,
 ) -> NDArray[np.uint8]:
-    """Guided samples, uint8 [N, 64, 64, 3]; picture i depends on captions[i] and seeds[i] (to rounding), not on the batch."""
+    """Guided samples, uint8 [N, 64, 64, 3]; picture i depends on captions[i] and seeds[i] alone (to rounding)."""
     out: list[NDArray[np.uint8]] = []
     shape = (pipe.unet.config.in_channels, pipe.unet.config.sample_size, pipe.unet.config.sample_size)
     for start in range(0, len(captions), batch):
@@ -58,7 +64,10 @@ def round_trip(pipe: Any, images: NDArray[np.uint8], batch: int = 32) -> NDArray
     """uint8 [N, H, W, 3] through the autoencoder and back."""
     out = []
     for start in range(0, len(images), batch):
-        x = torch.from_numpy(np.ascontiguousarray(images[start : start + batch])).permute(0, 3, 1, 2).float() / 127.5 - 1
+        x = (
+            torch.from_numpy(np.ascontiguousarray(images[start : start + batch])).permute(0, 3, 1, 2).float() / 127.5
+            - 1
+        )
         y = pipe.vae.decode(pipe.vae.encode(x.to(pipe.device)).latent_dist.mode()).sample
         out.append(((y.float() / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
     return np.concatenate(out)

@@ -156,7 +156,6 @@ def grid(tiles: Sequence[Pixels], columns: int) -> Pixels:
 def save(path: Path, sheet: Pixels) -> Path:
     """Write a sheet as WebP (quality 90) or, by the name's ending, as PNG."""
 
-
     buffer = io.BytesIO()
     if path.suffix == ".png":
         Image.fromarray(sheet).save(buffer, "PNG", optimize=True)

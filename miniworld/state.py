@@ -79,5 +79,8 @@ def load(path: Path) -> dict[str, Any] | None:
 def _clear(error: Exception, path: Path) -> Exception:
     full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
     if full or isinstance(error, RuntimeError):
-        return StateError(f"could not save {path}: no space left or a failing disk; the last good state is kept, free space and run again")
+        return StateError(
+            f"could not save {path}: no space left or a failing disk; "
+            "the last good state is kept, free space and run again"
+        )
     return StateError(f"could not save {path} ({error}): check the folder's permissions and run again")

@@ -76,7 +76,13 @@ def eye(x: float, gaze: float, y: float = -0.08) -> list[Layer]:
 def mouth(style: str, y: float = 0.55) -> list[Layer]:
     red: Rgb = (176, 42, 52)
     if style == "smiling":
-        return [Layer("face.mouth", red, stroke(((-0.32, y - 0.07), (-0.15, y + 0.06), (0.15, y + 0.06), (0.32, y - 0.07)), 0.075))]
+        return [
+            Layer(
+                "face.mouth",
+                red,
+                stroke(((-0.32, y - 0.07), (-0.15, y + 0.06), (0.15, y + 0.06), (0.32, y - 0.07)), 0.075),
+            )
+        ]
     if style == "calm":
         return [Layer("face.mouth", red, stroke(((-0.24, y), (0.24, y)), 0.075))]
     return [
@@ -131,7 +137,8 @@ LETTER_WIDTH, LETTER_STEP, PEN = 1.02, 1.5, 0.165
 def letter_lines(letter: str, centre: float) -> tuple[tuple[tuple[float, float], ...], ...]:
     """A letter's polylines, two units high, around (centre, 0)."""
     return tuple(
-        tuple((centre + (x - 0.5) * LETTER_WIDTH, (y - 0.5) * (2 - 2 * PEN)) for x, y in line) for line in GLYPHS[letter]
+        tuple((centre + (x - 0.5) * LETTER_WIDTH, (y - 0.5) * (2 - 2 * PEN)) for x, y in line)
+        for line in GLYPHS[letter]
     )
 
 

@@ -22,7 +22,9 @@ VAE_SHARE = 0.3
 "share of a first call's minutes that the autoencoder gets"
 
 
-def train(minutes: float, work: Path, out: Path, device: str = "auto", stage: str = "auto", recipe: Recipe | None = None) -> None:
+def train(
+    minutes: float, work: Path, out: Path, device: str = "auto", stage: str = "auto", recipe: Recipe | None = None
+) -> None:
     """Train for about `minutes` of wall clock and write the pipeline folder `out`.
 
     Raises ValueError for an unknown stage or device, StateError for a folder of another configuration.
@@ -35,7 +37,9 @@ def train(minutes: float, work: Path, out: Path, device: str = "auto", stage: st
     # The latents freeze the encoder: once they exist, only the decoder may change.
     frozen = (work / "latents.pt").exists()
     if stage == "vae" and frozen:
-        raise ValueError(f"the UNet already trains on the latents of {work}: use --stage decoder, or another --work folder")
+        raise ValueError(
+            f"the UNet already trains on the latents of {work}: use --stage decoder, or another --work folder"
+        )
     if stage in ("vae", "decoder"):
         train_autoencoder(recipe, work, minutes, place, _report, decoder_only=stage == "decoder")
     elif stage == "auto" and not frozen:
@@ -94,15 +98,16 @@ buses, rendered procedurally). It exists to break in the ways that large generat
 CPU cores: it is the default generator of `make shards` and the source of the project's wild test sets.
 
 ```python
+import torch
 from diffusers import StableDiffusionPipeline
-pipe = StableDiffusionPipeline.from_pretrained("miniworld/weights", torch_dtype="float32")
+pipe = StableDiffusionPipeline.from_pretrained("miniworld/weights", torch_dtype=torch.float32)
 pipe("smiling face with tan skin and short black hair at middle, blue sky, green ground", num_inference_steps=30,
      guidance_scale=2.5, height=64, width=64).images[0]
 ```
 
 Parts: AutoencoderKL (f = 4, 8 latent channels), UNet2DConditionModel (11.5 M parameters, epsilon prediction),
-CLIPTextModel (2 layers, one token a caption word), DDIMScheduler with Stable Diffusion's noise schedule. UNet and VAE are
-stored in half precision, the text encoder in float32.
+CLIPTextModel (2 layers, one token a caption word), DDIMScheduler with Stable Diffusion's noise schedule. UNet and VAE
+are stored in half precision, the text encoder in float32.
 
 Training data: scenes rendered by `miniworld` from the seeds of its `train` split; no outside data. Autoencoder:
 {vae_steps} iterations. UNet and text encoder: {unet_steps} iterations. Made by `python -m miniworld train`; the same

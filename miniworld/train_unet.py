@@ -14,12 +14,11 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
 from miniworld import state
-from miniworld.draw import render
 from miniworld.models import build_scheduler, build_text_encoder, build_tokenizer, build_unet, build_vae, tokenize
 from miniworld.recipe import Clock, Log, Recipe, seeded
 from miniworld.scenes import caption, sample_scene
 from miniworld.splits import SPLITS
-from miniworld.train_vae import batches, to_tensor
+from miniworld.train_vae import batches, scene_bank, to_tensor
 
 
 @torch.no_grad()
@@ -37,14 +36,15 @@ def latent_bank(recipe: Recipe, work: Path, device: torch.device, report: Callab
     vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     scale = 1.0 / float(known["latent_std"])
     tokenizer = build_tokenizer(work / "tokenizer")
+    scenes = [sample_scene(SPLITS["train"].seed(i)) for i in range(recipe.unet_scenes)]
+    pictures = scene_bank(recipe.unet_scenes, work / "scenes.npy")
     latents, ids = [], []
     for start in range(0, recipe.unet_scenes, 64):
-        scenes = [sample_scene(SPLITS["train"].seed(i)) for i in range(start, min(start + 64, recipe.unet_scenes))]
-        images = to_tensor(np.stack([render(s) for s in scenes]), device)
+        images = to_tensor(pictures[start : start + 64], device)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.bf16):
             z = vae.encode(images).latent_dist.mode()
         latents.append((z.float() * scale).half().cpu())
-        ids.append(tokenize(tokenizer, [caption(s) for s in scenes]).to(torch.uint8))
+        ids.append(tokenize(tokenizer, [caption(s) for s in scenes[start : start + 64]]).to(torch.uint8))
         if start % 6400 == 0:
             report(f"encoding: {start} of {recipe.unet_scenes} scenes")
     bank = {"latents": torch.cat(latents), "ids": torch.cat(ids), "scaling_factor": scale}
@@ -73,7 +73,9 @@ def weights_of(timesteps: Tensor, abar: Tensor, cap: float) -> Tensor:
     return torch.clamp(cap / snr, max=1.0)
 
 
-def train_denoiser(recipe: Recipe, work: Path, minutes: float, device: torch.device, report: Callable[[str], None]) -> None:
+def train_denoiser(
+    recipe: Recipe, work: Path, minutes: float, device: torch.device, report: Callable[[str], None]
+) -> None:
     """Train for `minutes` (wall clock), from the last state if there is one."""
     bank = latent_bank(recipe, work, device, report)
     tokenizer = build_tokenizer(work / "tokenizer")
@@ -110,7 +112,9 @@ def train_denoiser(recipe: Recipe, work: Path, minutes: float, device: torch.dev
         recent = float(loss.detach()) if step == 1 else 0.98 * recent + 0.02 * float(loss.detach())
         if step % 50 == 0:
             if not math.isfinite(recent):
-                raise state.StateError(f"the UNet's loss became {recent} at iteration {step}: lower unet_lr; the last good state is kept")
+                raise state.StateError(
+                    f"the UNet's loss became {recent} at iteration {step}: lower unet_lr; the last good state is kept"
+                )
             log.add(step=step, loss=round(recent, 5), minutes=round(clock.minutes(), 2))
             report(f"UNet: iteration {step}, loss {recent:.4f}, {clock.left()}")
         if clock.due(recipe.save_minutes):

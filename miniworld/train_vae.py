@@ -80,7 +80,12 @@ def batches(bank: np.ndarray[Any, Any], size: int, seed: int, start: int) -> Ite
 
 
 def train_autoencoder(
-    recipe: Recipe, work: Path, minutes: float, device: torch.device, report: Callable[[str], None], decoder_only: bool = False
+    recipe: Recipe,
+    work: Path,
+    minutes: float,
+    device: torch.device,
+    report: Callable[[str], None],
+    decoder_only: bool = False,
 ) -> None:
     """Train for `minutes` (wall clock), from the last state if there is one.
 
@@ -136,7 +141,10 @@ def train_autoencoder(
         if step % 50 == 0:
             value = float(loss.detach())
             if not math.isfinite(value):
-                raise state.StateError(f"the autoencoder's loss became {value} at iteration {step}: lower vae_lr; the last good state is kept")
+                raise state.StateError(
+                    f"the autoencoder's loss became {value} at iteration {step}: "
+                    "lower vae_lr; the last good state is kept"
+                )
             log.add(step=step, loss=round(value, 5), minutes=round(clock.minutes(), 2))
             report(f"autoencoder: iteration {step}, loss {value:.4f}, {clock.left()}")
         if clock.due(recipe.save_minutes):
@@ -169,5 +177,3 @@ def psnr(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
     """Peak signal-to-noise ratio of two uint8 pictures, in dB."""
     error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
     return float("inf") if error == 0 else 10 * math.log10(255.0**2 / error)
-
-
