@@ -50,7 +50,7 @@ def cells_from_mask(masks_BHW: Tensor, factor: int) -> Tensor:
 def _cells_of_one(mask_HW: NDArray[np.bool_], factor: int) -> NDArray[np.bool_]:
     rows, columns = mask_HW.shape[0] // factor, mask_HW.shape[1] // factor
     covered = mask_HW.reshape(rows, factor, columns, factor).sum(axis=(1, 3))
-    cells = 2 * covered >= factor * factor
+    cells: NDArray[np.bool_] = 2 * covered >= factor * factor
     labels, count = label_components(mask_HW)
     if count:
         ys, xs = np.nonzero(labels)

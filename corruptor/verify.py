@@ -124,7 +124,8 @@ def verify(
 def change_map(corrupted_HWC: NDArray[np.uint8], round_trip_HWC: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Mean absolute difference over the colour channels, float32 HW, 0..255."""
     difference = np.abs(corrupted_HWC.astype(np.int16) - round_trip_HWC.astype(np.int16))
-    return difference.mean(axis=-1, dtype=np.float32)
+    change: NDArray[np.float32] = difference.mean(axis=-1, dtype=np.float32)
+    return change
 
 
 def _measure(
