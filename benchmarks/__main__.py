@@ -6,7 +6,7 @@ import argparse
 import subprocess
 import sys
 
-NAMES = ("psnr_nfe", "line")
+NAMES = ("psnr_nfe", "line", "purity")
 
 
 def main() -> int:
