@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import builtins
 import errno
+import itertools
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,18 +21,13 @@ import torch
 from miniworld import state
 from miniworld.recipe import Recipe
 
-# Saves numbered states for ever; every tensor of a state holds its number.
-SAVER = """
-import sys, pathlib, torch
-from miniworld import state
-torch.set_num_threads(1)
-path = pathlib.Path(sys.argv[1])
-n = 0
-while True:
-    n += 1
-    state.save(path, {"n": n, "weights": torch.full((400_000,), float(n))})
-    print(n, flush=True)
-"""
+
+def save_for_ever(path: Path, said: int) -> None:
+    """Save numbered states until killed and tell each number to `said`; a state's tensor holds its number too."""
+    torch.set_num_threads(1)
+    for n in itertools.count(1):
+        state.save(path, {"n": n, "weights": torch.full((400_000,), float(n))})
+        os.write(said, n.to_bytes(4, "little"))
 
 
 def test_other_configuration_is_refused_naming_the_field(tmp_path: Path) -> None:
@@ -64,21 +59,25 @@ def test_damaged_state_is_a_clear_error(tmp_path: Path, damage: str) -> None:
         state.load(path)
 
 
-def test_kill_while_saving_keeps_a_whole_state(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wait", [0.0, 0.001, 0.004, 0.013])
+def test_kill_while_saving_keeps_a_whole_state(tmp_path: Path, wait: float) -> None:
     path = tmp_path / "a.pt"
-    for wait in (0.0, 0.004, 0.013):
-        child = subprocess.Popen([sys.executable, "-c", SAVER, str(path)], stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        for _ in range(3):
-            said = int(child.stdout.readline())
-        time.sleep(wait)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
-        known = state.load(path)
-        assert known is not None
-        assert known["n"] >= said
-        assert (known["weights"] == float(known["n"])).all()
+    heard, said = os.pipe()
+    child = multiprocessing.get_context("fork").Process(target=save_for_ever, args=(path, said), daemon=True)
+    child.start()
+    for _ in range(3):
+        last = int.from_bytes(os.read(heard, 4), "little")
+    time.sleep(wait)
+    assert child.pid is not None
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    os.close(heard)
+    os.close(said)
+    assert child.exitcode == -signal.SIGKILL
+    known = state.load(path)
+    assert known is not None
+    assert known["n"] >= last
+    assert (known["weights"] == float(known["n"])).all()
 
 
 class FullDisk:
