@@ -187,13 +187,12 @@ def starts_in(kind: str, box: tuple[int, int, int, int], hint: Thing | None = No
         w, h = half_extent(replace(base, s=1.0, x=0, y=0))
         cut_x, cut_y = left == 0 or right == SIZE, top == 0 or bottom == SIZE
         s_w, s_h = (right - left) / 2 / w, (bottom - top) / 2 / h
+        sizes = {math.sqrt(s_w * s_h), min(s_w, s_h)}
         if cut_x and cut_y:
-            sizes = {(low + high) / 2, max(s_w, s_h)}
+            sizes |= {(low + high) / 2, max(s_w, s_h)}
         elif cut_x or cut_y:
-            sizes = {s_h if cut_x else s_w, max(s_w, s_h)}
-        else:
-            sizes = {math.sqrt(s_w * s_h), min(s_w, s_h)}
-        for s in sizes:
+            sizes |= {s_h if cut_x else s_w, max(s_w, s_h)}
+        for s in sorted(sizes):
             s = float(np.clip(s, low, high))
             xs = _anchor(left, right, w * s)
             ys = _anchor(top, bottom, h * s)
@@ -206,7 +205,8 @@ def starts_in(kind: str, box: tuple[int, int, int, int], hint: Thing | None = No
 
 def around(thing: Thing) -> list[Thing]:
     """Poses spread around one that did not settle well: moved, larger, smaller, turned."""
-    moves = [(dx, dy, grow) for dx in (-3, 0, 3) for dy in (-3, 0, 3) for grow in (0.9, 1.0, 1.14)]
+    moves = [(dx, dy, grow) for dx in (-3, 3) for dy in (-3, 3) for grow in (0.92, 1.12)]
+    moves += [(0, 0, 0.9), (0, 0, 1.14)]
     out = [replace(thing, x=thing.x + dx, y=thing.y + dy, s=thing.s * grow) for dx, dy, grow in moves]
     if thing.kind == "hand":
         out += [replace(thing, flip=not thing.flip, rot=r) for r in (-0.4, 0.0, 0.4)]
@@ -218,7 +218,7 @@ def _anchor(low: int, high: int, half: float) -> list[float]:
     """Centres along one axis for a thing of half length `half` that fills low..high, perhaps cropped or not alone."""
     span = high - low
     if low == 0 and high < SIZE and span < 1.85 * half:
-        return [high - half]
+        return [high - half]  # cropped on the left or above
     if high == SIZE and low > 0 and span < 1.85 * half:
         return [low + half]
     if span > 2.9 * half:
