@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # torch is imported late: the oracle's processes import this 
 STEPS = (45, 40, 35, 30, 20)
 FIRST = 30_000
 BATCH = 16
+OTHERS = 32
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Benchmark:
 
     def __init__(self, args: argparse.Namespace, config: LineConfig, backbone: Backbone, settings: list[Setting]):
         self.args, self.config, self.backbone, self.settings = args, config, backbone, settings
-        asked = [asdict(config), [one.name for one in settings], args.n, args.first, asdict(Thresholds())]
+        asked = [asdict(config), [one.name for one in settings], args.n, args.others, args.first, asdict(Thresholds())]
         told = json.dumps([*asked, backbone.digest()], sort_keys=True)
         self.parts: Path = args.out / f"purity-{hashlib.sha256(told.encode()).hexdigest()[:12]}.parts"
 
@@ -91,7 +92,8 @@ class Benchmark:
         sources = load_sources(self.config, self.args.first, numbers)
         if not sources.items:
             return []
-        made = make_pictures(self.backbone, sources, self.settings, self.config)
+        settings = [one for one in self.settings if one.noised or not one.injected or numbers.start < self.args.others]
+        made = make_pictures(self.backbone, sources, settings, self.config)
         jobs = [(picture, scene) for name in made for picture, scene in zip(made[name], sources.scenes, strict=True)]
         return Pending(part, sources, made, pool.map_async(judge, jobs, chunksize=2))
 
@@ -165,7 +167,7 @@ def single_threaded() -> Iterator[None]:
 
 
 def _check(args: argparse.Namespace) -> None:
-    for name, least in (("n", 1), ("processes", 1), ("first", 0)):
+    for name, least in (("n", 1), ("others", 0), ("processes", 1), ("first", 0)):
         if getattr(args, name) < least:
             raise ConfigError(f"--{name} is {getattr(args, name)}; needs {least} or more")
     count = SPLITS["calibration"].count
@@ -180,6 +182,13 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     top.add_argument("--config", default="configs/shards/miniworld.py")
     top.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=V")
     top.add_argument("--n", type=int, default=96, help="source scenes (default 96)")
+    top.add_argument(
+        "--others",
+        type=int,
+        default=OTHERS,
+        metavar="N",
+        help=f"methods but `noised` see the first N sources only, in whole batches of {BATCH} (default {OTHERS})",
+    )
     top.add_argument("--first", type=int, default=FIRST, help=f"offset into the calibration split (default {FIRST})")
     top.add_argument("--steps", type=int, nargs="+", default=STEPS, help="start steps of the method `noised`")
     top.add_argument("--methods", nargs="+", choices=METHODS, default=tuple(METHODS), help="default: all of them")

@@ -146,6 +146,7 @@ PURITY_COLUMNS: Columns = {
 }
 PICTURE_COLUMNS: Columns = {
     "setting": lambda row: row["setting"],
+    "pictures": lambda row: str(row["pictures"]),
     "pictures with a fault": inside("pictures_with_fault"),
     "fault pixels outside the masks": inside("kept", "leak"),
     "after `drop`": inside("dropped", "leak"),

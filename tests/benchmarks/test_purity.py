@@ -212,6 +212,7 @@ def test_sheet_has_a_row_for_each_setting_and_stays_small(tmp_path):
     ("argv", "said"),
     [
         (["--n", "0"], "--n is 0"),
+        (["--others", "-1"], "--others is -1"),
         (["--processes", "0"], "--processes is 0"),
         (["--first", "99990"], "leaves the calibration split"),
         (["--steps", "50"], "--steps: "),
