@@ -1,6 +1,7 @@
 """The recipe, front to back: autoencoder, UNet, then the standard folder.
 
-Each call adds its minutes to what the work folder already holds; a killed call loses at most `save_minutes`.
+Each call adds its minutes to what the work folder already holds; a killed call loses at most `save_minutes`. A new work
+folder begins with the weights in the output folder, when there are any.
 """
 
 from __future__ import annotations
@@ -34,8 +35,11 @@ def train(
         raise ValueError(f"--stage is {stage!r}: choose one of {', '.join(STAGES)}")
     place = pick_device(device)
     state.claim(work, recipe)
-    # The latents freeze the encoder: once they exist, only the decoder may change.
-    frozen = (work / "latents.pt").exists()
+    if not any((work / name).exists() for name in ("vae.pt", "unet.pt")) and (out / "model_index.json").exists():
+        adopt(out, work)
+        _report(f"going on from the weights in {out}")
+    # A trained UNet freezes the encoder: its latents must keep their meaning, so only the decoder may change.
+    frozen = (work / "latents.pt").exists() or (work / "unet.pt").exists()
     if stage == "vae" and frozen:
         raise ValueError(
             f"the UNet already trains on the latents of {work}: use --stage decoder, or another --work folder"
@@ -64,6 +68,34 @@ def pick_device(name: str) -> torch.device:
         raise ValueError(f"--device is {name!r}: use auto, cpu or cuda") from error
 
 
+def adopt(weights: Path, work: Path) -> None:
+    """Begin a training folder from a finished pipeline folder, whose optimiser states were not kept."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    vae = AutoencoderKL.from_pretrained(weights / "vae", torch_dtype=torch.float32, local_files_only=True)
+    tokenizer = build_tokenizer(work / "tokenizer")
+    model = Denoiser(len(tokenizer), tokenizer.eos_token_id)
+    unet = UNet2DConditionModel.from_pretrained(weights / "unet", torch_dtype=torch.float32, local_files_only=True)
+    text = CLIPTextModel.from_pretrained(weights / "text_encoder", local_files_only=True)
+    model.unet.load_state_dict(unet.state_dict())
+    model.text.load_state_dict(text.state_dict())
+    done = json.loads((weights / "training.json").read_text(encoding="utf-8"))
+    weights_of_vae, both = vae.state_dict(), model.state_dict()
+    state.save(
+        work / "vae.pt",
+        {
+            "vae": weights_of_vae,
+            "ema": weights_of_vae,
+            "optimiser": None,
+            "step": done["vae_iterations"],
+            "decoder_only": True,
+            "latent_std": 1.0 / float(vae.config.scaling_factor),
+        },
+    )
+    state.save(work / "unet.pt", {"model": both, "ema": both, "optimiser": None, "step": done["unet_iterations"]})
+
+
 def export(work: Path, out: Path) -> None:
     """Write the averaged weights of a work folder as a standard pipeline folder."""
     known, bank, trained = state.load(work / "vae.pt"), state.load(work / "latents.pt"), state.load(work / "unet.pt")
@@ -75,7 +107,9 @@ def export(work: Path, out: Path) -> None:
     tokenizer = build_tokenizer(work / "tokenizer")
     model = Denoiser(len(tokenizer), tokenizer.eos_token_id)
     model.load_state_dict(trained["ema"])
-    save_pipeline(out, vae, model.unet, model.text, tokenizer, card(work, int(known["step"]), int(trained["step"])))
+    steps = {"vae_iterations": int(known["step"]), "unet_iterations": int(trained["step"])}
+    save_pipeline(out, vae, model.unet, model.text, tokenizer, card(work, *steps.values()))
+    state.write_text(out / "training.json", json.dumps(steps, indent=1) + "\n")
 
 
 def card(work: Path, vae_steps: int, unet_steps: int) -> str:

@@ -148,7 +148,8 @@ def _restore(path: Path, model: Denoiser, ema: Denoiser, optimiser: torch.optim.
         return 0
     model.load_state_dict(known["model"])
     ema.load_state_dict(known["ema"])
-    optimiser.load_state_dict(known["optimiser"])
+    if known["optimiser"]:
+        optimiser.load_state_dict(known["optimiser"])
     return int(known["step"])
 
 

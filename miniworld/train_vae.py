@@ -36,7 +36,7 @@ def scene_bank(count: int, path: Path) -> np.ndarray[Any, Any]:
 
 def to_tensor(images: np.ndarray[Any, Any], device: torch.device) -> Tensor:
     """uint8 NHWC to float32 NCHW in -1..1."""
-    flat = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+    flat = torch.from_numpy(np.array(images)).to(device)
     return flat.permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
@@ -111,7 +111,7 @@ def train_autoencoder(
         vae.load_state_dict(known["vae"])
         ema.load_state_dict(known["ema"])
         step = int(known["step"])
-        if known["decoder_only"] == decoder_only:
+        if known["optimiser"] and known["decoder_only"] == decoder_only:
             optimiser.load_state_dict(known["optimiser"])
     clock, log = Clock(minutes), Log(work / "vae.jsonl")
 

@@ -1,0 +1,78 @@
+"""The recipe on a handful of scenes: it writes a standard folder, goes on where it was, and begins from weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from miniworld import state
+from miniworld.recipe import Clock, Recipe
+from miniworld.train import adopt, train
+
+SMALL = Recipe(vae_scenes=8, vae_batch=2, unet_scenes=8, unet_batch=2)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A work folder and the pipeline folder that a very short training left."""
+    root = tmp_path_factory.mktemp("train")
+    train(0.01, root / "work", root / "weights", device="cpu", recipe=SMALL)
+    return root / "work", root / "weights"
+
+
+def test_the_folder_loads_as_a_stable_diffusion_pipeline(trained: tuple[Path, Path]):
+    from diffusers import StableDiffusionPipeline
+
+    pipe = StableDiffusionPipeline.from_pretrained(trained[1], local_files_only=True, safety_checker=None)
+    pipe.set_progress_bar_config(disable=True)
+    picture = pipe("red car at top left, blue sky, sand ground", num_inference_steps=2, height=64, width=64).images[0]
+    assert picture.size == (64, 64)
+    assert not list(trained[1].rglob("*.bin"))
+
+
+def test_the_next_call_goes_on(trained: tuple[Path, Path]):
+    work, weights = trained
+    before = json.loads((weights / "training.json").read_text())
+    train(0.005, work, weights, device="cpu", recipe=SMALL)
+    after = json.loads((weights / "training.json").read_text())
+    assert after["unet_iterations"] > before["unet_iterations"]
+    assert after["vae_iterations"] == before["vae_iterations"]
+
+
+def test_another_recipe_in_the_same_folder_is_refused(trained: tuple[Path, Path]):
+    with pytest.raises(state.StateError, match=r"seed = 7 there, 8 here"):
+        train(0.01, *trained, device="cpu", recipe=replace(SMALL, seed=8))
+
+
+def test_the_encoder_is_frozen_once_the_unet_trains(trained: tuple[Path, Path]):
+    with pytest.raises(ValueError, match="--stage decoder"):
+        train(0.01, *trained, device="cpu", stage="vae", recipe=SMALL)
+
+
+def test_a_new_folder_begins_with_the_weights(trained: tuple[Path, Path], tmp_path: Path):
+    work, weights = trained
+    adopt(weights, tmp_path)
+    for name in ("vae.pt", "unet.pt"):
+        old, new = state.load(work / name), state.load(tmp_path / name)
+        assert old is not None
+        assert new is not None
+        assert new["step"] == old["step"]
+        for key, value in new["ema"].items():
+            torch.testing.assert_close(value.float(), old["ema"][key].float(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_time_box_cools_down_at_its_end(monkeypatch: pytest.MonkeyPatch):
+    now = [0.0]
+    monkeypatch.setattr("miniworld.recipe.time.monotonic", lambda: now[0])
+    clock = Clock(minutes=1, cool=0.5)
+    assert clock.rate(step=49, warmup=100) == pytest.approx(0.5)
+    now[0] = 45.0
+    assert clock.rate(step=1000, warmup=100) == pytest.approx(0.5)
+    now[0] = 60.0
+    assert clock.over()
+    with pytest.raises(ValueError, match="--minutes is 0"):
+        Clock(0)
