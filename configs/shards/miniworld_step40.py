@@ -1,0 +1,10 @@
+"""The default from the paper's start step, 40 of 50: little noise, and most regions come back valid."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .miniworld import *
+
+# Every masked region stays, as in the paper: the default's threshold belongs to its own start step.
+corruption.update(injection=dict(method="noised", start_step=40), verification=dict(policy="keep"))
+title = "Blemish miniworld, start step 40"
