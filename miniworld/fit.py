@@ -204,14 +204,16 @@ def starts_in(kind: str, box: tuple[int, int, int, int], hint: Thing | None = No
 
 
 def around(thing: Thing) -> list[Thing]:
-    """Poses spread around one that did not settle well: moved, larger, smaller, turned."""
+    """Poses spread around one that did not settle well: moved, larger, smaller; a hand also turned.
+
+    All are worth following to their end (`keep`): the best start is often not the one that ends best.
+    """
+    if thing.kind == "hand":
+        out = [replace(thing, rot=r) for r in (-0.35, 0.0, 0.35)]
+        return out + [replace(thing, x=thing.x + dx, rot=0.0, s=thing.s * g) for dx in (-3, 3) for g in (0.95, 1.12)]
     moves = [(dx, dy, grow) for dx in (-3, 3) for dy in (-3, 3) for grow in (0.92, 1.12)]
     moves += [(0, 0, 0.9), (0, 0, 1.14)]
-    out = [replace(thing, x=thing.x + dx, y=thing.y + dy, s=thing.s * grow) for dx, dy, grow in moves]
-    if thing.kind == "hand":
-        out += [replace(thing, flip=not thing.flip, rot=r) for r in (-0.4, 0.0, 0.4)]
-        out += [replace(thing, rot=r, s=thing.s * g) for r in (-0.4, 0.0, 0.4) for g in (1.0, 1.14)]
-    return out
+    return [replace(thing, x=thing.x + dx, y=thing.y + dy, s=thing.s * grow) for dx, dy, grow in moves]
 
 
 def _anchor(low: int, high: int, half: float) -> list[float]:

@@ -26,7 +26,7 @@ def load_pipeline(folder: Path | str = WEIGHTS, device: str = "cpu") -> Any:
                 "train one with `python -m miniworld train --minutes 60`"
             )
     pipe = StableDiffusionPipeline.from_pretrained(
-        folder, torch_dtype=torch.float32, use_safetensors=True, local_files_only=True, safety_checker=None
+        folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, safety_checker=None
     ).to(device)
     pipe.set_progress_bar_config(disable=True)
     return pipe

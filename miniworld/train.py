@@ -73,10 +73,10 @@ def adopt(weights: Path, work: Path) -> None:
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextModel
 
-    vae = AutoencoderKL.from_pretrained(weights / "vae", torch_dtype=torch.float32, local_files_only=True)
+    vae = AutoencoderKL.from_pretrained(weights / "vae", dtype=torch.float32, local_files_only=True)
     tokenizer = build_tokenizer(work / "tokenizer")
     model = Denoiser(len(tokenizer), tokenizer.eos_token_id)
-    unet = UNet2DConditionModel.from_pretrained(weights / "unet", torch_dtype=torch.float32, local_files_only=True)
+    unet = UNet2DConditionModel.from_pretrained(weights / "unet", dtype=torch.float32, local_files_only=True)
     text = CLIPTextModel.from_pretrained(weights / "text_encoder", local_files_only=True)
     model.unet.load_state_dict(unet.state_dict())
     model.text.load_state_dict(text.state_dict())
@@ -134,9 +134,10 @@ CPU cores: it is the default generator of `make shards` and the source of the pr
 ```python
 import torch
 from diffusers import StableDiffusionPipeline
-pipe = StableDiffusionPipeline.from_pretrained("miniworld/weights", torch_dtype=torch.float32)
-pipe("smiling face with tan skin and short black hair at middle, blue sky, green ground", num_inference_steps=30,
-     guidance_scale=2.5, height=64, width=64).images[0]
+
+pipe = StableDiffusionPipeline.from_pretrained("miniworld/weights", dtype=torch.float32)
+prompt = "smiling face with tan skin and short black hair at middle, blue sky, green ground"
+pipe(prompt, num_inference_steps=30, guidance_scale=2.5, height=64, width=64).images[0]
 ```
 
 Parts: AutoencoderKL (f = 4, 8 latent channels), UNet2DConditionModel (11.5 M parameters, epsilon prediction),
