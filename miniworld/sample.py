@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
+import transformers
 from numpy.typing import NDArray
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -25,6 +26,12 @@ def load_pipeline(folder: Path | str = WEIGHTS, device: str = "cpu") -> Any:
                 f"{folder} holds no generator: {part} is missing; "
                 "train one with `python -m miniworld train --minutes 60`"
             )
+    # Their bars and hints (about torchvision, which is not needed) would stand between our own lines.
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    diffusers.utils.logging.disable_progress_bar()
+    from diffusers import StableDiffusionPipeline
+
     pipe = StableDiffusionPipeline.from_pretrained(
         folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, safety_checker=None
     ).to(device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,18 @@ def batches(bank: np.ndarray[Any, Any], size: int, seed: int, start: int) -> Ite
         step += 1
 
 
+@dataclass
+class _Training:
+    """What one call trains, and how far it is."""
+
+    vae: Any
+    ema: Any
+    parameters: list[torch.nn.Parameter]
+    optimiser: torch.optim.Optimizer
+    step: int
+    decoder_only: bool
+
+
 def train_autoencoder(
     recipe: Recipe,
     work: Path,
@@ -89,10 +102,33 @@ def train_autoencoder(
 ) -> None:
     """Train for `minutes` (wall clock), from the last state if there is one.
 
-    With `decoder_only` the encoder stays as it is, so that latents made before remain valid.
+    With `decoder_only` the encoder stays as it is, so that latents made before remain valid. Raises StateError when the
+    loss is no longer finite.
     """
     bank = scene_bank(recipe.vae_scenes, work / "scenes.npy")
-    path = work / "vae.pt"
+    run = _begin(recipe, work / "vae.pt", device, decoder_only)
+    clock, log = Clock(minutes), Log(work / "vae.jsonl")
+    for images in batches(bank, recipe.vae_batch, recipe.seed, run.step):
+        for group in run.optimiser.param_groups:
+            group["lr"] = recipe.vae_lr * clock.rate(run.step, warmup=100)
+        loss = _iterate(run, recipe, to_tensor(images, device), device)
+        if run.step % 50 == 0:
+            value = float(loss)
+            if not math.isfinite(value):
+                raise state.StateError(
+                    f"the autoencoder's loss became {value} at iteration {run.step}: "
+                    "lower vae_lr; the last good state is kept"
+                )
+            log.add(step=run.step, loss=round(value, 5), minutes=round(clock.minutes(), 2))
+            report(f"autoencoder: iteration {run.step}, loss {value:.4f}, {clock.left()}")
+        if clock.due(recipe.save_minutes):
+            _save(run, work / "vae.pt", bank, device)
+        if clock.over():
+            break
+    _save(run, work / "vae.pt", bank, device)
+
+
+def _begin(recipe: Recipe, path: Path, device: torch.device, decoder_only: bool) -> _Training:
     seeded(recipe.seed)
     vae = build_vae().to(device)
     vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -105,53 +141,47 @@ def train_autoencoder(
     else:
         parameters += list(vae.encoder.parameters()) + list(vae.quant_conv.parameters())
     optimiser = torch.optim.AdamW(parameters, lr=recipe.vae_lr, betas=(0.9, 0.99), weight_decay=1e-4)
+    run = _Training(vae, ema, parameters, optimiser, 0, decoder_only)
     known = state.load(path)
-    step = 0
     if known:
         vae.load_state_dict(known["vae"])
         ema.load_state_dict(known["ema"])
-        step = int(known["step"])
+        run.step = int(known["step"])
         if known["optimiser"] and known["decoder_only"] == decoder_only:
             optimiser.load_state_dict(known["optimiser"])
-    clock, log = Clock(minutes), Log(work / "vae.jsonl")
+    return run
 
-    def save() -> None:
-        state.save(
-            path,
-            {"vae": vae.state_dict(), "ema": ema.state_dict(), "optimiser": optimiser.state_dict(), "step": step,
-             "decoder_only": decoder_only, "latent_std": _latent_std(ema, bank, device)},
-        )  # fmt: skip
 
-    for images in batches(bank, recipe.vae_batch, recipe.seed, step):
-        rng = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
-        x = vary(to_tensor(images, device), rng)
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.vae_lr * clock.rate(step, warmup=100)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.bf16):
-            z = vae.encode(x).latent_dist.mode()
-            noisy = z + recipe.latent_noise * torch.randn(z.shape, generator=rng).to(device, z.dtype)
-            out = vae.decode(noisy).sample
-        loss = reconstruction_loss(out, x) + 1e-3 * F.relu(z.float().square().mean() - 1.0)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        step += 1
-        _follow(ema, vae, min(0.998, step / (step + 10)))
-        if step % 50 == 0:
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                raise state.StateError(
-                    f"the autoencoder's loss became {value} at iteration {step}: "
-                    "lower vae_lr; the last good state is kept"
-                )
-            log.add(step=step, loss=round(value, 5), minutes=round(clock.minutes(), 2))
-            report(f"autoencoder: iteration {step}, loss {value:.4f}, {clock.left()}")
-        if clock.due(recipe.save_minutes):
-            save()
-        if clock.over():
-            break
-    save()
+def _iterate(run: _Training, recipe: Recipe, images: Tensor, device: torch.device) -> Tensor:
+    """One step of the optimiser on a batch; returns its loss."""
+    rng = torch.Generator().manual_seed(recipe.seed * 1_000_003 + run.step)
+    x = vary(images, rng)
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.bf16):
+        z = run.vae.encode(x).latent_dist.mode()
+        noisy = z + recipe.latent_noise * torch.randn(z.shape, generator=rng).to(device, z.dtype)
+        out = run.vae.decode(noisy).sample
+    loss = reconstruction_loss(out, x) + 1e-3 * F.relu(z.float().square().mean() - 1.0)
+    run.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(run.parameters, 1.0)
+    run.optimiser.step()
+    run.step += 1
+    _follow(run.ema, run.vae, min(0.998, run.step / (run.step + 10)))
+    return loss.detach()
+
+
+def _save(run: _Training, path: Path, bank: np.ndarray[Any, Any], device: torch.device) -> None:
+    state.save(
+        path,
+        {
+            "vae": run.vae.state_dict(),
+            "ema": run.ema.state_dict(),
+            "optimiser": run.optimiser.state_dict(),
+            "step": run.step,
+            "decoder_only": run.decoder_only,
+            "latent_std": _latent_std(run.ema, bank, device),
+        },
+    )
 
 
 def _quiet_variance(vae: Any) -> None:
@@ -171,9 +201,3 @@ def _follow(ema: torch.nn.Module, model: torch.nn.Module, decay: float) -> None:
 def _latent_std(vae: Any, bank: np.ndarray[Any, Any], device: torch.device) -> float:
     z = vae.encode(to_tensor(bank[:256], device)).latent_dist.mode()
     return float(z.float().std())
-
-
-def psnr(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
-    """Peak signal-to-noise ratio of two uint8 pictures, in dB."""
-    error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
-    return float("inf") if error == 0 else 10 * math.log10(255.0**2 / error)
