@@ -35,8 +35,8 @@ INVERSIONS: dict[str, dict[str, Any]] = {
     "renoise K9 averaged": {"mode": "renoise", "num_renoise_iterations": 9},
     "renoise K9 last": {"mode": "renoise", "num_renoise_iterations": 9, "average": False},
     "warm 1": {"mode": "warm", "warm_passes": (1,)},
-    "warm 2,3,1 (default)": {"mode": "warm", "warm_passes": (2, 3, 1)},
-    "warm 3,5,2,1": {"mode": "warm", "warm_passes": (3, 5, 2, 1)},
+    "warm 2,3,1": {"mode": "warm", "warm_passes": (2, 3, 1)},
+    "warm 3,5,2,1 (default)": {"mode": "warm", "warm_passes": (3, 5, 2, 1)},
     "warm 2": {"mode": "warm", "warm_passes": (2,)},
 }
 

@@ -179,7 +179,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     top = argparse.ArgumentParser(
         "python -m benchmarks.purity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    top.add_argument("--config", default="configs/shards/miniworld.py")
+    top.add_argument("--config", default="configs/shards/miniworld_step40.py")
     top.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=V")
     top.add_argument("--n", type=int, default=96, help="source scenes (default 96)")
     top.add_argument(

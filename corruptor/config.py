@@ -42,7 +42,7 @@ class InversionConfig:
     """`warm`: each step's first guess reuses the previous step's noise prediction, then `warm_passes` refine it;
     `renoise`: ReNoise; `ddim`: one pass a step (ReNoise with K = 0)."""
 
-    warm_passes: tuple[int, ...] = (2, 3, 1)
+    warm_passes: tuple[int, ...] = (3, 5, 2, 1)
     """Denoiser passes of the first, second, .. inversion step; the last number holds for all further steps."""
 
     num_renoise_iterations: int = 9

@@ -63,10 +63,10 @@ def test_shapes_labels_and_exact_nfe(
     assert [v.num_components for v in batch.verifications] == [2, 0, 1]
     assert not batch.masks_NHW[1].any()
     assert (batch.masks_NHW[2, :4] == 255).all()
-    assert batch.nfe.inversion_calls == 13
+    assert batch.nfe.inversion_calls == 17
     assert batch.nfe.resampling_calls == 10
-    assert len(unet_samples) == 23
-    assert sum(unet_samples) == batch.nfe.inversion_samples + batch.nfe.resampling_samples == 69
+    assert len(unet_samples) == 27
+    assert sum(unet_samples) == batch.nfe.inversion_samples + batch.nfe.resampling_samples == 81
 
 
 def test_guidance_counts_twice(backbone: Backbone, images: Tensor, masks: Tensor, unet_samples: list[int]) -> None:

@@ -168,8 +168,8 @@ def test_eta_noise_is_each_samples_own(z0: Tensor) -> None:
 @pytest.mark.parametrize(
     ("config", "passes"),
     [
-        (InversionConfig(), 13),
-        (InversionConfig(warm_passes=(3, 5, 2, 1)), 17),
+        (InversionConfig(), 17),
+        (InversionConfig(warm_passes=(2, 3, 1)), 13),
         (InversionConfig(mode="ddim"), 10),
         (InversionConfig(mode="renoise", num_renoise_iterations=1), 20),
         (InversionConfig(mode="renoise", num_renoise_iterations=4), 50),
