@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from miniworld import state
+from miniworld.losses import LOGS, plot_losses
 from miniworld.models import build_tokenizer, build_vae, save_pipeline
 from miniworld.recipe import Recipe
 from miniworld.train_unet import Denoiser, train_denoiser
@@ -53,6 +54,8 @@ def train(
         train_denoiser(recipe, work, minutes, place, _report)
     if (work / "unet.pt").exists():
         export(work, out)
+        if any((work / name).exists() for name in LOGS):
+            plot_losses(work, work / "loss.png")
         _report(f"wrote {out}")
 
 
@@ -140,7 +143,7 @@ prompt = "smiling face with tan skin and short black hair at middle, blue sky, g
 pipe(prompt, num_inference_steps=30, guidance_scale=2.5, height=64, width=64).images[0]
 ```
 
-Parts: AutoencoderKL (f = 4, 8 latent channels), UNet2DConditionModel (11.5 M parameters, epsilon prediction),
+Parts: AutoencoderKL (f = 4, 8 latent channels), UNet2DConditionModel (11.2 M parameters, epsilon prediction),
 CLIPTextModel (2 layers, one token a caption word), DDIMScheduler with Stable Diffusion's noise schedule. UNet and VAE
 are stored in half precision, the text encoder in float32.
 

@@ -89,7 +89,8 @@ def train_denoiser(
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.unet_lr, betas=(0.9, 0.99), weight_decay=1e-2)
     step = _restore(work / "unet.pt", model, ema, optimiser)
     abar = build_scheduler().alphas_cumprod.to(device)
-    clock, log, recent = Clock(minutes), Log(work / "unet.jsonl"), 0.0
+    clock, log = Clock(minutes), Log(work / "unet.jsonl")
+    recent = math.nan  # a running mean of the loss
 
     def save() -> None:
         state.save(
@@ -109,11 +110,12 @@ def train_denoiser(
         optimiser.step()
         step += 1
         _follow(ema, model, min(recipe.ema, (step + 1) / (step + 20)))
-        recent = float(loss.detach()) if step == 1 else 0.98 * recent + 0.02 * float(loss.detach())
+        value = float(loss.detach())
+        recent = value if math.isnan(recent) else 0.98 * recent + 0.02 * value
         if step % 50 == 0:
-            if not math.isfinite(recent):
+            if not math.isfinite(value):
                 raise state.StateError(
-                    f"the UNet's loss became {recent} at iteration {step}: lower unet_lr; the last good state is kept"
+                    f"the UNet's loss became {value} at iteration {step}: lower unet_lr; the last good state is kept"
                 )
             log.add(step=step, loss=round(recent, 5), minutes=round(clock.minutes(), 2))
             report(f"UNet: iteration {step}, loss {recent:.4f}, {clock.left()}")

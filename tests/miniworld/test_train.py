@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from miniworld import state
+from miniworld.losses import plot_losses
 from miniworld.recipe import Clock, Recipe
 from miniworld.train import adopt, train
 
@@ -76,3 +77,12 @@ def test_a_time_box_cools_down_at_its_end(monkeypatch: pytest.MonkeyPatch):
     assert clock.over()
     with pytest.raises(ValueError, match="--minutes is 0"):
         Clock(0)
+
+
+def test_every_call_leaves_a_log_and_its_plot(trained: tuple[Path, Path], tmp_path: Path):
+    assert not (trained[0] / "vae.jsonl").exists()  # a line every fifty iterations, and these were few
+    (tmp_path / "unet.jsonl").write_text('{"step": 50, "loss": 0.5}\n{"step": 100, "loss": 0.2}\n')
+    plot_losses(tmp_path, tmp_path / "loss.png")
+    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(FileNotFoundError, match="no training log"):
+        plot_losses(tmp_path / "nowhere", tmp_path / "loss.png")
