@@ -101,12 +101,13 @@ def adopt(weights: Path, work: Path) -> None:
 
 def export(work: Path, out: Path) -> None:
     """Write the averaged weights of a work folder as a standard pipeline folder."""
-    known, bank, trained = state.load(work / "vae.pt"), state.load(work / "latents.pt"), state.load(work / "unet.pt")
-    if known is None or bank is None or trained is None:
+    known, trained = state.load(work / "vae.pt"), state.load(work / "unet.pt")
+    if known is None or trained is None:
         raise state.StateError(f"{work} holds no finished training: run `python -m miniworld train` first")
     vae = build_vae()
     vae.load_state_dict(known["ema"])
-    vae.register_to_config(scaling_factor=float(bank["scaling_factor"]))
+    bank = state.load(work / "latents.pt")  # absent where only the decoder was trained further
+    vae.register_to_config(scaling_factor=float(bank["scaling_factor"] if bank else 1.0 / known["latent_std"]))
     tokenizer = build_tokenizer(work / "tokenizer")
     model = Denoiser(len(tokenizer), tokenizer.eos_token_id)
     model.load_state_dict(trained["ema"])

@@ -90,6 +90,8 @@ class _Training:
     optimiser: torch.optim.Optimizer
     step: int
     decoder_only: bool
+    latent_std: float | None = None
+    "kept while the encoder is: the UNet's latents were scaled by it"
 
 
 def train_autoencoder(
@@ -144,8 +146,10 @@ def _begin(recipe: Recipe, path: Path, device: torch.device, decoder_only: bool)
     run = _Training(vae, ema, parameters, optimiser, 0, decoder_only)
     known = state.load(path)
     if known:
-        vae.load_state_dict(known["vae"])
+        # The averaged encoder made the UNet's latents: with the decoder alone, training goes on from the averages.
+        vae.load_state_dict(known["ema" if decoder_only and not known["decoder_only"] else "vae"])
         ema.load_state_dict(known["ema"])
+        run.latent_std = float(known["latent_std"]) if decoder_only else None
         run.step = int(known["step"])
         if known["optimiser"] and known["decoder_only"] == decoder_only:
             optimiser.load_state_dict(known["optimiser"])
@@ -179,7 +183,7 @@ def _save(run: _Training, path: Path, bank: np.ndarray[Any, Any], device: torch.
             "optimiser": run.optimiser.state_dict(),
             "step": run.step,
             "decoder_only": run.decoder_only,
-            "latent_std": _latent_std(run.ema, bank, device),
+            "latent_std": run.latent_std or _latent_std(run.ema, bank, device),
         },
     )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from miniworld import state
 from miniworld.losses import plot_losses
@@ -64,6 +66,19 @@ def test_a_new_folder_begins_with_the_weights(trained: tuple[Path, Path], tmp_pa
         assert new["step"] == old["step"]
         for key, value in new["ema"].items():
             torch.testing.assert_close(value.float(), old["ema"][key].float(), rtol=1e-3, atol=1e-4)
+
+
+def test_the_decoder_alone_leaves_encoder_and_scale_as_they_were(trained: tuple[Path, Path], tmp_path: Path):
+    _, weights = trained
+    copied = tmp_path / "weights"
+    shutil.copytree(weights, copied)
+    train(0.005, tmp_path / "work", copied, device="cpu", stage="decoder", recipe=SMALL)
+    old, new = (load_file(w / "vae" / "diffusion_pytorch_model.safetensors") for w in (weights, copied))
+    same = {key: torch.equal(value, new[key]) for key, value in old.items()}
+    assert all(same[key] for key in same if key.startswith(("encoder.", "quant_conv.")))
+    assert not all(same[key] for key in same if key.startswith("decoder."))
+    scales = [json.loads((w / "vae" / "config.json").read_text())["scaling_factor"] for w in (weights, copied)]
+    assert scales[0] == pytest.approx(scales[1], rel=1e-12)
 
 
 def test_a_time_box_cools_down_at_its_end(monkeypatch: pytest.MonkeyPatch):
