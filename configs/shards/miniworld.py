@@ -24,7 +24,7 @@ region = dict(
 )
 corruption = dict(
     inversion=dict(mode="warm", warm_passes=[3, 5, 2, 1]),
-    # Step 10 of 25 is the noise of step 20 of 50 at half the passes. There about half of the masked regions break, the
+    # Step 10 of 25 is the noise of step 20 of 50 at half the passes. There two to four in ten masked regions break, the
     # damage stays inside, and the threshold tells the two apart (docs/corruption.md). The paper has step 40 of 50.
     num_grid_steps=25,
     injection=dict(method="noised", start_step=10),
