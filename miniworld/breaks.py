@@ -141,7 +141,7 @@ def extra_mouth(t: Thing, rng: np.random.Generator) -> Broken:
     """A second mouth on the chin or the forehead."""
     chin = bool(rng.integers(2))
     v = float(rng.uniform(0.84, 0.88)) if chin else float(rng.uniform(-0.58, -0.5))
-    return Broken(layers_of(t) + mouth(t.mouth, v), (0.0, v), {"where": "chin" if chin else "forehead"})
+    return Broken(layers_of(t) + mouth(t.mouth, t.skin, v), (0.0, v), {"where": "chin" if chin else "forehead"})
 
 
 def missing_mouth(t: Thing, rng: np.random.Generator) -> Broken:

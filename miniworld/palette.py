@@ -11,6 +11,14 @@ SKINS: dict[str, Colour] = {
     "brown": (150, 98, 62),
     "dark": (104, 66, 44),
 }
+# Lips that stand out from the skin in lightness, not in hue alone: an autoencoder keeps little of the latter.
+LIPS: dict[str, Colour] = {
+    "pale": (176, 42, 52),
+    "light": (176, 42, 52),
+    "tan": (166, 34, 46),
+    "brown": (98, 18, 34),
+    "dark": (216, 108, 104),
+}
 HAIRS: dict[str, Colour] = {
     "black": (32, 28, 32),
     "brown": (98, 58, 32),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miniworld.draw import Array, Layer, both, box, ellipse, paint_layers, polygon, stroke, strokes
-from miniworld.palette import GLYPHS, HAIRS, LIGHT_PAINTS, PAINTS, SKINS
+from miniworld.palette import GLYPHS, HAIRS, LIGHT_PAINTS, LIPS, PAINTS, SKINS
 from miniworld.scenes import SIZE, Scene, Thing
 
 Rgb = tuple[float, float, float]
@@ -63,7 +63,7 @@ def face(t: Thing) -> list[Layer]:
         out.append(eye(x, t.gaze)[1])
         out.append(Layer("face.brow", shade(hair, 0.75), stroke(((x - 0.17, -0.33), (x + 0.17, -0.35)), 0.05)))
     out.append(Layer("face.nose", shade(skin, 0.72), stroke(((0.02, 0.02), (0.06, 0.24), (-0.04, 0.26)), 0.04)))
-    return out + mouth(t.mouth)
+    return out + mouth(t.mouth, t.skin)
 
 
 def eye(x: float, gaze: float, y: float = -0.08) -> list[Layer]:
@@ -73,8 +73,8 @@ def eye(x: float, gaze: float, y: float = -0.08) -> list[Layer]:
     ]
 
 
-def mouth(style: str, y: float = 0.55) -> list[Layer]:
-    red: Rgb = (176, 42, 52)
+def mouth(style: str, skin: str, y: float = 0.55) -> list[Layer]:
+    red: Rgb = LIPS[skin]
     if style == "smiling":
         return [
             Layer(

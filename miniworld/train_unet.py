@@ -87,7 +87,8 @@ def train_denoiser(
         model.unet.set_attn_processor(AttnProcessor())  # the fused kernel's backward pass is three times slower here
     ema = copy.deepcopy(model).requires_grad_(False)
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.unet_lr, betas=(0.9, 0.99), weight_decay=1e-2)
-    step = _restore(work / "unet.pt", model, ema, optimiser)
+    step, warm = _restore(work / "unet.pt", model, ema, optimiser)
+    begun = 0 if warm else step  # a fresh optimiser warms up, also on weights that are far along
     abar = build_scheduler().alphas_cumprod.to(device)
     clock, log = Clock(minutes), Log(work / "unet.jsonl")
     recent = math.nan  # a running mean of the loss
@@ -103,7 +104,7 @@ def train_denoiser(
         chosen = torch.from_numpy(np.ascontiguousarray(picks))
         loss = _loss(model, bank, chosen, empty, abar, recipe, rng, device)
         for group in optimiser.param_groups:
-            group["lr"] = recipe.unet_lr * clock.rate(step, warmup=200)
+            group["lr"] = recipe.unet_lr * clock.rate(step - begun, warmup=200)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -144,15 +145,16 @@ def _loss(
     return (weights_of(timesteps, abar, recipe.min_snr) * error).mean()
 
 
-def _restore(path: Path, model: Denoiser, ema: Denoiser, optimiser: torch.optim.Optimizer) -> int:
+def _restore(path: Path, model: Denoiser, ema: Denoiser, optimiser: torch.optim.Optimizer) -> tuple[int, bool]:
+    """Returns the iteration reached, and whether the optimiser's state came with it."""
     known = state.load(path)
     if known is None:
-        return 0
+        return 0, False
     model.load_state_dict(known["model"])
     ema.load_state_dict(known["ema"])
     if known["optimiser"]:
         optimiser.load_state_dict(known["optimiser"])
-    return int(known["step"])
+    return int(known["step"]), bool(known["optimiser"])
 
 
 @torch.no_grad()

@@ -92,6 +92,8 @@ class _Training:
     decoder_only: bool
     latent_std: float | None = None
     "kept while the encoder is: the UNet's latents were scaled by it"
+    begun: int = 0
+    "where the optimiser's state begins: it warms up from there"
 
 
 def train_autoencoder(
@@ -112,7 +114,7 @@ def train_autoencoder(
     clock, log = Clock(minutes), Log(work / "vae.jsonl")
     for images in batches(bank, recipe.vae_batch, recipe.seed, run.step):
         for group in run.optimiser.param_groups:
-            group["lr"] = recipe.vae_lr * clock.rate(run.step, warmup=100)
+            group["lr"] = recipe.vae_lr * clock.rate(run.step - run.begun, warmup=100)
         loss = _iterate(run, recipe, to_tensor(images, device), device)
         if run.step % 50 == 0:
             value = float(loss)
@@ -153,6 +155,8 @@ def _begin(recipe: Recipe, path: Path, device: torch.device, decoder_only: bool)
         run.step = int(known["step"])
         if known["optimiser"] and known["decoder_only"] == decoder_only:
             optimiser.load_state_dict(known["optimiser"])
+        else:
+            run.begun = run.step
     return run
 
 
