@@ -2,9 +2,10 @@
 
     python -m benchmarks.purity --n 96 --out out/bench --picture docs/pictures/corruption_steps.webp
 
-Scenes of the calibration split are corrupted in every way under the same masks. The oracle says which masked components
+Scenes of the validation split are corrupted in every way under the same masks. The oracle says which masked components
 hold a fault; the threshold of verification is chosen so that it tells them from the others, and purity is counted with
-and without it. A run that was stopped goes on where it was when the same command is given again.
+and without it. `--split calibration` judges a threshold on scenes that did not choose it. A run that was
+stopped goes on where it was when the same command is given again.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:  # torch is imported late: the oracle's processes import this 
     from corruptor.line.config import LineConfig
 
 STEPS = (45, 40, 35, 30, 20)
-FIRST = 30_000
+SPLIT, FIRST = "validation", 1_000  # the wild validation pictures have the captions of the first 200
 BATCH = 16
 OTHERS = 32
 
@@ -56,7 +57,8 @@ class Benchmark:
 
     def __init__(self, args: argparse.Namespace, config: LineConfig, backbone: Backbone, settings: list[Setting]):
         self.args, self.config, self.backbone, self.settings = args, config, backbone, settings
-        asked = [asdict(config), [one.name for one in settings], args.n, args.others, args.first, asdict(Thresholds())]
+        scenes = [args.split, args.first, args.n, args.others]
+        asked = [asdict(config), [one.name for one in settings], scenes, asdict(Thresholds())]
         told = json.dumps([*asked, backbone.digest()], sort_keys=True)
         self.parts: Path = args.out / f"purity-{hashlib.sha256(told.encode()).hexdigest()[:12]}.parts"
 
@@ -89,7 +91,7 @@ class Benchmark:
         part = self.parts / f"{numbers.start:05d}.json"
         if part.exists() and not (self.args.picture and numbers.start == 0):
             return [Row.from_dict(one) for one in json.loads(part.read_text())]
-        sources = load_sources(self.config, self.args.first, numbers)
+        sources = load_sources(self.config, SPLITS[self.args.split], self.args.first, numbers)
         if not sources.items:
             return []
         settings = [one for one in self.settings if one.noised or not one.injected or numbers.start < self.args.others]
@@ -146,7 +148,7 @@ def run(args: argparse.Namespace) -> None:
     if not rows:
         raise ConfigError(f"the region policy found no region in any of {args.n} scenes; try a larger --n")
     noised = {one.name for one in settings if one.noised}
-    write_purity(args.out, rows, noised, config, first=args.first)
+    write_purity(args.out, rows, noised, config, split=args.split, first=args.first)
     shutil.rmtree(bench.parts)
 
 
@@ -170,9 +172,9 @@ def _check(args: argparse.Namespace) -> None:
     for name, least in (("n", 1), ("others", 0), ("processes", 1), ("first", 0)):
         if getattr(args, name) < least:
             raise ConfigError(f"--{name} is {getattr(args, name)}; needs {least} or more")
-    count = SPLITS["calibration"].count
+    count = SPLITS[args.split].count
     if args.first + args.n > count:
-        raise ConfigError(f"--first {args.first} with --n {args.n} leaves the calibration split of {count} scenes")
+        raise ConfigError(f"--first {args.first} with --n {args.n} leaves the {args.split} split of {count} scenes")
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -189,7 +191,10 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help=f"methods but `noised` see the first N sources only, in whole batches of {BATCH} (default {OTHERS})",
     )
-    top.add_argument("--first", type=int, default=FIRST, help=f"offset into the calibration split (default {FIRST})")
+    top.add_argument(
+        "--split", choices=("validation", "calibration"), default=SPLIT, help=f"of scenes (default {SPLIT})"
+    )
+    top.add_argument("--first", type=int, default=FIRST, help=f"offset into the split (default {FIRST})")
     top.add_argument("--steps", type=int, nargs="+", default=STEPS, help="start steps of the method `noised`")
     top.add_argument("--methods", nargs="+", choices=METHODS, default=tuple(METHODS), help="default: all of them")
     top.add_argument("--seed", type=int, help="of masks and noise (default: the config's)")

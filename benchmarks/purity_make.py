@@ -1,4 +1,4 @@
-"""Pictures for `benchmarks.purity`: sources of the calibration split, corrupted in every way under the same masks."""
+"""Pictures for `benchmarks.purity`: scenes corrupted in every way under the same masks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from corruptor.verify import verify
 from miniworld.draw import render
 from miniworld.scenes import Scene, caption, sample_scene
 from miniworld.source import regions_of
-from miniworld.splits import SPLITS
+from miniworld.splits import Split
 from region_select.policy import open_policy
 from shards.errors import ConfigError
 from shards.source import SourceItem
@@ -76,9 +76,9 @@ def settings_of(base: CorruptionConfig, steps: Sequence[int], methods: Sequence[
     return found
 
 
-def load_sources(config: LineConfig, first: int, numbers: Sequence[int]) -> Sources:
-    """Scenes `first` + number of the calibration split, with masks by the config's region policy."""
-    scenes = [sample_scene(SPLITS["calibration"].seed(first + number)) for number in numbers]
+def load_sources(config: LineConfig, split: Split, first: int, numbers: Sequence[int]) -> Sources:
+    """Scenes `first` + number of a split, with masks by the config's region policy."""
+    scenes = [sample_scene(split.seed(first + number)) for number in numbers]
     items = [_item(scene) for scene in scenes]
     policy = open_policy(config.region.policy, config.region.options)
     chosen = policy.select(items, [region_rng(config.seed, item, 0) for item in items])

@@ -16,7 +16,7 @@ from corruptor.line.config import LineConfig
 from shards.files import make_folder, write_bytes, write_json
 
 
-def write_purity(out: Path, rows: Sequence[Row], noised: set[str], config: LineConfig, first: int) -> None:
+def write_purity(out: Path, rows: Sequence[Row], noised: set[str], config: LineConfig, split: str, first: int) -> None:
     """Write OUT/purity.json and OUT/purity.md, and print the latter.
 
     noised: the settings on which the threshold is calibrated, together.
@@ -35,6 +35,7 @@ def write_purity(out: Path, rows: Sequence[Row], noised: set[str], config: LineC
         "machine": machine(),
         "model": config.model.folder,
         "sources": len({row.image for row in rows}),
+        "split": split,
         "first_scene": first,
         "metric": used,
         "threshold": float(verification.threshold),

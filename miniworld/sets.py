@@ -156,14 +156,10 @@ def _shard(task: tuple[Job, str, int]) -> None:
 
 
 def members(sample: Sample) -> dict[str, bytes]:
-    """The sample's files, with the pictures as small as lossless WebP makes them: they are written once."""
-    files = encode_sample(sample)
-    for name, picture in (("webp", sample.image), ("source.webp", sample.source)):
-        if picture is not None:
-            buffer = io.BytesIO()
-            Image.fromarray(picture).save(buffer, "WEBP", lossless=True, quality=100, method=6)
-            files[name] = buffer.getvalue()
-    return files
+    """The sample's files, with the picture as small as lossless WebP makes it: it is written once."""
+    buffer = io.BytesIO()
+    Image.fromarray(sample.image).save(buffer, "WEBP", lossless=True, quality=100, method=6)
+    return encode_sample(sample) | {"webp": buffer.getvalue()}
 
 
 def wild(job: Job, name: str, indices: Sequence[int]) -> list[Sample]:
@@ -190,16 +186,15 @@ def wild(job: Job, name: str, indices: Sequence[int]) -> list[Sample]:
 
 
 def faulty(job: Job, name: str, indices: Sequence[int]) -> list[Sample]:
-    """Scenes with one or two drawn faults, after the autoencoder; the source is their valid twin, after it too."""
+    """Scenes with one or two drawn faults, after the autoencoder. Their valid twins are the scenes of their seeds."""
     from miniworld.sample import round_trip
 
     drawn = [drawable(name, i) for i in indices]
     trips = round_trip(_pipeline(job.weights), np.stack([d.image for d in drawn]))
-    twins = round_trip(_pipeline(job.weights), np.stack([d.valid for d in drawn]))
     out = []
-    for d, image, twin in zip(drawn, trips, twins, strict=True):
+    for d, image in zip(drawn, trips, strict=True):
         told = [{"kind": f.kind, "thing": f.thing, "details": f.details} for f in d.faults]
-        out.append(labelled(job, name, d.scene, image, d.mask, {"faults": told}, twin))
+        out.append(labelled(job, name, d.scene, image, d.mask, {"faults": told}))
     return out
 
 
@@ -224,10 +219,8 @@ def clean(job: Job, name: str, indices: Sequence[int]) -> list[Sample]:
     return [labelled(job, name, s, image, empty, {}) for s, image in zip(scenes, trips, strict=True)]
 
 
-def labelled(
-    job: Job, name: str, scene: Scene, image: Pixels, mask: Pixels, extra: dict[str, Any], source: Pixels | None = None
-) -> Sample:
-    """A sample without its key: image and source uint8 HWC, mask uint8 HW with 0 and 1."""
+def labelled(job: Job, name: str, scene: Scene, image: Pixels, mask: Pixels, extra: dict[str, Any]) -> Sample:
+    """A sample without its key: image uint8 HWC, mask uint8 HW with 0 and 1."""
     height, width = mask.shape
     meta = Meta(
         label="artifact" if mask.any() else "clean",
@@ -247,7 +240,7 @@ def labelled(
         scene=short(scene.to_dict()),
         extra=extra,
     )
-    return Sample(make_key(0, 0), np.ascontiguousarray(image), mask, meta, source)
+    return Sample(make_key(0, 0), np.ascontiguousarray(image), mask, meta)
 
 
 def short(value: Any) -> Any:

@@ -24,6 +24,7 @@ from corruptor.line.config import LineConfig, ModelConfig, RegionConfig, SourceC
 from corruptor.line.plan import noise_seed
 from corruptor.pipeline import corrupt
 from corruptor.schedule import NoiseSchedule
+from miniworld.splits import SPLITS
 from shards.errors import ConfigError
 
 
@@ -74,7 +75,7 @@ def test_one_inversion_serves_every_setting():
         "clean pass, step 40", "noised, step 45", "noised, step 30", "gaussian, step 30", "blur, step 30", "direct",
     ]  # fmt: skip
     assert [one.noised for one in settings] == [False, True, True, False, False, False]
-    sources = load_sources(config, 30_000, range(3))
+    sources = load_sources(config, SPLITS["calibration"], 30_000, range(3))
     made = make_pictures(model, sources, settings, config)  # type: ignore[arg-type]
     images = torch.from_numpy(np.stack([item.image for item in sources.items]))
     for one in settings:
@@ -88,7 +89,10 @@ def test_one_inversion_serves_every_setting():
 
 def test_sources_do_not_depend_on_their_batch():
     config = line_config()
-    together, alone = load_sources(config, 30_000, range(4)), load_sources(config, 30_000, [2])
+    together, alone = (
+        load_sources(config, SPLITS["calibration"], 30_000, range(4)),
+        load_sources(config, SPLITS["calibration"], 30_000, [2]),
+    )
     place = together.numbers.index(2)
     assert alone.numbers == (2,)
     np.testing.assert_array_equal(together.masks_NHW[place], alone.masks_NHW[0])
@@ -98,12 +102,12 @@ def test_sources_do_not_depend_on_their_batch():
 def test_pictures_without_a_region_are_left_out():
     config = line_config()
     nothing = LineConfig(config.source, config.model, region=RegionConfig("scene", {"names": ["unicorn"]}))
-    assert load_sources(nothing, 30_000, range(2)).items == ()
+    assert load_sources(nothing, SPLITS["calibration"], 30_000, range(2)).items == ()
 
 
 def test_rows_measure_what_verification_measures():
     config = line_config()
-    sources = load_sources(config, 30_000, range(2))
+    sources = load_sources(config, SPLITS["calibration"], 30_000, range(2))
     twins = np.full((2, 64, 64, 3), 100, np.uint8)
     changed = twins + 20 * sources.masks_NHW[..., None]
     faults = {ROUND_TRIP: np.zeros_like(sources.masks_NHW), "noised": sources.masks_NHW}
@@ -147,7 +151,7 @@ def test_report_holds_every_setting_and_no_nan(tmp_path, capsys):
 
     rows = [scored(row_of(k, (float(k), k > 3))) for k in range(8)]
     rows += [scored(row_of(k, (0.0, False), setting=ROUND_TRIP)) for k in range(8)]
-    write_purity(tmp_path / "out", rows, {"noised, step 40"}, line_config(), first=30_000)
+    write_purity(tmp_path / "out", rows, {"noised, step 40"}, line_config(), "validation", first=1_000)
     text = (tmp_path / "out" / "purity.json").read_text()
     assert "NaN" not in text
     facts = json.loads(text)
@@ -214,7 +218,7 @@ def test_sheet_has_a_row_for_each_setting_and_stays_small(tmp_path):
         (["--n", "0"], "--n is 0"),
         (["--others", "-1"], "--others is -1"),
         (["--processes", "0"], "--processes is 0"),
-        (["--first", "99990"], "leaves the calibration split"),
+        (["--first", "9990"], "leaves the validation split"),
         (["--steps", "50"], "--steps: "),
         (["--config", "nowhere.py"], "nowhere.py does not exist"),
         (["--set", "model.folder='no/where/at/all'"], "no/where/at/all"),
