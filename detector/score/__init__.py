@@ -1,0 +1,1 @@
+"""Scores of predicted masks and heat maps: integer counts first, ratios last. Definitions: docs/scores.md."""

@@ -1,0 +1,78 @@
+"""Counts on disk (`counts.npz`): what a later comparison needs, so that it reads no pixels. Never unpickled."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detector.score.bootstrap import check_seeds
+from detector.score.counts import COLUMNS, NUM_BINS, Counts, ScoreError
+from detector.score.heatmaps import HEAT_SCORES
+from shards.errors import MissingInputError
+from shards.files import write_bytes
+
+COUNTS_NAME, COUNTS_VERSION = "counts.npz", 1
+FACTS = ("kind", "threshold", "meet", "soft_truth", "stretched", "resized")
+
+
+def save_counts(folder: Path, results: Sequence[Counts]) -> None:
+    """Write FOLDER/counts.npz with one entry for each training seed. Raises OutputError."""
+    check_seeds(results)
+    head = {"version": COUNTS_VERSION, "seeds": [{name: getattr(one, name) for name in FACTS} for one in results]}
+    arrays: dict[str, Any] = {
+        "head": np.array(json.dumps(head)),
+        "keys": np.array(results[0].keys),
+        "numbers": np.stack([one.numbers for one in results]),
+        "heat": np.stack([one.heat for one in results]),
+        "max_score": np.stack([one.max_score for one in results]),
+    }
+    histograms = [one.histograms for one in results if one.histograms is not None]
+    if histograms:
+        arrays["histograms"] = np.stack(histograms)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_bytes(folder / COUNTS_NAME, buffer.getvalue())
+
+
+def load_counts(folder: Path) -> list[Counts]:
+    """The counts of an earlier run, one for each training seed. Raises MissingInputError, ScoreError."""
+    path = folder / COUNTS_NAME
+    if not path.is_file():
+        raise MissingInputError(f"{path} does not exist; name the --out folder of an earlier score run")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        head = json.loads(str(arrays["head"]))
+        version = head["version"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ScoreError(f"{path} cannot be read ({error}); score again") from error
+    if version != COUNTS_VERSION:
+        raise ScoreError(f"{path} has version {version}; this build reads {COUNTS_VERSION}; score again")
+    seeds, images = len(head["seeds"]), len(arrays["keys"])
+    shapes = {
+        "numbers": (seeds, images, len(COLUMNS)),
+        "heat": (seeds, images, len(HEAT_SCORES)),
+        "max_score": (seeds, images),
+        **({"histograms": (seeds, images, 2, NUM_BINS)} if "histograms" in arrays else {}),
+    }
+    wrong = [name for name, shape in shapes.items() if name not in arrays or arrays[name].shape != shape]
+    if wrong or not seeds:
+        raise ScoreError(f"{path} is damaged: {', '.join(wrong) or 'no training seed'}; score again")
+    keys = tuple(str(key) for key in arrays["keys"])
+    return [
+        Counts(
+            keys=keys,
+            numbers=arrays["numbers"][i],
+            heat=arrays["heat"][i],
+            max_score=arrays["max_score"][i],
+            histograms=arrays["histograms"][i] if "histograms" in arrays else None,
+            **facts,
+        )
+        for i, facts in enumerate(head["seeds"])
+    ]
