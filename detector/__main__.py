@@ -1,0 +1,148 @@
+"""`python -m detector VERB`: train a detector on shards, look at pictures with it, score it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from shards.errors import run_cli
+
+EXAMPLES = """examples:
+  python -m detector train configs/detector/swin_mini.py --shards out/miniworld --out out/detector/swin_mini
+  python -m detector predict out/detector/swin_mini/weights.safetensors pictures --out out/predicted
+  python -m detector pretrain configs/detector/scenes_swin_mini.py --out out/detector/scenes
+  python -m detector export out/detector/scenes/weights.safetensors --half --out detector/weights/swin_mini.safetensors
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        "python -m detector", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    add_train(verbs)
+    add_pretrain(verbs)
+    add_predict(verbs)
+    add_export(verbs)
+    add_score(verbs)
+    return top
+
+
+def add_config(verb: argparse.ArgumentParser) -> None:
+    """What `train` and `pretrain` share."""
+    verb.add_argument("config", metavar="CONFIG", help="such as configs/detector/swin_mini.py")
+    verb.add_argument("--out", type=Path, metavar="DIR", help="folder of the training (default out/detector/CONFIG)")
+    verb.add_argument(
+        "--iterations", type=int, metavar="N", help="train so long; the schedule shrinks or grows with it"
+    )
+    verb.add_argument("--seed", type=int, help="of weights, draws and augmentation (default the config's)")
+    verb.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change one value of the config"
+    )
+    verb.add_argument("--resume", action="store_true", help="an error unless there is a training in DIR to go on with")
+    verb.add_argument("--launcher", choices=("none", "pytorch"), default="none", help="pytorch: started by torchrun")
+    verb.set_defaults(run=run_train, shards=[], val=[])
+
+
+def add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    train = verbs.add_parser(
+        "train",
+        help="train on shards; the same command again goes on where it stopped",
+        epilog="example: python -m detector train configs/detector/swin_mini.py --shards out/miniworld --iterations 400",
+    )
+    add_config(train)
+    train.add_argument("--shards", nargs="+", required=True, metavar="DIR", help="runs, folders of tars, tars or globs")
+    train.add_argument(
+        "--val", nargs="+", default=[], metavar="DIR", help="shards by which the best weights are chosen"
+    )
+
+
+def add_pretrain(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    pretrain = verbs.add_parser(
+        "pretrain",
+        help="train on the data set that the config itself names: scene segmentation as a start",
+        epilog="example: python -m detector pretrain configs/detector/scenes_swin_mini.py --out out/detector/scenes",
+    )
+    add_config(pretrain)
+
+
+def add_predict(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    predict = verbs.add_parser(
+        "predict",
+        help="heat maps, masks, overlays, and pictures sorted from best to worst",
+        epilog="example: python -m detector predict out/detector/swin_mini/weights.safetensors pictures --out out/seen",
+    )
+    predict.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=".safetensors, or .pth with --config")
+    predict.add_argument("input", metavar="INPUT", help="a picture, a folder, a glob, or shards")
+    predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    predict.add_argument(
+        "--threshold", type=float, default=0.5, help="a pixel is an artifact from here on (default 0.5)"
+    )
+    predict.add_argument("--batch", type=int, default=16, help="pictures looked at together (default 16)")
+    predict.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
+    predict.add_argument("--config", metavar="CONFIG", help="config of a checkpoint that does not say what it is")
+    predict.add_argument("--no-overlays", action="store_true", help="write no overlays")
+    predict.set_defaults(run=run_predict)
+
+
+def add_export(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    export = verbs.add_parser(
+        "export",
+        help="weights of a checkpoint as one safetensors file that trainings start from",
+        epilog="example: python -m detector export out/detector/scenes/weights.safetensors --half --out start.safetensors",
+    )
+    export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .safetensors file")
+    export.add_argument("--half", action="store_true", help="16-bit floats")
+    export.add_argument("--config", metavar="CONFIG", help="config of a checkpoint that does not say what it is")
+    export.set_defaults(run=run_export)
+
+
+def add_score(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from detector.score import command
+
+    score = verbs.add_parser("score", help=command.HELP)
+    command.add_arguments(score)
+    score.set_defaults(run=command.run)
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """Imports wait until the arguments are known to be right, so that --help is quick."""
+    from detector.config import load_config, set_seed
+    from detector.train import Job, summary, train
+
+    config = load_config(args.config, args.overrides, args.iterations)
+    if args.seed is not None:
+        set_seed(config, args.seed)
+    name = Path(args.config).stem
+    out = args.out or Path("out/detector") / name
+    job = Job(config, name, out, tuple(args.shards), tuple(args.val), args.launcher)
+    print(summary(train(job, args.resume), out))
+    return 0
+
+
+def run_predict(args: argparse.Namespace) -> int:
+    from detector.predict import Options, predict
+
+    options = Options(args.threshold, args.batch, args.device, not args.no_overlays)
+    print(predict(args.checkpoint, args.input, args.out, options, args.config).words())
+    return 0
+
+
+def run_export(args: argparse.Namespace) -> int:
+    from detector.export import export
+
+    print(export(args.checkpoint, args.out, args.half, args.config))
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code: 0 done, 2 wrong input."""
+    args = parser().parse_args(argv)
+    return run_cli(lambda: args.run(args))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Is a set fit to train or score a detector? Looked at before anything is written."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from detector.data import ShardDataset
+from detector.errors import DataError
+from shards.reader import ShardReader
+from shards.schema import CODECS, MASK_MEMBER, image_codec
+
+MAX_LOOKED_AT = 4096
+"""Samples looked at in advance, evenly spread; the rest is checked as it is read."""
+
+
+def check_set(dataset: ShardDataset, least: int = 1, purpose: str = "score") -> None:
+    """Raise DataError for fewer than `least` samples, no artifact at all, or a mask of another size than its image."""
+    reader, size = dataset.reader, len(dataset)
+    where = ", ".join(sorted({str(path.parent) for path in reader.paths}))
+    if size < least:
+        raise DataError(f"{where}: {size} sample, but at least {least} are needed to {purpose}; make more")
+    picked = np.unique(np.linspace(0, size - 1, min(MAX_LOOKED_AT, size)).astype(np.int64))
+    found = False
+    for index in picked.tolist():
+        check_size(reader, index)
+        found = found or reader.meta(index).label == "artifact"
+    if not found:
+        raise DataError(
+            f"{where}: none of {len(picked)} samples holds an artifact, so there is nothing to {purpose}; "
+            "name shards with artifacts"
+        )
+
+
+def check_size(reader: ShardReader, index: int) -> None:
+    """Compare the sizes in the headers of image and mask; no pixel is decoded."""
+    key = reader.key(index)
+    codec = image_codec(key, [name for name in reader.members(index) if name in CODECS])
+    image, mask = header_size(reader.member(index, codec)), header_size(reader.member(index, MASK_MEMBER))
+    if image != mask:
+        raise DataError(
+            f"{reader.path(index)}: {key}: the mask is {mask[0]}x{mask[1]} but the image {image[0]}x{image[1]}; "
+            "make the shard again"
+        )
+
+
+def header_size(data: bytes) -> tuple[int, int]:
+    """(width, height) from a picture's header. Raises DataError where there is none."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("WEBP", "PNG", "JPEG")) as picture:
+            return picture.size
+    except Exception as error:  # Pillow raises a dozen unrelated types on damaged data
+        raise DataError(f"a picture cannot be read ({error}); make the shard again") from error

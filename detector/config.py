@@ -1,0 +1,115 @@
+"""Detector configs: mmengine files that its Runner takes as they are, and what `--set` and `--iterations` do to them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from detector.compat import load_mmseg
+from detector.initialise import InitialOptions
+from shards.build import BuildError, build, describe, nearest, plain
+from shards.config import find_config, parse_override
+from shards.errors import ConfigError
+
+FREE = ("initialise", "class_weight", "clip_grad")
+"""Values that may be None and something else in turn, so that their type says nothing."""
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = (), iterations: int | None = None) -> Any:
+    """Run the config file and apply "a.b=v"; returns an mmengine Config.
+
+    Raises MissingInputError; ConfigError where the file fails, or an override names nothing (the nearest is told) or
+    has another type than what it replaces.
+    """
+    load_mmseg()
+    from mmengine.config import Config
+
+    found = find_config(path)
+    if found.suffix != ".py":
+        raise ConfigError(f"config {path} is not a .py file; configs are mmengine Python files")
+    try:
+        config = Config.fromfile(str(found))
+    except Exception as error:  # a config is a program: whatever it raises is the user's to see
+        raise ConfigError(f"config {path}: {type(error).__name__}: {error}") from error
+    for text in overrides:
+        override(config, text)
+    for name in ("model", "image_size", "train_dataloader", "train_cfg", "optim_wrapper", "randomness"):
+        if name not in config:
+            raise ConfigError(f"config {path} has no `{name}`; inherit from configs/detector/base.py")
+    if iterations is not None:
+        set_iterations(config, iterations)
+    return config
+
+
+def override(config: Any, text: str) -> None:
+    """Set one value in place; parts of the name are keys, or positions in a list."""
+    path, value = parse_override(text)
+    place: Any = config
+    for depth, part in enumerate(path):
+        known = [str(i) for i in range(len(place))] if isinstance(place, (list, tuple)) else list(place)
+        if part not in known:
+            raise ConfigError(f"override {text!r}: no '{'.'.join(path[: depth + 1])}'{nearest(part, known)}")
+        key: Any = int(part) if isinstance(place, (list, tuple)) else part
+        if depth == len(path) - 1:
+            check_kind(text, place[key], value, part)
+            place[key] = value
+            return
+        place = place[key]
+        if not isinstance(place, (dict, list)):
+            raise ConfigError(f"override {text!r}: {part} is the value {place!r}, not a group of values")
+
+
+def check_kind(text: str, old: Any, new: Any, name: str) -> None:
+    """Raise ConfigError where `new` is of another type than `old`; whole numbers may stand for fractions."""
+    if name in FREE or old is None or type(old) is type(new):
+        return
+    both_lists = isinstance(old, (list, tuple)) and isinstance(new, (list, tuple))
+    if both_lists or (isinstance(old, dict) and isinstance(new, dict)) or (type(old) is float and type(new) is int):
+        return
+    raise ConfigError(f"override {text!r}: expected {type(old).__name__} such as {old!r}, got {describe(new)}")
+
+
+def set_iterations(config: Any, iterations: int) -> None:
+    """Train for so many iterations: the schedule of the learning rate and the validations shrink or grow with it.
+
+    Raises ConfigError for less than one.
+    """
+    if iterations < 1:
+        raise ConfigError(f"iterations must be 1 or more, got {iterations}")
+    before = config.train_cfg.max_iters
+    for schedule in config.get("param_scheduler") or []:
+        for name in ("begin", "end"):
+            if name in schedule:
+                schedule[name] = round(schedule[name] * iterations / before)
+        # A warm-up that would vanish: mmengine wants at least one iteration.
+        schedule["end"] = max(schedule["end"], schedule["begin"] + 1)
+    config.train_cfg.max_iters = iterations
+    config.train_cfg.val_interval = max(1, round(config.train_cfg.val_interval * iterations / before))
+
+
+def set_seed(config: Any, seed: int) -> None:
+    """One seed for weights, draws, augmentation and dropout."""
+    if not 0 <= seed < 2**32:
+        raise ConfigError(f"seed must be in 0..2**32 - 1, got {seed}")
+    config.randomness.seed = seed
+    config.train_dataloader.sampler.seed = seed
+    config.train_dataloader.dataset.seed = seed
+
+
+def initial_options(config: Any) -> InitialOptions | None:
+    """The config line `initialise`, None where training starts from random weights. Raises ConfigError."""
+    line = config.get("initialise")
+    if line is None:
+        return None
+    try:
+        return build(InitialOptions, plain(line))
+    except BuildError as error:
+        raise ConfigError(f"initialise: {error}") from error
+
+
+def plain_config(config: Any) -> dict[str, Any]:
+    """The config as plain values for JSON."""
+    values: dict[str, Any] = plain(copy.deepcopy(config.to_dict()))
+    return values

@@ -1,0 +1,163 @@
+"""Shards as a map-style data set of mmengine: indexed reads, memory flat in the number of samples.
+
+Training draws are numbered. Draw k of a run is a function of (seed, k) alone: which sample it is, and how it is
+augmented. So neither the number of loader workers nor a restart changes what is learned from; rank r of w ranks takes
+the draws r, r + w, ..
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dataset import Compose
+from mmengine.dist import get_dist_info
+from mmengine.registry import DATA_SAMPLERS, DATASETS
+
+from detector.errors import DataError
+from shards.masks import U8
+from shards.reader import ShardReader
+
+CLASSES = ("clean", "artifact")
+PALETTE = ((0, 0, 0), (255, 0, 0))
+Draw = tuple[int, int]
+"""(position in the data set, number of the draw)"""
+
+
+def entropy(*numbers: int) -> int:
+    """One 32-bit seed from several whole numbers of any size."""
+    return int(np.random.SeedSequence([n & (2**64 - 1) for n in numbers]).generate_state(1)[0])
+
+
+@contextmanager
+def seeded(*numbers: int) -> Iterator[None]:
+    """The global generators of `random` and numpy, which mmseg's transforms use, seeded for one sample; then restored."""
+    before, python_before = np.random.get_state(), random.getstate()
+    seed = entropy(*numbers)
+    np.random.seed(seed)
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(before)
+        random.setstate(python_before)
+
+
+@DATA_SAMPLERS.register_module()
+class DrawSampler(torch.utils.data.Sampler[Draw]):
+    """Endless draws: pass after pass over the data set, each in an order of its own.
+
+    Args:
+        dataset: anything with a length. seed: of the orders.
+
+    Set `start` to the number of draws that all ranks together have already taken, and the next iteration goes on there.
+    """
+
+    def __init__(self, dataset: Any, seed: int = 0) -> None:
+        self.size, self.seed, self.start = len(dataset), seed, 0
+        self.rank, self.world = get_dist_info()
+
+    def __iter__(self) -> Iterator[Draw]:
+        draw, turn, order = self.start + self.rank, -1, np.zeros(0, np.int64)
+        while True:
+            if draw // self.size != turn:
+                turn = draw // self.size
+                order = np.random.Generator(np.random.PCG64([self.seed, turn])).permutation(self.size)
+            yield int(order[draw % self.size]), draw
+            draw += self.world
+
+    def __len__(self) -> int:
+        return self.size
+
+    def set_epoch(self, epoch: int) -> None:
+        """mmengine calls this; the order needs no epoch."""
+
+
+class PipelineDataset(torch.utils.data.Dataset[dict[str, Any]]):
+    """Images and label maps through a pipeline of mmseg transforms. Subclasses say what a sample is.
+
+    Args:
+        pipeline: configs of transforms. seed: of the augmentation.
+    """
+
+    metainfo: dict[str, Any] = {"classes": CLASSES, "palette": PALETTE}
+
+    def __init__(self, pipeline: Sequence[dict[str, Any]], seed: int = 0) -> None:
+        self.pipeline, self.seed = Compose(pipeline), seed
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def load(self, index: int) -> tuple[U8, U8, str]:
+        """(image uint8 HWC RGB, labels uint8 HW with 255 ignored, name of the sample)"""
+        raise NotImplementedError
+
+    def __getitem__(self, item: int | Draw) -> dict[str, Any]:
+        """An index gives the plain sample; a draw gives the sample with that draw's augmentation."""
+        index, draw = item if isinstance(item, tuple) else (int(item), int(item))
+        image, labels, name = self.load(index)
+        if image.shape[:2] != labels.shape:
+            raise DataError(f"{name}: the mask is {labels.shape} but the image {image.shape[:2]}; make the shard again")
+        results = {
+            "img": np.array(image),
+            "gt_seg_map": np.array(labels),
+            "seg_fields": ["gt_seg_map"],
+            "img_shape": image.shape[:2],
+            "ori_shape": image.shape[:2],
+            "img_path": name,
+            "sample_idx": index,
+        }
+        with seeded(self.seed, draw):
+            made: dict[str, Any] = self.pipeline(results)
+        return made
+
+
+@DATASETS.register_module()
+class ShardDataset(PipelineDataset):
+    """The samples of one or more runs; labels 0 clean, 1 artifact, 255 ignored.
+
+    Args:
+        shards: run folders, folders of tars, tars or globs (shards.reader.find_shards).
+        limit: use only the first `limit` samples; 0 for all.
+
+    Raises DataError for an empty set, MissingInputError, SchemaError (damaged tar, other schema version).
+    """
+
+    def __init__(
+        self,
+        shards: str | Path | Sequence[str | Path],
+        pipeline: Sequence[dict[str, Any]],
+        seed: int = 0,
+        limit: int = 0,
+    ) -> None:
+        super().__init__(pipeline, seed)
+        self.reader = ShardReader(shards)
+        if not len(self.reader):
+            raise DataError(f"shards {shards} hold no samples; make some with `python -m corruptor shards`")
+        self.limit = limit
+
+    def __len__(self) -> int:
+        return min(self.limit, len(self.reader)) if self.limit else len(self.reader)
+
+    def load(self, index: int) -> tuple[U8, U8, str]:
+        return self.reader.image(index), self.reader.mask(index), self.reader.key(index)
+
+
+@DATASETS.register_module()
+class MemoryDataset(PipelineDataset):
+    """Samples that are already in memory: images uint8 NHWC, labels uint8 NHW."""
+
+    def __init__(self, images: U8, labels: U8, pipeline: Sequence[dict[str, Any]], seed: int = 0) -> None:
+        super().__init__(pipeline, seed)
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def load(self, index: int) -> tuple[U8, U8, str]:
+        return self.images[index], self.labels[index], str(index)

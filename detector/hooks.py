@@ -1,0 +1,149 @@
+"""Hooks of the training loop: seeds, progress and log, states to resume from, the best weights."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import get_rank, is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+
+from detector.checkpoint import Card, save_weights
+from detector.data import entropy
+from detector.initialise import Initial, initialise_model
+from shards.files import PARTIAL, sync_folder, write_bytes
+
+STATE, BEST, LOG = "state.pth", "best.safetensors", "log.jsonl"
+
+
+def bare(model: Any) -> Any:
+    """The model itself, out of a wrapper for several processes."""
+    return model.module if is_model_wrapper(model) else model
+
+
+@HOOKS.register_module()
+class SeedHook(Hook):  # type: ignore[misc]
+    """Dropout and dropped paths of iteration i are a function of (seed, i, rank), so a restart changes nothing."""
+
+    priority = "VERY_HIGH"
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        torch.manual_seed(entropy(self.seed, runner.iter, get_rank()))
+
+
+@HOOKS.register_module()
+class InitialHook(Hook):  # type: ignore[misc]
+    """Weights of another training as the start; nothing where the run goes on from a state."""
+
+    def __init__(self, initial: Initial) -> None:
+        self.initial = initial
+
+    def before_train(self, runner: Any) -> None:
+        if runner.iter == 0:
+            initialise_model(bare(runner.model), self.initial)
+
+
+@HOOKS.register_module()
+class LogHook(Hook):  # type: ignore[misc]
+    """A bar on stderr, quiet when that is no terminal, and a line of OUT/log.jsonl every few iterations.
+
+    A line holds the iteration (from 1), the mean loss since the line before, the learning rate and seconds since the
+    start; after a validation also its scores.
+    """
+
+    priority = "LOW"
+
+    def __init__(self, out: Path, every: int, name: str) -> None:
+        self.path, self.every, self.name = Path(out) / LOG, every, name
+        self.lines: list[dict[str, Any]] = []
+        self.sum, self.count = torch.zeros(()), 0
+
+    def before_train(self, runner: Any) -> None:
+        from tqdm import tqdm
+
+        # Lines behind the state that is resumed are written again.
+        if self.path.exists() and runner.iter:
+            self.lines = [line for line in read_lines(self.path) if line["iteration"] <= runner.iter]
+        self.began = time.monotonic() - (self.lines[-1]["seconds"] if self.lines else 0)
+        quiet = not (is_main_process() and sys.stderr.isatty())
+        self.bar = tqdm(total=runner.max_iters, initial=runner.iter, desc=self.name, unit="it", disable=quiet)
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        self.sum = self.sum + outputs["loss"].detach().to(self.sum.device)
+        self.count += 1
+        self.bar.update()
+        done = runner.iter + 1
+        if done % self.every == 0 or done == runner.max_iters:
+            loss = float(self.sum) / self.count
+            self.sum, self.count = torch.zeros(()), 0
+            rate = runner.optim_wrapper.get_lr()["lr"][0]
+            self.add(iteration=done, loss=loss, rate=rate)
+            self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        self.add(iteration=runner.iter, **(metrics or {}))
+
+    def after_step(self, runner: Any) -> None:
+        if self.lines and self.lines[-1]["iteration"] == runner.iter:
+            self.write()
+
+    def after_train(self, runner: Any) -> None:
+        self.bar.close()
+
+    def add(self, **values: Any) -> None:
+        self.lines.append({**values, "seconds": round(time.monotonic() - self.began, 3)})
+
+    def write(self) -> None:
+        if is_main_process():
+            write_bytes(self.path, "".join(json.dumps(line) + "\n" for line in self.lines).encode())
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@HOOKS.register_module()
+class StateHook(Hook):  # type: ignore[misc]
+    """OUT/state.pth every few iterations, replaced whole, and OUT/best.safetensors where a validation was the best yet.
+
+    Args:
+        out: folder of the training. every: iterations between states. card: what the weights are.
+        score: name of the validation score, higher is better.
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(self, out: Path, every: int, card: Card, score: str) -> None:
+        self.out, self.every, self.card, self.score = Path(out), every, card, score
+        self.best: dict[str, Any] = {}
+        self.first = 0
+
+    def before_train(self, runner: Any) -> None:
+        self.first = runner.iter
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
+        self.best = dict(checkpoint["meta"].get("best", {}))
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        scores = metrics or {}
+        if not self.best or scores[self.score] > self.best[self.score]:
+            self.best = {"iteration": runner.iter, **scores}
+            if is_main_process():
+                save_weights(self.out / BEST, bare(runner.model), self.card)
+
+    def after_step(self, runner: Any) -> None:
+        if is_main_process() and (runner.iter % self.every == 0 or runner.iter == runner.max_iters):
+            meta = {"iter": runner.iter, "epoch": 0, "best": self.best, "card": self.card.to_json()}
+            runner.save_checkpoint(str(self.out), STATE + PARTIAL, by_epoch=False, meta=meta)
+            (self.out / (STATE + PARTIAL)).replace(self.out / STATE)
+            sync_folder(self.out)

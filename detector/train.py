@@ -1,0 +1,248 @@
+"""Training a detector from shards: checks first, then mmengine's Runner, then the weights and what is known of them.
+
+OUT/run.json             what is trained on what; the same command again goes on, another one is refused
+OUT/state.pth            to resume from       OUT/log.jsonl   losses and scores
+OUT/best.safetensors     at the best validation so far
+OUT/weights.safetensors  the result: the best, or the last where nothing was validated
+OUT/train.json           config, seed, iterations, seconds, sources, versions; written last
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from detector.checkpoint import Card, read_tensors, write_tensors
+from detector.config import initial_options, plain_config
+from detector.errors import DataError
+from detector.initialise import Initial, find_initial
+from shards.build import plain
+from shards.config import differences
+from shards.errors import ConfigError, ResumeError, SchemaError
+from shards.files import hash_file, make_folder, write_json
+from shards.reader import find_shards, group_by_folder
+
+RUN, RESULT, WEIGHTS = "run.json", "train.json", "weights.safetensors"
+PACKAGES = ("torch", "mmengine", "mmsegmentation", "mmcv-lite", "transformers", "numpy")
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: `config` is an mmengine Config (detector.config.load_config)."""
+
+    config: Any
+    name: str
+    out: Path
+    shards: tuple[str, ...] = ()
+    """Training shards; () where the config's own data set is used, as scenes are."""
+    val: tuple[str, ...] = ()
+    launcher: str = "none"
+
+
+def train(job: Job, resume: bool = False) -> dict[str, Any]:
+    """Train, or go on training, and return what OUT/train.json holds. A finished training is not repeated.
+
+    Args:
+        resume: insist on going on: an error where there is nothing to go on from.
+
+    Raises MissingInputError, ConfigError, SchemaError, DataError, CheckpointError, ResumeError, OutputError; none of
+    them leaves anything behind that was not there before.
+    """
+    prepare_data(job)
+    options = initial_options(job.config)
+    initial = None if options is None else find_initial(options)
+    card = make_card(job)
+    if initial is not None:
+        try_initial(card, initial)
+    identity = identify(job, initial)
+    finished = claim(job, identity, resume)
+    if finished is not None:
+        return finished
+    with tempfile.TemporaryDirectory() as scratch:
+        runner, keeper = make_runner(job, card, initial, Path(scratch))
+        began = time.monotonic()
+        run(runner)
+        speed = {"seconds": round(time.monotonic() - began, 3), "from_iteration": keeper.first}
+    return finish(job, runner, card, {**identity, "last_call": speed}, keeper.best)
+
+
+def prepare_data(job: Job) -> None:
+    """Put the shards into the config, check them, and drop validation where there is nothing to validate on."""
+    from detector.checks import check_set
+    from detector.data import ShardDataset
+
+    config = job.config
+    if job.shards:
+        config.train_dataloader.dataset.shards = list(job.shards)
+        limit = config.train_dataloader.dataset.get("limit", 0)
+        check_set(ShardDataset(job.shards, [], limit=limit), 2, "train a detector")
+    if config.train_dataloader.batch_size < 2:
+        raise ConfigError("train_dataloader.batch_size must be at least 2: batch normalisation needs two values")
+    if job.val:
+        config.val_dataloader.dataset.shards = list(job.val)
+        check_set(ShardDataset(job.val, []), 1, "choose a checkpoint by")
+    elif job.shards:
+        config.val_dataloader = config.val_cfg = config.val_evaluator = None
+
+
+def card_of_config(path: str) -> Card:
+    """The card of what a config builds, for a checkpoint that has none. Raises MissingInputError, ConfigError."""
+    from detector.config import load_config
+
+    return make_card(Job(load_config(path), Path(path).stem, Path()))
+
+
+def make_card(job: Job) -> Card:
+    """What the weights will say of themselves."""
+    config = job.config
+    head = config.model.decode_head
+    classes = ("clean", "artifact") if head.num_classes == 2 else tuple(str(i) for i in range(head.num_classes))
+    facts = {"config": job.name}
+    try:
+        model = plain(config.model.to_dict())
+        return Card(model, config.image_size, classes, config.train_cfg.max_iters, config.randomness.seed, facts)
+    except ValueError as error:
+        raise ConfigError(f"config {job.name}: {error}") from error
+
+
+def try_initial(card: Card, initial: Initial) -> None:
+    """Raise CheckpointError before anything is written where the weights to start from do not fit."""
+    from detector.checkpoint import build_model
+    from detector.initialise import initialise_model
+
+    initialise_model(build_model(card), initial)
+
+
+def identify(job: Job, initial: Initial | None) -> dict[str, Any]:
+    """What makes this training this one: equal for equal results on one machine."""
+    config = plain_config(job.config)
+    for key in ("log_every", "state_every", "log_level", "visualizer"):
+        config.pop(key, None)
+    return {
+        "name": job.name,
+        "config": config,
+        "shards": describe_shards(job.shards),
+        "validation": describe_shards(job.val),
+        "initialised_from": None if initial is None else {"part": initial.part, "sha256": initial.sha256},
+    }
+
+
+def describe_shards(where: Sequence[str]) -> list[dict[str, Any]]:
+    """For each run its manifest's sha256, or for loose tars their own."""
+    if not where:
+        return []
+    described = []
+    for folder, paths in group_by_folder(find_shards(list(where))):
+        manifest = folder.parent / "manifest.json"
+        if folder.name == "shards" and manifest.is_file():
+            told: dict[str, Any] = {"path": str(folder.parent), "manifest_sha256": hash_file(manifest)}
+        else:
+            told = {"path": str(folder), "sha256": {path.name: hash_file(path) for path in paths}}
+        described.append({**told, "shards": len(paths)})
+    return described
+
+
+def claim(job: Job, identity: dict[str, Any], resume: bool) -> dict[str, Any] | None:
+    """Open OUT: the record of a finished training, or None where there is work. Raises ResumeError, OutputError."""
+    path = job.out / RUN
+    stored = read_json(path) if path.is_file() else None
+    if stored is None:
+        if resume:
+            raise ResumeError(f"{job.out} holds no training to resume; leave --resume out to begin one")
+        there = [entry.name for entry in job.out.iterdir()] if job.out.is_dir() else []
+        if there:
+            raise ResumeError(f"{job.out} holds other files ({', '.join(sorted(there)[:3])}); choose an empty folder")
+        make_folder(job.out)
+        write_json(path, identity)
+        return None
+    changed = differences(stored, identity)
+    if changed:
+        shown = "; ".join(changed[:5]) + ("; ..." if len(changed) > 5 else "")
+        raise ResumeError(f"{job.out} holds another training ({shown}); choose another folder with --out")
+    return read_json(job.out / RESULT) if (job.out / RESULT).is_file() else None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Raises ResumeError for a damaged file."""
+    try:
+        loaded: dict[str, Any] = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ResumeError(f"{path} is damaged ({error}); delete the folder or choose another") from error
+    return loaded
+
+
+def make_runner(job: Job, card: Card, initial: Initial | None, scratch: Path) -> tuple[Any, Any]:
+    """mmengine's Runner with our hooks, and the hook that keeps states; goes on from OUT/state.pth where there is one."""
+    from mmengine.runner import Runner
+
+    from detector import registry  # noqa: F401  registers what the config names
+    from detector.hooks import STATE, InitialHook, LogHook, SeedHook, StateHook
+
+    config = job.config.copy()
+    config.work_dir = str(scratch)
+    config.launcher = job.launcher
+    # mmengine keeps what it logs under this name, so two trainings in one process need two.
+    config.experiment_name = f"{job.name}-{os.getpid()}-{next(_numbers)}"
+    if job.launcher == "none":
+        config.sync_bn = None
+    if (job.out / STATE).is_file():
+        read_tensors(job.out / STATE)  # a damaged state is one clear line
+        config.load_from, config.resume = str(job.out / STATE), True
+    runner = Runner.from_cfg(config)
+    keeper = StateHook(job.out, config.state_every, card, config.val_score)
+    hooks = [SeedHook(config.randomness.seed), LogHook(job.out, config.log_every, job.name), keeper]
+    for hook in hooks + ([InitialHook(initial)] if initial is not None else []):
+        runner.register_hook(hook)
+    return runner, keeper
+
+
+def run(runner: Any) -> None:
+    """Train; an error of a loader's worker comes out as the one line it was."""
+    try:
+        runner.train()
+    except (SchemaError, DataError) as error:
+        raise type(error)(str(error).strip().split("\n")[-1].split("Error: ")[-1]) from error
+
+
+def finish(job: Job, runner: Any, card: Card, known: dict[str, Any], best: dict[str, Any]) -> dict[str, Any]:
+    """Write the weights and, last, the record."""
+    from mmengine.dist import is_main_process
+
+    from detector.hooks import BEST, STATE, bare
+
+    record = {
+        **known,
+        "seed": card.seed,
+        "iterations": runner.iter,
+        "parameters": sum(p.numel() for p in runner.model.parameters()),
+        "device": str(next(runner.model.parameters()).device),
+        "validation_best": best,
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+    if is_main_process():
+        tensors = read_tensors(job.out / BEST)[0] if best else bare(runner.model).state_dict()
+        final = replace(card, iterations=best.get("iteration", runner.iter), facts={**card.facts, "validation": best})
+        write_tensors(job.out / WEIGHTS, tensors, final)
+        record["weights_sha256"] = hash_file(job.out / WEIGHTS)
+        write_json(job.out / RESULT, record)
+        for name in (BEST, STATE):
+            (job.out / name).unlink(missing_ok=True)
+    return record
+
+
+def summary(record: dict[str, Any], out: Path) -> str:
+    """One line about a finished training."""
+    best = record["validation_best"]
+    scores = ", ".join(f"{name.removeprefix('val/')} {value:.4f}" for name, value in best.items() if 0 < value < 1)
+    chosen = f"; best at iteration {best['iteration']}: {scores}" if best else ""
+    size = f"{record['parameters'] / 1e6:.2f} M parameters"
+    return f"{out / WEIGHTS}: {record['name']}, {size}, {record['iterations']} iterations{chosen}"
