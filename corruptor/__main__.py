@@ -11,6 +11,7 @@ from shards.errors import run_cli
 EXAMPLES = """examples:
   python -m corruptor shards configs/shards/miniworld.py --out out/miniworld
   python -m corruptor shards configs/shards/folder.py --out out/mine --set source.options.root=pictures
+  accelerate launch --num_processes 8 -m corruptor shards configs/shards/folder.py --out out/mine
   python -m corruptor remake out/miniworld/shards/00000.tar 00000_00003 --out again
 """
 DEFAULT_CONFIG = "configs/shards/miniworld.py"
@@ -36,6 +37,8 @@ def parser() -> argparse.ArgumentParser:
         "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change one value of the config"
     )
     shards.add_argument("--dry-run", action="store_true", help="check everything and print the plan; make nothing")
+    shards.add_argument("--rank", type=int, metavar="R", help="this is process R of N (found out under a launcher)")
+    shards.add_argument("--num-processes", type=int, metavar="N", help="how many processes make this run together")
     shards.set_defaults(run=run_shards)
     remake = verbs.add_parser(
         "remake",
@@ -61,10 +64,12 @@ def run_shards(args: argparse.Namespace) -> int:
     """Imports wait until the arguments are known to be right, so that --help is quick."""
     from corruptor.line.command import dry_run, make_shards
     from corruptor.line.config import LineConfig
+    from corruptor.line.processes import find_place
     from shards.config import load_config
 
     config = load_config(args.config, LineConfig, args.overrides)
-    print(dry_run(config, args.out) if args.dry_run else make_shards(config, args.out))
+    place = find_place(args.rank, args.num_processes)
+    print(dry_run(config, args.out) if args.dry_run else make_shards(config, args.out, place))
     return 0
 
 

@@ -7,7 +7,9 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import tarfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,6 +17,7 @@ from typing import Any, BinaryIO
 from shards.errors import OutputError
 
 PARTIAL = ".partial"
+"""Ending of files under way. Their names also carry machine and process: two never write into one."""
 
 
 def explain(error: OSError, path: Path) -> OutputError:
@@ -57,13 +60,19 @@ class HashingFile:
         return self.file.tell()
 
 
+def process_name() -> str:
+    """A name for this process that no other process has on any machine with the same files."""
+    machine = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+    return f"{machine}-{os.getpid()}-{threading.get_ident() & 0xFFFF:04x}"
+
+
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[HashingFile]:
     """Open `path` for writing; the name appears only if the block ends without error, with its bytes on disk.
 
     Raises OutputError if it cannot be written. Whatever is raised in the block passes, and the partial file is removed.
     """
-    partial = path.with_name(path.name + PARTIAL)
+    partial = path.with_name(f"{path.name}.{process_name()}{PARTIAL}")
     try:
         file = partial.open("wb")
     except OSError as error:

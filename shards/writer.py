@@ -7,7 +7,8 @@
     OUT/rejects.jsonl, README.md, croissant.json    written by `finalise`
 
 Running again skips the shards that are done and makes the others anew; nothing is appended to, so a kill at any moment
-neither loses nor doubles anything. Several processes may work in one folder on different shards.
+neither loses nor doubles anything. Several processes may work in one folder, on any machines: a shard is locked while
+it is made (`claims`), and so is the end of the run (`alone`). OUT/.lock is there until the run is complete.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ from typing import Any
 from shards.build import plain
 from shards.config import config_hash, differences
 from shards.errors import ResumeError
-from shards.files import PARTIAL, explain, make_folder, whole_file, write_bytes, write_json
+from shards.files import PARTIAL, explain, make_folder, process_name, whole_file, write_bytes, write_json
+from shards.locks import Locks
 from shards.masks import ARTIFACT
 from shards.schema import SCHEMA_VERSION, Codec, Sample, encode_sample, parse_key
 from shards.source import Reject
 
-FOLDER, MANIFEST, REJECTS = "shards", "manifest.json", "rejects.jsonl"
+FOLDER, MANIFEST, REJECTS, LOCKS = "shards", "manifest.json", "rejects.jsonl", ".lock"
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ class RunWriter:
         self.out, self.info, self.codec = Path(out), info, codec
         self.folder = self.out / FOLDER
         self.hash = config_hash(info.identity()["config"])
+        self.locks = Locks(self.out / LOCKS)
         make_folder(self.out)
         self._claim()
         make_folder(self.folder)
@@ -154,16 +157,53 @@ class RunWriter:
         """Indices of the shards that are not done, in order."""
         return [index for index in range(self.info.num_shards) if not self.is_done(index)]
 
+    def claims(self, rank: int = 0, num_processes: int = 1) -> Iterator[int]:
+        """Shards to be made by process `rank` of `num_processes`, each locked for it as it is handed out.
+
+        First those with index % num_processes == rank, in order; then, from the end, what other processes have neither
+        made nor locked, so that a process that died, or never ran, costs nothing but its own time. On a file system
+        without locks a process keeps to its own. Raises OutputError.
+        """
+        given: set[int] = set()
+        while True:
+            found = False
+            todo = [index for index in self.todo() if index not in given]
+            own = [index for index in todo if index % num_processes == rank]
+            others = [index for index in reversed(todo) if index % num_processes != rank]
+            for index in (*own, *others):
+                if index not in own and not self.locks.work:
+                    return
+                if self.is_done(index) or not self.locks.take(index):
+                    continue
+                if self.is_done(index):  # finished between the look and the lock
+                    self.locks.release(index)
+                    continue
+                found = True
+                given.add(index)
+                yield index
+            if not found:
+                return
+
     @contextmanager
     def shard(self, index: int) -> Iterator[ShardWriter]:
         """Write shard `index`; it appears whole when the block ends without error, and not at all otherwise.
 
-        Raises OutputError on a full disk or a read-only folder.
+        Raises OutputError on a full disk or a read-only folder, ResumeError where another process is at this shard.
         """
+        if not self.locks.take(index):
+            raise ResumeError(f"{self.path(index, 'tar')} is being made by another process; wait for its end")
+        try:
+            yield from self._shard(index)
+        finally:
+            self.locks.release(index)
+
+    def _shard(self, index: int) -> Iterator[ShardWriter]:
         path = self.path(index, "tar")
         # What an earlier, killed attempt left under a final name is not trusted.
         for suffix in ("stats.json", "rejects.jsonl", "tar"):
             remove(self.path(index, suffix))
+        for leftover in self.folder.glob(f"{index:05d}.*{PARTIAL}"):
+            remove(leftover)
         with whole_file(path) as file:
             tar = tarfile.TarFile(fileobj=file, mode="w", format=tarfile.PAX_FORMAT)  # type: ignore[arg-type]
             writer = ShardWriter(index, self.codec, tar)
@@ -189,18 +229,35 @@ class RunWriter:
         done = [i for i in range(self.info.num_shards) if self.is_done(i)]
         return [json.loads(self.path(i, "stats.json").read_bytes()) for i in done]
 
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """The end of the run, one process at a time; gives whether another was at it before. Raises OutputError."""
+        number = self.info.num_shards
+        if self.locks.holds(number):
+            yield False
+            return
+        waited = self.locks.wait(number)
+        try:
+            yield waited
+        finally:
+            self.locks.release(number)
+
     def finalise(self) -> dict[str, Any]:
         """Merge rejects, write manifest, card and Croissant. Safe to call again; needs every shard done.
 
         Returns: totals {"samples", "artifact", "clean", "bytes", "shards", "rejects": {reason: count}}.
         Raises: ResumeError if shards are missing, OutputError.
         """
-        from shards.card import write_card
-        from shards.croissant import write_croissant
-
         missing = self.todo()
         if missing:
             raise ResumeError(f"{len(missing)} of {self.info.num_shards} shards are not done, first {missing[0]:05d}")
+        with self.alone():
+            return self._finalise()
+
+    def _finalise(self) -> dict[str, Any]:
+        from shards.card import write_card
+        from shards.croissant import write_croissant
+
         stats = self.stats()
         totals = total(stats)
         merge_rejects(self)
@@ -213,6 +270,7 @@ class RunWriter:
         partials = (*self.folder.glob(f"*{PARTIAL}"), *self.out.glob(f"*{PARTIAL}"))
         for leftover in (*partials, *self.out.glob(f"{MANIFEST}.*")):
             remove(leftover)
+        self.locks.remove()
         return totals
 
 
@@ -244,7 +302,7 @@ def remove(path: Path) -> None:
 
 def write_json_once(path: Path, value: Any) -> None:
     """Create `path` whole unless another process does so first (then its file stays)."""
-    mine = path.with_name(f"{path.name}.{os.getpid()}")
+    mine = path.with_name(f"{path.name}.{process_name()}")
     write_json(mine, value)
     try:
         os.link(mine, path)

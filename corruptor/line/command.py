@@ -7,26 +7,35 @@ from pathlib import Path
 
 from corruptor.line.config import LineConfig
 from corruptor.line.plan import make_plan
-from corruptor.line.report import progress_bar, summary, write_run_sheet
+from corruptor.line.processes import ALONE, Place
+from corruptor.line.report import Meter, is_complete, speed, summary, write_run_sheet
 from region_select.policy import open_policy
 from shards.source import open_source
 
 
-def make_shards(config: LineConfig, out: Path) -> str:
-    """Make or resume a run; returns its closing words. Raises UserError subclasses."""
+def make_shards(config: LineConfig, out: Path, place: Place = ALONE) -> str:
+    """Make or resume a run, or this process's share of it; returns its closing words. Raises UserError subclasses."""
     from corruptor.line.run import open_line, run_shards
 
-    line = open_line(config, out)
-    todo = line.writer.todo()
-    total = sum(line.plan.num_rows(shard) for shard in range(line.plan.num_shards))
-    left = sum(line.plan.num_rows(shard) for shard in todo)
+    line = open_line(config, out, place=place)
+    meter = Meter(line.plan, line.writer)
     began = time.monotonic()
-    with progress_bar(total, total - left) as bar:
-        run_shards(line, todo, bar.update)
+    with meter.bar(place) as bar:
+        claims = meter.watch(line.writer.claims(place.rank, place.num_processes), bar)
+        run_shards(line, claims, bar.update)
     seconds = time.monotonic() - began
-    sheet = write_run_sheet(out)
-    totals = line.writer.finalise()
-    return summary(out, totals, left, seconds, sheet)
+    left = line.writer.todo()
+    if left:
+        return (
+            f"{place.words}: {speed(meter.rows, seconds)}; {len(left)} shards are left to processes that still run "
+            f"(if none does, run the same command again)"
+        )
+    with line.writer.alone() as waited:
+        if waited and is_complete(out):
+            return f"{place.words}: {speed(meter.rows, seconds)}"
+        sheet = write_run_sheet(out)
+        totals = line.writer.finalise()
+    return summary(out, totals, meter.rows, seconds, sheet)
 
 
 def dry_run(config: LineConfig, out: Path) -> str:

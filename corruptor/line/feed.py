@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 
@@ -35,28 +37,33 @@ class Feeder:
     plan: Plan
     size_multiple: int
 
-    def batches(self, shards: Sequence[int]) -> Generator[Batch, None, None]:
-        """All batches of the shards, in order; the last of each shard may be short or hold only refusals."""
-        places = [(shard, index) for shard in shards for index in self.plan.indices(shard)]
-        with ThreadPoolExecutor(self.config.workers.num_readers, "reader") as pool:
-            loaded = self._read_ahead(pool, [index for _, index in places])
-            for shard in shards:
-                part = (next(loaded) for _ in self.plan.indices(shard))
-                yield from self._shard(shard, part)
+    def batches(self, shards: Iterable[int]) -> Generator[Batch, None, None]:
+        """All batches of the shards, in order; the last of each shard may be short or hold only refusals.
 
-    def _read_ahead(self, pool: ThreadPoolExecutor, indices: Sequence[int]) -> Iterator[Loaded | Refused]:
-        """Results in order, with one batch and a few more under way."""
+        `shards` is asked for the next one no sooner than its first picture is read.
+        """
+        places = ((shard, index) for shard in shards for index in self.plan.indices(shard))
+        with ThreadPoolExecutor(self.config.workers.num_readers, "reader") as pool:
+            for shard, loaded in groupby(self._read_ahead(pool, places), key=itemgetter(0)):
+                yield from self._shard(shard, (part for _, part in loaded))
+
+    def _read_ahead(
+        self, pool: ThreadPoolExecutor, places: Iterable[tuple[int, int]]
+    ) -> Iterator[tuple[int, Loaded | Refused]]:
+        """Shards and results in order, with one batch and a few more under way."""
         ahead = self.config.compute.batch_size + 2 * self.config.workers.num_readers
-        waiting: deque[Future[Loaded | Refused]] = deque()
+        waiting: deque[tuple[int, Future[Loaded | Refused]]] = deque()
         try:
-            for index in indices:
+            for shard, index in places:
                 if len(waiting) >= ahead:
-                    yield waiting.popleft().result()
-                waiting.append(pool.submit(self.load, index))
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+                waiting.append((shard, pool.submit(self.load, index)))
             while waiting:
-                yield waiting.popleft().result()
+                first, future = waiting.popleft()
+                yield first, future.result()
         finally:
-            for future in waiting:
+            for _, future in waiting:
                 future.cancel()
 
     def load(self, index: int) -> Loaded | Refused:

@@ -9,7 +9,7 @@ the others; shards that were complete stay, the one under way leaves nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from corruptor.line.config import CHANGEABLE, LineConfig, ModelConfig
 from corruptor.line.feed import Feeder
 from corruptor.line.finish import Finisher
 from corruptor.line.plan import Plan, make_plan
+from corruptor.line.processes import Place
 from corruptor.line.record import Recorder
 from corruptor.line.work import Worker
 from region_select.policy import Policy, open_policy
@@ -33,7 +34,7 @@ from shards.build import plain
 from shards.config import INSTALLED
 from shards.errors import ConfigError, MissingInputError, UserError
 from shards.source import Source, open_source
-from shards.writer import RunInfo, RunWriter
+from shards.writer import MANIFEST, RunInfo, RunWriter, read_manifest
 
 EMBEDDED = ("miniworld",)
 """First parts of model folders that come with this package and are never names on a hub."""
@@ -57,15 +58,19 @@ class Line:
     worker: Worker
 
 
-def open_line(config: LineConfig, out: str | Path, backbone: Backbone | None = None) -> Line:
+def open_line(
+    config: LineConfig, out: str | Path, backbone: Backbone | None = None, place: Place | None = None
+) -> Line:
     """Open source, policy and model (unless it is given), and claim the output folder.
+
+    `place` decides which card `cuda` is; None leaves that to torch.
 
     Raises UserError subclasses, each a line that says what to do: ConfigError, SourceError, MissingInputError,
     ModelError, ResumeError (another run lies there), OutputError.
     """
     source = open_source(config.source.name, **config.source.options)
+    config = resolve_compute(config, begun_threads(Path(out)), place)
     policy = open_policy(config.region.policy, config.region.options)
-    config = resolve_compute(config)
     backbone = backbone or open_model(config.model, config.compute.device)
     check_steps(config, backbone)
     plan = make_plan(config, len(source))
@@ -89,8 +94,23 @@ def run_info(config: LineConfig, source: Source, plan: Plan, digest: str) -> Run
     )
 
 
-def resolve_compute(config: LineConfig) -> LineConfig:
-    """Name the device and the number of threads that will be used, and set the latter. Raises ConfigError."""
+def begun_threads(out: Path) -> int:
+    """The number of threads that the run in `out` was begun with; 0 where there is none.
+
+    Launchers set another number for several processes than for one, and a run may go on with another number of them.
+    """
+    try:
+        threads = read_manifest(out / MANIFEST)["config"]["compute"]["num_threads"]
+    except (UserError, KeyError, TypeError):  # whatever lies there, the writer says so
+        return 0
+    return threads if isinstance(threads, int) else 0
+
+
+def resolve_compute(config: LineConfig, begun: int = 0, place: Place | None = None) -> LineConfig:
+    """Name the device and the number of threads that will be used, and set them. Raises ConfigError.
+
+    A process takes the card of its place on the machine, but calls it `cuda` as all others do: the run is one.
+    """
     name = config.compute.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -99,8 +119,10 @@ def resolve_compute(config: LineConfig) -> LineConfig:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"compute.device = {name!r} cannot be used ({reason}); try compute.device=cpu") from error
-    if config.compute.num_threads:
-        torch.set_num_threads(config.compute.num_threads)
+    if name == "cuda" and place is not None:
+        torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
+    if config.compute.num_threads or begun:
+        torch.set_num_threads(config.compute.num_threads or begun)
     return replace(config, compute=replace(config.compute, device=name, num_threads=torch.get_num_threads()))
 
 
@@ -151,8 +173,10 @@ def check_steps(config: LineConfig, backbone: Backbone) -> None:
         raise ConfigError(f"size.multiple is {config.size.multiple}; this model takes multiples of {multiple}")
 
 
-def run_shards(line: Line, shards: Sequence[int], progress: Callable[[int], None] = lambda rows: None) -> None:
-    """Make these shards, in order. `progress` is called from a thread with numbers of rows settled.
+def run_shards(line: Line, shards: Iterable[int], progress: Callable[[int], None] = lambda rows: None) -> None:
+    """Make these shards, in order; which, may be decided while they are made (RunWriter.claims).
+
+    `progress` is called from a thread with numbers of rows settled.
 
     Raises OutputError, SourceError, ConfigError: the first error of any part, after all parts have stopped.
     """
@@ -179,10 +203,13 @@ def run_shards(line: Line, shards: Sequence[int], progress: Callable[[int], None
 
 
 def start(name: str, channels: Sequence[Channel[Any]], work: Callable[[], None]) -> threading.Thread:
-    """Run `work` in a thread; should it fail, everybody on the channels hears of it."""
+    """Run `work` in a thread, on the caller's card; should it fail, everybody on the channels hears of it."""
+    card = torch.cuda.current_device() if torch.cuda.is_initialized() else None
 
     def guarded() -> None:
         try:
+            if card is not None:  # torch chooses cards thread by thread
+                torch.cuda.set_device(card)
             work()
         except BaseException as error:
             for channel in channels:

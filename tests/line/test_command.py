@@ -51,6 +51,8 @@ def test_the_command_line_is_frozen():
         "out": Path("x"),
         "overrides": [],
         "dry_run": False,
+        "rank": None,
+        "num_processes": None,
     }
     args = vars(parser().parse_args(["remake", "a.tar", "00000_00001"]))
     args.pop("run")
