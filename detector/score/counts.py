@@ -41,6 +41,8 @@ class ImageCounts:
     numbers: I64
     histogram: U32 | None
     """uint32 [2, 256]: pixels by truth (0 clean, 1 artifact) and score bin; 2 KB."""
+    levels: NDArray[np.float32] | None
+    """float32 [256]: the one score found in a bin, NaN where there is none, inf where there are several; 1 KB."""
     heat: F64
     """float64 [6] in the order of `HEAT_SCORES`, NaN where a score does not apply."""
     max_score: float
@@ -58,6 +60,8 @@ class Counts:
     """int64 [N, 8], columns `COLUMNS`."""
     histograms: U32 | None
     """uint32 [N, 2, 256], None for masks."""
+    spread: NDArray[np.bool_] | None
+    """bool [256], None for masks: bins that hold several scores over all images, not one that many pixels share."""
     heat: F64
     """float64 [N, 6], columns `HEAT_SCORES`."""
     max_score: F64
@@ -125,9 +129,11 @@ def count_image(
     numbers = np.array([*truth.shape, ignored, tp, fp, fn, true.size - tp - fp - fn, not soft.any()], np.int64)
     if is_mask or not true.size:
         histogram = None if is_mask else np.zeros((2, NUM_BINS), np.uint32)
-        return ImageCounts(key, numbers, histogram, np.full(len(HEAT_SCORES), np.nan), float("nan"))
-    histogram = score_histogram(scores, true)
-    return ImageCounts(key, numbers, histogram, heat_scores(scores, soft, true, histogram), float(scores.max()))
+        levels = None if is_mask else np.full(NUM_BINS, np.nan, np.float32)
+        return ImageCounts(key, numbers, histogram, levels, np.full(len(HEAT_SCORES), np.nan), float("nan"))
+    histogram, levels = score_histogram(scores.astype(np.float32, copy=False), true)
+    heat = heat_scores(scores, soft, true, histogram)
+    return ImageCounts(key, numbers, histogram, levels, heat, float(scores.max()))
 
 
 def check_prediction(key: str, shape: tuple[int, ...], prediction: NDArray[Any]) -> bool:
@@ -160,11 +166,23 @@ def check_unit_range(key: str, name: str, array: NDArray[Any]) -> None:
         raise ScoreError(f"{key}: {name} holds values {low:g}..{high:g}; scores are finite and within 0..1")
 
 
-def score_histogram(scores: NDArray[Any], true: NDArray[np.bool_]) -> U32:
-    """float [n] 0..1 and bool [n] -> uint32 [2, 256] counts by truth and round(255 * score)."""
-    bins = np.rint(scores * 255).astype(np.intp)
-    bins[true] += NUM_BINS
-    return np.bincount(bins, minlength=2 * NUM_BINS).astype(np.uint32).reshape(2, NUM_BINS)
+def score_histogram(scores: NDArray[np.float32], true: NDArray[np.bool_]) -> tuple[U32, NDArray[np.float32]]:
+    """float32 [n] 0..1 and bool [n] -> counts uint32 [2, 256] by truth and round(255 * score), and `levels`."""
+    bins = np.rint(scores * np.float32(255)).astype(np.intp)
+    levels = np.full(NUM_BINS, np.nan, np.float32)
+    levels[bins] = scores
+    levels[bins[levels[bins] != scores]] = np.inf
+    counted = np.bincount(bins + NUM_BINS * true, minlength=2 * NUM_BINS)
+    return counted.astype(np.uint32).reshape(2, NUM_BINS), levels
+
+
+def merge_levels(images: Sequence[ImageCounts]) -> NDArray[np.bool_]:
+    """bool [256]: bins that hold several scores in one image, or different ones in two."""
+    low, high = np.full(NUM_BINS, np.inf), np.full(NUM_BINS, -np.inf)
+    for image in images:
+        if image.levels is not None:
+            low, high = np.fmin(low, image.levels), np.fmax(high, image.levels)
+    return np.asarray((low < high) | np.isposinf(high))
 
 
 def stack(images: Sequence[ImageCounts], threshold: float, **facts: Any) -> Counts:
@@ -185,6 +203,7 @@ def stack(images: Sequence[ImageCounts], threshold: float, **facts: Any) -> Coun
         threshold=threshold,
         numbers=np.stack([image.numbers for image in images]),
         histograms=np.stack(histograms) if histograms else None,
+        spread=merge_levels(images) if histograms else None,
         heat=np.stack([image.heat for image in images]),
         max_score=np.array([image.max_score for image in images], np.float64),
         **facts,

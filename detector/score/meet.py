@@ -61,7 +61,7 @@ def meet_at(
 def is_stretched(truth: NDArray[Any], prediction: NDArray[Any]) -> bool:
     """Whether the aspect ratios differ by more than rounding to whole pixels explains."""
     (h, w), (ph, pw) = truth.shape, prediction.shape
-    return bool(abs(ph * w - pw * h) > max(h, w))
+    return bool(abs(ph * w - pw * h) >= max(h, w))
 
 
 def size_text(array: NDArray[Any]) -> str:

@@ -144,7 +144,7 @@ def curve_scores(counts: Counts, weights: F64) -> dict[str, F64]:
     clean, artifact = histogram[:, 0], histogram[:, 1]
     return {
         "oracle_threshold_iou": threshold_ious(clean, artifact).max(axis=1),
-        "pixel_ap": average_precision(clean, artifact),
+        "pixel_ap": average_precision(clean, artifact, counts.spread),
         "pixel_auroc": auroc(clean, artifact),
         "ece": calibration_error(clean, artifact),
     }
@@ -161,11 +161,31 @@ def from_above(histogram: F64) -> F64:
     return np.cumsum(histogram[:, ::-1], axis=1)[:, ::-1]
 
 
-def average_precision(clean: F64, artifact: F64) -> F64:
-    """AP = sum over thresholds of (R_n - R_n-1) P_n, without interpolation. [B, bins] twice -> [B]."""
+def average_precision(clean: F64, artifact: F64, spread: NDArray[np.bool_] | None = None) -> F64:
+    """AP = sum over thresholds of (R_n - R_n-1) P_n. [B, bins] twice, [bins] -> [B].
+
+    A bin that holds one score is one threshold. Where a bin holds several (`spread`), its pixels are taken as evenly
+    mixed and precision is integrated over them, because the precision at the bin's end alone is 0.002 too low.
+    """
     tp, fp = from_above(artifact), from_above(clean)
-    precision = np.divide(tp, tp + fp, out=np.zeros_like(tp), where=tp + fp > 0)
-    return ratio((artifact * precision).sum(axis=1), artifact.sum(axis=1))
+    at_end = np.divide(tp, tp + fp, out=np.zeros_like(tp), where=tp + fp > 0)
+    if spread is not None and spread.any():
+        mixed = mixed_precision(clean[:, spread], artifact[:, spread], tp[:, spread], fp[:, spread])
+        at_end[:, spread] = mixed
+    return ratio((artifact * at_end).sum(axis=1), artifact.sum(axis=1))
+
+
+def mixed_precision(clean: F64, artifact: F64, tp: F64, fp: F64) -> F64:
+    """Mean precision over the artifacts of a bin whose pixels are evenly mixed; tp, fp include the bin. All [B, bins].
+
+    With a artifact of d pixels in the bin and t of c above it, the integral over s = 0..1 of (t + a s) / (c + d s) is
+    a / d + (t - a c / d) / d * log(1 + d / c).
+    """
+    a, d = artifact, clean + artifact
+    t, c = tp - a, tp + fp - d
+    some = np.maximum(d, 1)  # bins without pixels weigh nothing
+    growth = np.log1p(np.divide(d, c, out=np.zeros_like(d), where=c > 0))
+    return np.asarray(a / some + (t - a * c / some) / some * growth)
 
 
 def auroc(clean: F64, artifact: F64) -> F64:

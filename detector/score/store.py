@@ -35,6 +35,7 @@ def save_counts(folder: Path, results: Sequence[Counts]) -> None:
     histograms = [one.histograms for one in results if one.histograms is not None]
     if histograms:
         arrays["histograms"] = np.stack(histograms)
+        arrays["spread"] = np.stack([one.spread for one in results if one.spread is not None])
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_bytes(folder / COUNTS_NAME, buffer.getvalue())
@@ -55,11 +56,12 @@ def load_counts(folder: Path) -> list[Counts]:
     if version != COUNTS_VERSION:
         raise ScoreError(f"{path} has version {version}; this build reads {COUNTS_VERSION}; score again")
     seeds, images = len(head["seeds"]), len(arrays["keys"])
+    scores = "histograms" in arrays
     shapes = {
         "numbers": (seeds, images, len(COLUMNS)),
         "heat": (seeds, images, len(HEAT_SCORES)),
         "max_score": (seeds, images),
-        **({"histograms": (seeds, images, 2, NUM_BINS)} if "histograms" in arrays else {}),
+        **({"histograms": (seeds, images, 2, NUM_BINS), "spread": (seeds, NUM_BINS)} if scores else {}),
     }
     wrong = [name for name, shape in shapes.items() if name not in arrays or arrays[name].shape != shape]
     if wrong or not seeds:
@@ -71,7 +73,8 @@ def load_counts(folder: Path) -> list[Counts]:
             numbers=arrays["numbers"][i],
             heat=arrays["heat"][i],
             max_score=arrays["max_score"][i],
-            histograms=arrays["histograms"][i] if "histograms" in arrays else None,
+            histograms=arrays["histograms"][i] if scores else None,
+            spread=arrays["spread"][i] if scores else None,
             **facts,
         )
         for i, facts in enumerate(head["seeds"])
