@@ -8,7 +8,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-IMPORTERS: dict[str, tuple[str, str]] = {}
+IMPORTERS: dict[str, tuple[str, str]] = {
+    "richhf": ("shards.richhf", "RichHF-18k: human artifact maps, with their pictures from Pick-a-Pic"),
+    "pal": ("shards.pal", "PAL (PAL4VST): eleven synthesis tasks with human labels"),
+}
 """Name -> (module, one line of help)."""
 
 

@@ -1,0 +1,144 @@
+"""What the importers share: refusing pointer files, filling a run from a list of inputs, telling what was left out."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from shards.errors import ConfigError, SourceError
+from shards.files import whole_file
+from shards.masks import ARTIFACT, U8
+from shards.schema import CODECS, Meta, RegionMeta, Sample, SizeMeta, SourceMeta, make_key
+from shards.source import Reject
+from shards.writer import REJECTS, RunWriter
+
+EXCLUDED = "excluded.jsonl"
+POINTER = b"version https://git-lfs"
+Tick = Callable[[], Any]
+
+
+def refuse_pointer(path: Path) -> None:
+    """Raise SourceError if `path` is the pointer that Git leaves where Git LFS was not used."""
+    with path.open("rb") as file:
+        head = file.read(len(POINTER))
+    if head == POINTER:
+        raise SourceError(
+            f"{path} is a Git LFS pointer of {path.stat().st_size} bytes, not the data; "
+            "install Git LFS and run `git lfs pull` in that checkout"
+        )
+
+
+def add_common(parser: argparse.ArgumentParser, example: str) -> None:
+    """Arguments every importer has."""
+    parser.add_argument("--out", required=True, type=Path, help="folder to write; the same command again resumes")
+    parser.add_argument("--codec", choices=CODECS, default="webp", help="image codec (default webp, lossless)")
+    parser.add_argument("--per-shard", type=int, default=100, help="inputs a shard (default 100)")
+    parser.add_argument("--licence", default="", help="licence of the set, copied into every sample and the card")
+    parser.epilog = f"example: {example}"
+
+
+def check_common(args: argparse.Namespace) -> None:
+    """Raise ConfigError on a value that cannot be."""
+    if args.per_shard < 1:
+        raise ConfigError(f"--per-shard must be 1 or more, got {args.per_shard}")
+
+
+def progress(total: int, unit: str, text: str) -> Any:
+    """A bar on stderr with rate and time left, quiet when that is no terminal."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit=unit, unit_scale=unit == "B", desc=text, disable=not sys.stderr.isatty())
+
+
+def fingerprint(lines: Iterable[str]) -> str:
+    """sha256 over a listing, in hex."""
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
+    return digest.hexdigest()
+
+
+def num_shards(items: int, per_shard: int) -> int:
+    """Shards that hold `items` inputs."""
+    return -(-items // per_shard)
+
+
+def fill(run: RunWriter, items: int, per_shard: int, make: Callable[[int], Sample | Reject], tick: Tick) -> None:
+    """Make every input of the shards that are not done; keys, places and the config's hash are set here."""
+    for shard in run.todo():
+        with run.shard(shard) as out:
+            for row, index in enumerate(range(shard * per_shard, min(items, (shard + 1) * per_shard))):
+                made = make(index)
+                if isinstance(made, Reject):
+                    out.reject(made, index)
+                else:
+                    source = dataclasses.replace(made.meta.source, index=index)
+                    meta = dataclasses.replace(made.meta, source=source, config_hash=run.hash)
+                    out.write(dataclasses.replace(made, key=make_key(shard, row), meta=meta))
+                tick()
+
+
+def labelled(image: U8, mask: U8, source: SourceMeta, policy: str, options: dict[str, Any], extra: Any) -> Sample:
+    """A human-labelled sample, its key still open. image uint8 HWC, mask uint8 HW with 0, 1, 255."""
+    height, width = mask.shape
+    meta = Meta(
+        label="artifact" if (mask == ARTIFACT).any() else "clean",
+        source=dataclasses.replace(source, width=width, height=height),
+        region=RegionMeta(policy, options),
+        size=SizeMeta("none", width, height),
+        versions={name: metadata.version(name) for name in ("numpy", "pillow")},
+        extra=extra,
+    )
+    return Sample(make_key(0, 0), image, mask, meta)
+
+
+def stretch(mask: U8, shape: tuple[int, int]) -> U8:
+    """uint8 HW to another height and width, nearest neighbour, values unchanged."""
+    from PIL import Image
+
+    if mask.shape == shape:
+        return mask
+    return np_array(Image.fromarray(mask).resize((shape[1], shape[0]), Image.Resampling.NEAREST))
+
+
+def np_array(picture: Any) -> U8:
+    """A Pillow picture of mode L -> uint8 HW."""
+    import numpy as np
+
+    return np.asarray(picture)
+
+
+def write_excluded(out: Path, parts: Iterable[tuple[Mapping[str, Any], RunWriter]], rest: Iterable[Any] = ()) -> int:
+    """OUT/excluded.jsonl: the rejects of every run, each with the facts of its part (its split, say), then `rest`.
+
+    Returns the number of lines. Raises OutputError.
+    """
+    count = 0
+    with whole_file(out / EXCLUDED) as file:
+        for facts, run in parts:
+            for line in (run.out / REJECTS).read_bytes().splitlines():
+                file.write(encode_line({**facts, **json.loads(line)}))
+                count += 1
+        for record in rest:
+            file.write(encode_line(record))
+            count += 1
+    return count
+
+
+def encode_line(record: Mapping[str, Any]) -> bytes:
+    return (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+
+
+def markdown(heads: list[str], rows: list[list[Any]]) -> str:
+    """A Markdown table; numbers get their thousands apart."""
+    text = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in [heads, *text]) for i in range(len(heads))]
+    lines = [heads, ["-" * width for width in widths], *text]
+    return "\n".join("| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines)

@@ -1,0 +1,240 @@
+"""RichHF-18k as it is handed round: TFRecord files without pictures, or the joined mirror's Parquet tables with them.
+
+Both become a `RecordSet`: a list of records of one split, in file order, in which damage is a `Reject`.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from shards.errors import MissingInputError, SourceError
+from shards.example import Values, WireError, parse_example
+from shards.files import hash_file
+from shards.importing import fingerprint, refuse_pointer
+from shards.parquet import Rows, picture_bytes
+from shards.source import Reject
+from shards.tfrecord import Damage, read_frames, read_payload
+
+SCORES = ("aesthetics_score", "artifact_score", "misalignment_score", "overall_score")
+MAPS = ("artifact_map", "misalignment_map")
+TOKENS = "prompt_misalignment_label"
+SPLITS = ("train", "dev", "test")
+EXPECTED = {"train": 15810, "dev": 995, "test": 955}
+"""Records of the released files."""
+_SPLIT_WORDS = {"train": "train", "dev": "dev", "val": "dev", "validation": "dev", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One annotated picture. Maps are as stored; `image` is None where the set holds no pictures."""
+
+    filename: str
+    scores: dict[str, float]
+    artifact_map: Any
+    misalignment_map: Any
+    tokens: str = ""
+    """Space-separated 0 and 1 for the words of the prompt; "" where there are none."""
+    caption: str = ""
+    image: bytes | None = None
+
+    @property
+    def uid(self) -> str:
+        """Base name without its extension: the key of Pick-a-Pic."""
+        return PurePosixPath(self.filename.replace("\\", "/")).name.rsplit(".", 1)[0]
+
+
+class RecordSet(abc.ABC):
+    """The records of one split."""
+
+    def __init__(self, split: str) -> None:
+        self.split = split
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """Number of records, damaged ones included."""
+
+    @abc.abstractmethod
+    def record(self, index: int, with_image: bool) -> Record | Reject:
+        """Record `index`; cheapest in order."""
+
+    @abc.abstractmethod
+    def scores(self) -> Iterator[float]:
+        """Every score of every record, for telling their scale."""
+
+    @abc.abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What names the input, so that resuming with another one is noticed: name, items, fingerprint."""
+
+
+class TfRecordSet(RecordSet):
+    """One TFRecord file. Every checksum is verified once, here; offsets and scores are kept, payloads are not.
+
+    Raises SourceError: a Git LFS pointer, or no TFRecord file.
+    """
+
+    def __init__(self, path: Path, split: str) -> None:
+        super().__init__(split)
+        refuse_pointer(path)
+        self.path = path
+        self._entries: list[int | Reject] = []
+        self._scores: list[float] = []
+        for number, found in enumerate(read_frames(path)):
+            uri = f"{split}/{path.name}#{number}"
+            if isinstance(found, Damage):
+                self._entries.append(Reject(uri, "corrupt_file" if found.fatal else "corrupt_record", found.detail))
+                continue
+            record = record_of(found.payload, uri)
+            if isinstance(record, Reject):
+                self._entries.append(record)
+            else:
+                self._entries.append(found.offset)
+                self._scores += record.scores.values()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def record(self, index: int, with_image: bool) -> Record | Reject:
+        entry = self._entries[index]
+        if isinstance(entry, Reject):
+            return entry
+        return record_of(read_payload(self.path, entry), f"{self.split}/{self.path.name}#{index}")
+
+    def scores(self) -> Iterator[float]:
+        return iter(self._scores)
+
+    def identity(self) -> dict[str, Any]:
+        size = self.path.stat().st_size
+        return {"items": len(self), "files": self.path.name, "bytes": size, "fingerprint": hash_file(self.path)}
+
+
+def record_of(payload: bytes, uri: str) -> Record | Reject:
+    """tf.train.Example -> Record, or the reason why not."""
+    try:
+        features = parse_example(payload)
+        filename = first_text(features, "filename")
+        tokens = first_text(features, TOKENS)
+    except (WireError, UnicodeDecodeError) as error:
+        return Reject(uri, "corrupt_record", f"no tf.train.Example: {error}")
+    if not filename:
+        return Reject(uri, "corrupt_record", f"no feature 'filename'; found {', '.join(sorted(features)) or 'none'}")
+    scores = {name: first_number(features, name) for name in SCORES}
+    maps = [first(features, name) for name in MAPS]
+    return Record(filename, scores, maps[0], maps[1], tokens)
+
+
+def first(features: Mapping[str, Values], name: str) -> Any:
+    values = features.get(name) or [None]
+    return values[0]
+
+
+def first_text(features: Mapping[str, Values], name: str) -> str:
+    value = first(features, name)
+    return value.decode("utf-8") if isinstance(value, bytes) else ""
+
+
+def first_number(features: Mapping[str, Values], name: str) -> float:
+    value = first(features, name)
+    return float(value) if isinstance(value, (int, float)) else math.nan
+
+
+class JoinedSet(RecordSet):
+    """Parquet tables of one split of the joined mirror: filename, image, caption, four scores, two maps."""
+
+    def __init__(self, paths: list[Path], split: str) -> None:
+        super().__init__(split)
+        self.paths = paths
+        text = ["filename", *SCORES]
+        self._scored = Rows(paths, list(SCORES))
+        optional = [name for name in ("caption", TOKENS) if self._has(name)]
+        self._judged = Rows(paths, [*text, *MAPS, *optional])
+        self._whole = Rows(paths, [*text, *MAPS, *optional, "image"])
+
+    def _has(self, name: str) -> bool:
+        from shards.parquet import open_table
+
+        return all(name in open_table(path, []).schema_arrow.names for path in self.paths)
+
+    def __len__(self) -> int:
+        return len(self._judged)
+
+    def record(self, index: int, with_image: bool) -> Record | Reject:
+        row = (self._whole if with_image else self._judged)[index]
+        filename = row["filename"]
+        if not isinstance(filename, str) or not filename:
+            return Reject(f"{self.split}/row {index}", "corrupt_record", f"filename is {filename!r}")
+        scores = {name: number(row[name]) for name in SCORES}
+        caption, tokens = row.get("caption"), row.get(TOKENS)
+        return Record(
+            filename,
+            scores,
+            row["artifact_map"],
+            row["misalignment_map"],
+            tokens if isinstance(tokens, str) else "",
+            caption if isinstance(caption, str) else "",
+            picture_bytes(row["image"]) if with_image else None,
+        )
+
+    def scores(self) -> Iterator[float]:
+        return (number(value) for index in range(len(self)) for value in self._scored[index].values())
+
+    def identity(self) -> dict[str, Any]:
+        facts = [(path.name, path.stat().st_size) for path in self.paths]
+        lines = [f"{size} {name}" for name, size in facts]
+        total = sum(size for _, size in facts)
+        names = ", ".join(name for name, _ in facts)
+        return {"items": len(self), "files": names, "bytes": total, "fingerprint": fingerprint(lines)}
+
+
+def number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else math.nan
+
+
+def open_sets(root: Path) -> list[RecordSet]:
+    """The splits below a folder (or of one file) in the order train, dev, test.
+
+    Raises MissingInputError if nothing is there, SourceError for a pointer, damage, or a split that no name tells.
+    """
+    if not root.exists():
+        raise MissingInputError(
+            f"{root} does not exist; name the folder of train.tfrecord, dev.tfrecord, test.tfrecord"
+        )
+    records = find(root, "*.tfrecord")
+    tables = find(root, "*.parquet")
+    if not records and not tables:
+        raise MissingInputError(f"{root} holds neither *.tfrecord nor *.parquet; name the folder of RichHF-18k")
+    if records and tables:
+        raise SourceError(f"{root} holds both *.tfrecord and *.parquet; name the folder of one of them")
+    grouped: dict[str, list[Path]] = {}
+    for path in records or tables:
+        grouped.setdefault(split_of(path), []).append(path)
+    for split, paths in grouped.items():
+        if records and len(paths) > 1:
+            raise SourceError(
+                f"{root} holds {len(paths)} files of the split {split}: {', '.join(p.name for p in paths)}"
+            )
+    splits = [split for split in SPLITS if split in grouped]
+    if records:
+        return [TfRecordSet(grouped[split][0], split) for split in splits]
+    return [JoinedSet(grouped[split], split) for split in splits]
+
+
+def find(root: Path, pattern: str) -> list[Path]:
+    """Matching files below a folder by name, or the file itself."""
+    if root.is_file():
+        return [root] if root.match(pattern) else []
+    return sorted(path for path in root.rglob(pattern) if path.is_file() and not path.name.startswith("."))
+
+
+def split_of(path: Path) -> str:
+    """train, dev or test by the first word of the name. Raises SourceError."""
+    words = re.split(r"[^a-z]+", path.name.lower())
+    found = [_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS]
+    if not found:
+        raise SourceError(f"{path.name}: no split in the name; expected train, dev (or validation) or test in it")
+    return found[0]
