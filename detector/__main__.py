@@ -34,9 +34,7 @@ def add_config(verb: argparse.ArgumentParser) -> None:
     """What `train` and `pretrain` share."""
     verb.add_argument("config", metavar="CONFIG", help="such as configs/detector/swin_mini.py")
     verb.add_argument("--out", type=Path, metavar="DIR", help="folder of the training (default out/detector/CONFIG)")
-    verb.add_argument(
-        "--iterations", type=int, metavar="N", help="train so long; the schedule shrinks or grows with it"
-    )
+    verb.add_argument("--iterations", type=int, metavar="N", help="how long to train; schedules shrink or grow with it")
     verb.add_argument("--seed", type=int, help="of weights, draws and augmentation (default the config's)")
     verb.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change one value of the config"
@@ -50,7 +48,7 @@ def add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     train = verbs.add_parser(
         "train",
         help="train on shards; the same command again goes on where it stopped",
-        epilog="example: python -m detector train configs/detector/swin_mini.py --shards out/miniworld --iterations 400",
+        epilog="example: python -m detector train configs/detector/swin_mini.py --shards out/miniworld --seed 1",
     )
     add_config(train)
     train.add_argument("--shards", nargs="+", required=True, metavar="DIR", help="runs, folders of tars, tars or globs")
@@ -91,7 +89,7 @@ def add_export(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     export = verbs.add_parser(
         "export",
         help="weights of a checkpoint as one safetensors file that trainings start from",
-        epilog="example: python -m detector export out/detector/scenes/weights.safetensors --half --out start.safetensors",
+        epilog="example: python -m detector export out/scenes/weights.safetensors --half --out start.safetensors",
     )
     export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .safetensors file")

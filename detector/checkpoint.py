@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from detector.compat import load_mmseg
+from detector.compat import load_mmseg, quiet
 from detector.errors import CheckpointError
 from shards.build import BuildError, build, plain
 from shards.errors import MissingInputError
@@ -24,10 +24,12 @@ from shards.files import hash_file, make_folder, write_bytes
 Tensors = dict[str, torch.Tensor]
 CARD = "blemish.detector"
 TYPES = frozenset(
-    ("EncoderDecoder", "SegDataPreProcessor", "SwinTransformer", "HubBackbone", "UPerHead", "FCNHead")
-    + ("CrossEntropyLoss", "BN", "SyncBN", "LN", "GELU", "ReLU")
+    (
+        *("EncoderDecoder", "SegDataPreProcessor", "SwinTransformer", "HubBackbone", "UPerHead", "FCNHead"),
+        *("CrossEntropyLoss", "BN", "SyncBN", "LN", "GELU", "ReLU"),
+    )
 )
-"""What a model in a file may be built from. mmengine imports whatever a `type` names, so a file must not choose freely."""
+"""What a model in a file may be built from: mmengine imports whatever a `type` names, so a file must not choose."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def build_model(card: Card) -> Any:
 
     from detector import hub_backbone  # noqa: F401  registers itself
 
-    with DefaultScope.overwrite_default_scope("mmseg"):
+    with DefaultScope.overwrite_default_scope("mmseg"), quiet():
         return revert_sync_batchnorm(MODELS.build(plain(card.model))).eval()
 
 

@@ -13,8 +13,10 @@ tests/detector/test_compat.py fails for each of these that is no longer needed.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import io
 import logging
 import sys
 import types
@@ -60,6 +62,14 @@ def placeholder() -> Iterator[None]:
         del sys.modules[EXTENSION]
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without mmseg's remarks on stdout and as warnings: on weights that `initialise` brings, on names it gave up."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
 def safe_classes() -> list[Any]:
     """Classes that a checkpoint of mmengine holds besides tensors and plain Python values: data without behaviour."""
     import numpy as np
@@ -76,8 +86,7 @@ def load_mmseg() -> None:
     import torch
 
     logging.getLogger("transformers").setLevel(logging.ERROR)
-    with placeholder(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with placeholder(), quiet():
         importlib.import_module("mmseg.models")
         importlib.import_module("mmseg.datasets.transforms")
     torch.serialization.add_safe_globals(safe_classes())

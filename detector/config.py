@@ -1,4 +1,4 @@
-"""Detector configs: mmengine files that its Runner takes as they are, and what `--set` and `--iterations` do to them."""
+"""Detector configs, which mmengine's Runner takes as they are, and what `--set` and `--iterations` do to them."""
 
 from __future__ import annotations
 

@@ -36,15 +36,15 @@ def entropy(*numbers: int) -> int:
 
 @contextmanager
 def seeded(*numbers: int) -> Iterator[None]:
-    """The global generators of `random` and numpy, which mmseg's transforms use, seeded for one sample; then restored."""
-    before, python_before = np.random.get_state(), random.getstate()
+    """`random` and numpy's global generator, which mmseg's transforms use, seeded for one sample; then restored."""
+    before, python_before = np.random.get_state(), random.getstate()  # noqa: NPY002
     seed = entropy(*numbers)
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
     random.seed(seed)
     try:
         yield
     finally:
-        np.random.set_state(before)
+        np.random.set_state(before)  # noqa: NPY002
         random.setstate(python_before)
 
 
@@ -85,10 +85,9 @@ class PipelineDataset(torch.utils.data.Dataset[dict[str, Any]]):
         pipeline: configs of transforms. seed: of the augmentation.
     """
 
-    metainfo: dict[str, Any] = {"classes": CLASSES, "palette": PALETTE}
-
     def __init__(self, pipeline: Sequence[dict[str, Any]], seed: int = 0) -> None:
         self.pipeline, self.seed = Compose(pipeline), seed
+        self.metainfo: dict[str, Any] = {"classes": CLASSES, "palette": PALETTE}
 
     def __len__(self) -> int:
         raise NotImplementedError

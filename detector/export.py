@@ -14,7 +14,7 @@ def export(checkpoint: Path, out: Path, half: bool = False, config: str | None =
 
     half: 16-bit floats. config: what a checkpoint without a card is.
 
-    Raises MissingInputError, CheckpointError (damaged, or another architecture than its card), ConfigError, OutputError.
+    Raises MissingInputError, CheckpointError (damaged, another architecture than its card), ConfigError, OutputError.
     """
     if out.suffix != ".safetensors":
         raise ConfigError(f"--out {out} must end in .safetensors")

@@ -101,7 +101,7 @@ def initialise_model(model: Any, initial: Initial) -> list[str]:
 def to_ours(tensors: Tensors) -> Tensors:
     """Names of any of the four namings -> ours (mmseg's, and transformers' below `backbone.model.` for ConvNeXt)."""
     names = tensors.keys()
-    if any(name.startswith("backbone.embeddings.") or name.startswith("backbone.swin.") for name in names):
+    if any(name.startswith(("backbone.embeddings.", "backbone.swin.")) for name in names):
         is_swin = any(".blocks." in name for name in names)
         return swin_from_hub(tensors) if is_swin else rename(tensors, HUB_HEADS + HUB_CONVNEXT)
     if any(name.startswith("backbone.downsample_layers.") for name in names):
@@ -169,6 +169,6 @@ def swin_from_hub(tensors: Tensors) -> Tensors:
 
 
 def merge_order(tensor: torch.Tensor) -> torch.Tensor:
-    """[.., 4 * C] with the patch's pixel outermost, (0,0), (1,0), (0,1), (1,1) -> channel outermost, pixels row by row."""
+    """[.., 4 * C], pixels (0,0), (1,0), (0,1), (1,1) outermost -> channels outermost, the four pixels row by row."""
     four = tensor.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :]
     return four.transpose(-1, -2).flatten(-2)

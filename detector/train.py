@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.checkpoint import Card, read_tensors, write_tensors
+from detector.compat import quiet
 from detector.config import initial_options, plain_config
 from detector.errors import DataError
 from detector.initialise import Initial, find_initial
@@ -181,7 +182,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def make_runner(job: Job, card: Card, initial: Initial | None, scratch: Path) -> tuple[Any, Any]:
-    """mmengine's Runner with our hooks, and the hook that keeps states; goes on from OUT/state.pth where there is one."""
+    """mmengine's Runner with our hooks, and the hook that keeps states; goes on from OUT/state.pth if it is there."""
     from mmengine.runner import Runner
 
     from detector import registry  # noqa: F401  registers what the config names
@@ -197,7 +198,8 @@ def make_runner(job: Job, card: Card, initial: Initial | None, scratch: Path) ->
     if (job.out / STATE).is_file():
         read_tensors(job.out / STATE)  # a damaged state is one clear line
         config.load_from, config.resume = str(job.out / STATE), True
-    runner = Runner.from_cfg(config)
+    with quiet():
+        runner = Runner.from_cfg(config)
     keeper = StateHook(job.out, config.state_every, card, config.val_score)
     hooks = [SeedHook(config.randomness.seed), LogHook(job.out, config.log_every, job.name), keeper]
     for hook in hooks + ([InitialHook(initial)] if initial is not None else []):
@@ -208,7 +210,8 @@ def make_runner(job: Job, card: Card, initial: Initial | None, scratch: Path) ->
 def run(runner: Any) -> None:
     """Train; an error of a loader's worker comes out as the one line it was."""
     try:
-        runner.train()
+        with quiet():
+            runner.train()
     except (SchemaError, DataError) as error:
         raise type(error)(str(error).strip().split("\n")[-1].split("Error: ")[-1]) from error
 

@@ -46,6 +46,8 @@ class Light(BaseTransform):  # type: ignore[misc]
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         if self.gain or self.tint:
-            factor = 1 + np.random.uniform(-self.gain, self.gain) + np.random.uniform(-self.tint, self.tint, 3)
+            # The global generator is what the data set seeds for each draw.
+            spread = np.random.uniform(-1, 1, 4)  # noqa: NPY002
+            factor = 1 + self.gain * spread[0] + self.tint * spread[1:]
             results["img"] = np.clip(np.rint(results["img"] * factor), 0, 255).astype(np.uint8)
         return results
