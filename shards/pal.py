@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from shards.build import nearest
-from shards.errors import ConfigError
+from shards.errors import ConfigError, SchemaError
 from shards.files import write_json
 from shards.importing import (
     add_common,
@@ -35,6 +35,7 @@ from shards.importing import (
 from shards.masks import U8
 from shards.pal_files import TASKS, UNIFIED, UNKNOWN, Item, Listing, Store, list_set, listing_lines, open_store
 from shards.pictures import read_picture
+from shards.reader import ShardReader
 from shards.schema import MAX_PIXELS, Sample, SourceMeta
 from shards.source import Reject
 from shards.writer import RunInfo, RunWriter
@@ -195,3 +196,18 @@ def summary(report: dict[str, Any], out: Path, excluded: int) -> str:
         lines.append(f"task not told, such as {', '.join(report['unified_unknown_examples'])}")
     lines.append(f"{excluded} files left out, each with its reason in {out / 'excluded.jsonl'}")
     return "\n".join(lines)
+
+
+def tasks_by_key(where: str | Path) -> dict[str, str]:
+    """Sample key -> synthesis task of an imported run, for tables by task.
+
+    Raises SchemaError if a sample names none, MissingInputError if nothing is there.
+    """
+    reader = ShardReader(where)
+    found = {}
+    for index in range(len(reader)):
+        task = reader.meta(index).extra.get("task")
+        if not isinstance(task, str):
+            raise SchemaError(f"{where}: sample {reader.key(index)} names no task; it is no import of PAL")
+        found[reader.key(index)] = task
+    return found
