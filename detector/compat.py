@@ -5,7 +5,8 @@
    mmseg is imported; an operation that is really called raises `MissingOpError`. The placeholder is removed afterwards,
    because mmengine and mmcv later look for `mmcv._ext` to learn whether operations exist.
 2. torch loads checkpoints with `weights_only=True`. What mmengine puts into one besides tensors (histories of losses,
-   numpy scalars) is plain data, and is allowed by name. The check itself stays on.
+   numpy scalars) is plain data, and is allowed by name. A history also names its own four statistics through
+   `getattr`, which is replaced by a function that gives those four and nothing else. The check itself stays on.
 3. Importing mmengine's optimisers reaches transformers, which remarks on image processors that nothing here uses.
 
 tests/detector/test_compat.py fails for each of these that is no longer needed.
@@ -18,6 +19,7 @@ import importlib
 import importlib.util
 import io
 import logging
+import pickle
 import sys
 import types
 import warnings
@@ -70,14 +72,24 @@ def quiet() -> Iterator[None]:
         yield
 
 
+def statistic(owner: Any, name: str) -> Any:
+    """What `getattr` means inside a checkpoint: HistoryBuffer's own statistics. Raises UnpicklingError otherwise."""
+    from mmengine.logging.history_buffer import HistoryBuffer
+
+    if owner is HistoryBuffer and name in ("min", "max", "mean", "current"):
+        return getattr(owner, name)
+    raise pickle.UnpicklingError(f"the checkpoint asks for {name!r} of {owner!r}, which no checkpoint needs")
+
+
 def safe_classes() -> list[Any]:
-    """Classes that a checkpoint of mmengine holds besides tensors and plain Python values: data without behaviour."""
+    """What a checkpoint of mmengine holds besides tensors and plain values, under numpy's new name and its old one."""
     import numpy as np
     from mmengine.logging.history_buffer import HistoryBuffer
     from numpy._core.multiarray import _reconstruct, scalar
 
     kinds = [type(np.dtype(kind)) for kind in ("float32", "float64", "int32", "int64", "bool", "object")]
-    return [HistoryBuffer, _reconstruct, scalar, np.ndarray, np.dtype, *kinds]
+    named = [(_reconstruct, "numpy.core.multiarray._reconstruct"), (scalar, "numpy.core.multiarray.scalar")]
+    return [HistoryBuffer, _reconstruct, scalar, np.ndarray, np.dtype, *kinds, *named, (statistic, "builtins.getattr")]
 
 
 @cache

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from mmengine.dataset import Compose
 from mmengine.dist import get_dist_info
-from mmengine.registry import DATA_SAMPLERS, DATASETS
+from mmengine.registry import DATA_SAMPLERS, DATASETS, DefaultScope
 
 from detector.errors import DataError
 from shards.masks import U8
@@ -86,7 +86,9 @@ class PipelineDataset(torch.utils.data.Dataset[dict[str, Any]]):
     """
 
     def __init__(self, pipeline: Sequence[dict[str, Any]], seed: int = 0) -> None:
-        self.pipeline, self.seed = Compose(pipeline), seed
+        self.seed = seed
+        with DefaultScope.overwrite_default_scope("mmseg"):
+            self.pipeline = Compose(pipeline)
         self.metainfo: dict[str, Any] = {"classes": CLASSES, "palette": PALETTE}
 
     def __len__(self) -> int:
