@@ -1,4 +1,7 @@
-"""What folder and tar sources share: a list of stored pictures, duplicates found lazily, pictures decoded on demand."""
+"""What all sources of stored pictures share: options, selection, duplicates found lazily, pictures decoded on demand.
+
+A place counts all pictures that are stored, an index those that are used.
+"""
 
 from __future__ import annotations
 
@@ -7,85 +10,143 @@ import hashlib
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from shards.errors import ConfigError
 from shards.masks import U8
 from shards.pictures import Limits, read_mask, read_picture
+from shards.select import Choice, ParTable, Selection, choose
 from shards.source import Reject, Source, SourceItem
 
-DUPLICATES = ("keep", "skip")
+
+@dataclass(frozen=True, kw_only=True)
+class ListedOptions:
+    """Options of every such source."""
+
+    set_name: str = ""
+    """Name of the set in each sample; "" takes the folder's."""
+    licence: str = ""
+    """Licence of the pictures, copied into each sample."""
+    duplicates: Literal["keep", "skip"] = "keep"
+    """`keep` gives the n-th copy `occurrence` n; `skip` turns every copy after the first into a Reject."""
+    limit: int = 0
+    """Look at the first so many pictures only; 0 for all."""
+    min_side: int = 16
+    """Smallest shorter side in pixels; smaller pictures are rejected when they are read."""
+    max_side: int = 16384
+    """Largest longer side in pixels."""
+    select: Selection = field(default_factory=Selection)
+    """Which of the pictures are used."""
 
 
 class ListedSource(Source):
-    """A source over stored files. Subclasses list them and read their bytes.
+    """A source over stored files. Subclasses list them, then call this `__init__`, and read their bytes by place.
 
-    Duplicates: `keep` gives the n-th copy `occurrence` n; `skip` turns every copy after the first into a Reject.
-    Only files of equal byte size can be equal, so only those are hashed for it, and only when one of them is asked for.
+    Only files of equal byte size can be equal, so only those are hashed for duplicates, and only when one is asked for.
     """
 
-    def __init__(self, set_name: str, licence: str, duplicates: str, limits: Limits) -> None:
-        if duplicates not in DUPLICATES:
-            raise ConfigError(f"duplicates = {duplicates!r}; allowed are {', '.join(DUPLICATES)}")
-        self.name, self.licence = set_name, licence
-        self.duplicates, self.limits = duplicates, limits
+    def __init__(self, options: ListedOptions, set_name: str, num_stored: int) -> None:
+        """`set_name` where the options name none; `num_stored` pictures lie at places 0, 1, .. Raises UserError."""
+        self.name, self.licence = options.set_name or set_name, options.licence
+        self.duplicates = options.duplicates
+        self.limits = Limits(options.min_side, options.max_side)
+        select = options.select
+        self._table = ParTable(select.par, select.max_par) if select.par else None
+        places = range(min(options.limit, num_stored) if options.limit else num_stored)
+        self._choice = Choice(places)
+        if select.active or self.picky:
+            self._choice = choose(select, places, self, self._table)
         self._digests: dict[int, str] = {}
         self._same_size: dict[int, list[int]] | None = None
         self._lock = threading.Lock()
 
     @abc.abstractmethod
-    def uri(self, index: int) -> str:
-        """Name of item `index`, the same on every machine."""
+    def uri(self, place: int) -> str:
+        """Name of a picture, the same on every machine."""
 
     @abc.abstractmethod
-    def byte_size(self, index: int) -> int:
+    def byte_size(self, place: int) -> int:
         """Size of the picture's file; -1 where there is none."""
 
     @abc.abstractmethod
-    def read(self, index: int) -> bytes | Reject:
+    def read(self, place: int) -> bytes | Reject:
         """The picture's file."""
 
     @abc.abstractmethod
-    def caption(self, index: int) -> str:
+    def caption(self, place: int) -> str:
         """The caption, or ""."""
 
-    def mask_bytes(self, index: int) -> bytes | Reject | None:
+    def sides(self, place: int) -> tuple[int, int] | None:
+        """(width, height) in pixels as the file's head has it, None where that does not tell."""
+        return None
+
+    def mask_bytes(self, place: int) -> bytes | Reject | None:
         """The mask's PNG, None where this source has no masks."""
         return None
 
+    def credit(self, place: int) -> tuple[str, str]:
+        """Name of the set, and licence."""
+        return self.name, self.licence
+
+    picky = False
+    """Whether `unwanted` has anything to say."""
+
+    def unwanted(self, place: int) -> Reject | None:
+        """Why an option of the source leaves a picture out."""
+        return None
+
+    def broken(self, place: int) -> bool:
+        """Whether a place stands for damage, which is to be rejected and never to be left out."""
+        return False
+
+    def __len__(self) -> int:
+        return len(self._choice.places)
+
     def listing(self) -> Iterator[str]:
-        return (f"{self.byte_size(index)} {self.uri(index)}" for index in range(len(self)))
+        return (f"{self.byte_size(place)} {self.uri(place)}" for place in self._choice.places)
+
+    def selection(self) -> dict[str, Any]:
+        return self._choice.facts
+
+    def left_out(self) -> Iterator[Reject]:
+        return iter(self._choice.left_out)
 
     def __getitem__(self, index: int) -> SourceItem | Reject:
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is outside 0..{len(self) - 1}")
-        uri = self.uri(index)
-        data = self.read(index)
+        place = self._choice.places[index]
+        uri = self.uri(place)
+        data = self.read(place)
         if isinstance(data, Reject):
             return data
         sha256 = hashlib.sha256(data).hexdigest()
+        if self._table is not None and self._table.by_digest:
+            refused = self._table.refuse(sha256)
+            if refused is not None:
+                return Reject(uri, refused.reason, refused.detail)
         occurrence = self._occurrence(index, sha256)
         if occurrence and self.duplicates == "skip":
             return Reject(uri, "duplicate", f"copy {occurrence} of sha256 {sha256[:16]}")
         image = read_picture(data, uri, self.limits)
         if isinstance(image, Reject):
             return image
-        mask = self._mask(index, uri, image)
+        mask = self._mask(place, uri, image)
         if isinstance(mask, Reject):
             return mask
+        set_name, licence = self.credit(place)
         return SourceItem(
             image=image,
             uri=uri,
             sha256=sha256,
-            caption=self.caption(index),
+            caption=self.caption(place),
             occurrence=occurrence,
-            set_name=self.name,
-            licence=self.licence,
+            set_name=set_name,
+            licence=licence,
             mask=mask,
         )
 
-    def _mask(self, index: int, uri: str, image: U8) -> U8 | Reject | None:
-        data = self.mask_bytes(index)
+    def _mask(self, place: int, uri: str, image: U8) -> U8 | Reject | None:
+        data = self.mask_bytes(place)
         if data is None or isinstance(data, Reject):
             return data
         return read_mask(data, uri, (image.shape[0], image.shape[1]))
@@ -94,17 +155,17 @@ class ListedSource(Source):
         with self._lock:
             if self._same_size is None:
                 by_size: dict[int, list[int]] = defaultdict(list)
-                for other in range(len(self)):
-                    by_size[self.byte_size(other)].append(other)
+                for other, place in enumerate(self._choice.places):
+                    by_size[self.byte_size(place)].append(other)
                 self._same_size = {size: found for size, found in by_size.items() if len(found) > 1 and size > 0}
-        peers = self._same_size.get(self.byte_size(index), [])
+        peers = self._same_size.get(self.byte_size(self._choice.places[index]), [])
         if peers:
             self._digests[index] = sha256
         return sum(self._digest(other) == sha256 for other in peers if other < index)
 
     def _digest(self, index: int) -> str:
         if index not in self._digests:
-            data = self.read(index)
+            data = self.read(self._choice.places[index])
             self._digests[index] = "" if isinstance(data, Reject) else hashlib.sha256(data).hexdigest()
         return self._digests[index]
 

@@ -165,10 +165,18 @@ class ShardReader(Sequence[Sample]):
             raise SchemaError(f"{self.key(index)}: {self.path(index)} ends early")
         return data
 
+    def image_name(self, index: int) -> str:
+        """Which member is the image: webp, png or jpg."""
+        names = [name for slot, name in enumerate(MEMBERS) if self._spans[self._at(index), slot, 0] >= 0]
+        return image_codec(self.key(index), names)
+
+    def member_size(self, index: int, name: str) -> int:
+        """Bytes of one file of the sample, -1 where it has none."""
+        return int(self._spans[self._at(index), MEMBERS.index(name), 1])
+
     def image(self, index: int) -> U8:
         """uint8 HWC RGB of the sample's image."""
-        names = [name for slot, name in enumerate(MEMBERS) if self._spans[self._at(index), slot, 0] >= 0]
-        return decode_image(self.member(index, image_codec(self.key(index), names)))
+        return decode_image(self.member(index, self.image_name(index)))
 
     def mask(self, index: int) -> U8:
         """uint8 HW with 0, 1, 255."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shards.build import nearest
+from shards.build import BuildError, build, nearest
 from shards.errors import ConfigError, SourceError
 from shards.masks import U8
 
@@ -31,6 +31,10 @@ REASONS: dict[str, str] = {
     "unreadable": "the file cannot be opened",
     "corrupt_tar": "the tar ends early or is damaged; what came before the damage is used",
     "no_image": "a tar sample has no image member",
+    "aspect": "the longer side is more times the shorter than the selection allows",
+    "no_par": "a table of artifact shares (PAR) was given but it does not name this picture",
+    "high_par": "a detector or a label finds more artifact in it than the selection allows",
+    "label": "a labelled set was to give samples with another label",
     "mask_missing": "a mask folder was given but it has no mask for this picture",
     "mask_size": "the mask's size differs from the picture's",
     "mask_values": "the mask is no grey PNG of 0, 128, 255",
@@ -118,6 +122,20 @@ class Source(abc.ABC):
             digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
         return digest.hexdigest()
 
+    def selection(self) -> dict[str, Any]:
+        """Numbers of pictures chosen and left out, where the source was told to choose; else empty."""
+        return {}
+
+    def left_out(self) -> Iterator[Reject]:
+        """What was examined and left out, with the reason, in an order that depends on the names alone."""
+        return iter(())
+
+    def describe(self) -> dict[str, Any]:
+        """What identifies this list of pictures, for a manifest."""
+        chosen = self.selection()
+        facts = {"name": self.name, "items": len(self), "fingerprint": self.fingerprint()}
+        return {**facts, "selection": chosen} if chosen else facts
+
     def __iter__(self) -> Iterator[SourceItem | Reject]:
         return (self[index] for index in range(len(self)))
 
@@ -125,9 +143,11 @@ class Source(abc.ABC):
 SOURCES: dict[str, str] = {
     "folder": "shards.folder:FolderSource",
     "webdataset": "shards.tars:TarSource",
+    "shards": "shards.own:ShardSource",
     "miniworld": "miniworld.source:MiniworldSource",
 }
-"""Source name -> "module:callable"; the callable takes the options of the config and returns a Source."""
+"""Source name -> "module:callable". The callable takes the options of the config and returns a Source; a class with
+`Options`, a frozen dataclass, takes one of these instead, checked field by field."""
 
 
 def register_source(name: str, target: str) -> None:
@@ -145,19 +165,34 @@ def open_source(name: str, /, **options: Any) -> Source:
     if name not in SOURCES:
         raise ConfigError(f"unknown source '{name}'{nearest(name, SOURCES)}")
     factory = load_target(SOURCES[name])
-    known = inspect.signature(factory).parameters
-    for option in options:
-        if option not in known:
-            raise ConfigError(f"source '{name}': unknown option '{option}'{nearest(option, known)}")
-    try:
-        source = factory(**options)
-    except TypeError as error:
-        raise ConfigError(f"source '{name}': {error}") from error
+    known = getattr(factory, "Options", None)
+    source = build_source(name, factory, known, options) if known else call_source(name, factory, options)
     if not isinstance(source, Source):
         raise ConfigError(f"source '{name}': {SOURCES[name]} returned {type(source).__name__}, not a Source")
     if len(source) == 0:
         raise SourceError(f"source '{name}' is empty ({options}); name a folder or tars that hold pictures")
     return source
+
+
+def build_source(name: str, factory: Callable[..., Any], known: type[Any], options: Mapping[str, Any]) -> Any:
+    """A source whose options are a dataclass. Raises ConfigError."""
+    try:
+        return factory(build(known, options))
+    except BuildError as error:
+        text = str(error).replace("unknown key", "unknown option").replace("missing key", "missing option")
+        raise ConfigError(f"source '{name}': {text}") from error
+
+
+def call_source(name: str, factory: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+    """A source whose options are arguments. Raises ConfigError."""
+    known = inspect.signature(factory).parameters
+    for option in options:
+        if option not in known:
+            raise ConfigError(f"source '{name}': unknown option '{option}'{nearest(option, known)}")
+    try:
+        return factory(**options)
+    except TypeError as error:
+        raise ConfigError(f"source '{name}': {error}") from error
 
 
 def load_target(target: str) -> Callable[..., Any]:

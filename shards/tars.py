@@ -1,4 +1,4 @@
-"""WebDataset tars as a source: one sequential pass over the headers, then seeks.
+"""WebDataset tars as a source, here or behind an address: an index says what lies where, pictures are read by range.
 
 A sample is all members that share the part of their path before the first dot of the base name, as WebDataset has it;
 image members may be jpg, jpeg, png or webp, mixed within a tar. A caption comes from .txt, else from .json.
@@ -6,184 +6,159 @@ image members may be jpg, jpeg, png or webp, mixed within a tar. A caption comes
 
 from __future__ import annotations
 
-import glob
 import json
-import os
-import tarfile
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shards.errors import MissingInputError, SourceError
-from shards.files import tar_damage
-from shards.listed import ListedSource
-from shards.pictures import Limits
+import numpy as np
+from tqdm import tqdm
+
+from shards.errors import SourceError
+from shards.listed import ListedOptions, ListedSource
 from shards.source import Reject
+from shards.stores import StoredFile, find_files
+from shards.tar_index import IMAGE_MEMBERS, PARTS, TarIndex, open_index
 
-IMAGE_MEMBERS = ("webp", "png", "jpg", "jpeg")
 CAPTION_KEYS = ("caption", "short_caption", "prompt", "original_prompt", "text", "long_caption", "title")
+LOCAL_READERS, REMOTE_READERS = 2, 16
+"""Tars that are indexed at the same time."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One sample of one tar: extension -> (offset, size) of its bytes; or the reject that stands for a bad tar."""
+@dataclass(frozen=True, kw_only=True)
+class TarOptions(ListedOptions):
+    """Options of the source `webdataset`."""
 
-    tar: int
-    key: str
-    members: dict[str, tuple[int, int]]
-    reject: Reject | None = None
+    tars: str | tuple[str, ...]
+    """A path, a glob, a brace range such as "data-{000000..000068}.tar", an address such as
+    hf://datasets/OWNER/NAME@REVISION/data/*.tar (or s3://, https://, .. where fsspec knows it), or a list of these."""
+    caption_keys: str | tuple[str, ...] = CAPTION_KEYS
+    """JSON keys tried in turn where there is no .txt; of a list of captions the first is taken."""
+    index: str = ""
+    """Folder for index files; "" keeps them beside local tars and in the user's cache folder, "none" nowhere."""
 
 
 class TarSource(ListedSource):
-    """Samples of local tars in the order of the list.
+    """Samples of tars in the order of the list. Damage ends a tar with one reject, `corrupt_tar`."""
 
-    Args:
-        tars: a path, a glob, a brace range such as "data-{000000..000068}.tar", or a list of these.
-        caption_keys: JSON keys tried in turn when there is no .txt.
-        set_name: default the name of the first tar's folder.
-        licence, duplicates, limit, min_side, max_side: as for the folder source.
-    """
+    Options = TarOptions
 
-    def __init__(
-        self,
-        tars: str | list[str] | tuple[str, ...],
-        caption_keys: tuple[str, ...] | list[str] = CAPTION_KEYS,
-        set_name: str = "",
-        licence: str = "",
-        duplicates: str = "keep",
-        limit: int = 0,
-        min_side: int = 16,
-        max_side: int = 16384,
-    ) -> None:
-        self.paths = expand([tars] if isinstance(tars, str) else list(tars))
-        super().__init__(
-            set_name or self.paths[0].resolve().parent.name, licence, duplicates, Limits(min_side, max_side)
-        )
-        self.caption_keys = tuple(caption_keys)
-        self._entries = [entry for number, path in enumerate(self.paths) for entry in scan_tar(path, number)]
-        if limit:
-            self._entries = self._entries[:limit]
-        if not self._entries:
-            raise SourceError(f"no sample in {len(self.paths)} tar(s), the first {self.paths[0]}")
+    def __init__(self, options: TarOptions) -> None:
+        self.files = find_files([options.tars] if isinstance(options.tars, str) else options.tars)
+        keys = options.caption_keys
+        self.caption_keys = (keys,) if isinstance(keys, str) else keys
+        self._indexes = open_indexes(self.files, options.index)
+        # A place is a row of a tar, or -1: the damage that ends it.
+        sizes = [len(index) + bool(index.problem) for index in self._indexes]
+        self._tars = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+        rows = [np.arange(size, dtype=np.int32) for size in sizes]
+        for row, index in zip(rows, self._indexes, strict=True):
+            if index.problem:
+                row[-1] = -1
+        self._rows = np.concatenate(rows) if rows else np.zeros(0, np.int32)
+        if not len(self._rows):
+            raise SourceError(f"no sample in {len(self.files)} tar(s), the first {self.files[0].address}")
+        super().__init__(options, folder_name(self.files[0]), len(self._rows))
 
-    def __len__(self) -> int:
-        return len(self._entries)
+    def _at(self, place: int) -> tuple[StoredFile, TarIndex, int]:
+        tar = int(self._tars[place])
+        return self.files[tar], self._indexes[tar], int(self._rows[place])
 
-    def uri(self, index: int) -> str:
-        entry = self._entries[index]
-        tar = self.paths[entry.tar].name
-        text = f"{tar}#{entry.key}" if entry.key else tar
+    def uri(self, place: int) -> str:
+        file, index, row = self._at(place)
+        text = f"{file.name}#{index.name(row)}" if row >= 0 else file.name
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
-    def byte_size(self, index: int) -> int:
-        name = self._image_member(index)
-        return self._entries[index].members[name][1] if name else -1
+    def byte_size(self, place: int) -> int:
+        _, index, row = self._at(place)
+        return int(index.spans[row, PARTS.index("image"), 1]) if row >= 0 else -1
 
-    def read(self, index: int) -> bytes | Reject:
-        entry = self._entries[index]
-        if entry.reject is not None:
-            return entry.reject
-        name = self._image_member(index)
-        if name is None:
-            found = ", ".join(sorted(entry.members)) or "nothing"
-            return Reject(self.uri(index), "no_image", f"found {found}; an image is {', '.join(IMAGE_MEMBERS)}")
-        return self._member(index, name)
+    def sides(self, place: int) -> tuple[int, int] | None:
+        _, index, row = self._at(place)
+        width, height = (int(side) for side in index.sides[row])
+        return (width, height) if width > 0 and height > 0 else None
 
-    def caption(self, index: int) -> str:
-        members = self._entries[index].members
-        if "txt" in members:
-            data = self._member(index, "txt")
-            return "" if isinstance(data, Reject) else data.decode("utf-8-sig", "replace").strip()
-        if "json" in members:
-            data = self._member(index, "json")
-            return "" if isinstance(data, Reject) else caption_of(data, self.caption_keys)
-        return ""
+    def broken(self, place: int) -> bool:
+        return bool(self._rows[place] < 0)
 
-    def _image_member(self, index: int) -> str | None:
-        members = self._entries[index].members
-        return next((name for name in IMAGE_MEMBERS if name in members), None)
+    def unwanted(self, place: int) -> Reject | None:
+        """A draw is among pictures; without one, a sample that has none is rejected where it stands."""
+        return self._no_image(place) if self.byte_size(place) < 0 else None
 
-    def _member(self, index: int, name: str) -> bytes | Reject:
-        entry = self._entries[index]
-        offset, size = entry.members[name]
+    def read(self, place: int) -> bytes | Reject:
+        file, index, row = self._at(place)
+        if row < 0:
+            return Reject(file.name, "corrupt_tar", index.problem)
+        data = self._part(place, "image")
+        return self._no_image(place) if data is None else data
+
+    def caption(self, place: int) -> str:
+        data = self._part(place, "txt")
+        if isinstance(data, bytes):
+            return data.decode("utf-8-sig", "replace").strip()
+        data = None if isinstance(data, Reject) else self._part(place, "json")
+        return caption_of(data, self.caption_keys) if isinstance(data, bytes) else ""
+
+    def _no_image(self, place: int) -> Reject:
+        _, index, row = self._at(place)
+        found = index.kind_names[index.kinds[row]].replace(",", ", ") or "nothing"
+        return Reject(self.uri(place), "no_image", f"found {found}; an image is {', '.join(IMAGE_MEMBERS)}")
+
+    def _part(self, place: int, part: str) -> bytes | Reject | None:
+        """A member's bytes, None where the sample has no such member. Raises SourceError (stores.py)."""
+        file, index, row = self._at(place)
+        offset, size = (int(number) for number in index.spans[row, PARTS.index(part)])
+        if offset < 0:
+            return None
         try:
-            # A handle an access keeps threads, forks and pickling simple; opening costs microseconds.
-            with self.paths[entry.tar].open("rb") as file:
-                file.seek(offset)
-                data = file.read(size)
+            data = file.read(offset, size)
         except OSError as error:
-            return Reject(self.uri(index), "unreadable", error.strerror or str(error))
+            return Reject(self.uri(place), "unreadable", error.strerror or str(error))
         if len(data) != size:
-            return Reject(self.uri(index), "truncated", f"the tar holds {len(data)} of {size} bytes")
+            return Reject(self.uri(place), "truncated", f"the tar holds {len(data)} of {size} bytes")
         return data
 
 
-def expand(patterns: list[str]) -> list[Path]:
-    """Brace ranges and globs to existing paths. Raises MissingInputError naming what is not there."""
-    from braceexpand import braceexpand
-
-    paths: list[Path] = []
-    for pattern in patterns:
-        for name in braceexpand(pattern):
-            if os.path.exists(name):
-                paths.append(Path(name))
-                continue
-            matches = sorted(glob.glob(name, recursive=True))
-            if not matches:
-                raise MissingInputError(f"no tar matches {name!r}; give a path, a glob or a range x-{{00..12}}.tar")
-            paths.extend(Path(match) for match in matches)
-    return paths
+def folder_name(file: StoredFile) -> str:
+    """What a set is called by default: the folder of its first tar; for the hub, the data set."""
+    if not file.remote:
+        return Path(file.address).resolve().parent.name
+    parts = file.address.partition("://")[2].split("/")
+    if file.address.startswith("hf://datasets/"):
+        return "/".join(parts[1:3]).partition("@")[0]
+    return parts[-2] if len(parts) > 1 else ""
 
 
-def scan_tar(path: Path, number: int) -> list[Entry]:
-    """Read the headers of one tar. Damage ends the scan and adds one entry that is a Reject."""
-    entries: list[Entry] = []
-    group: dict[str, tuple[int, int]] = {}
-    key: str | None = None
-    problem = ""
-    try:
-        size = path.stat().st_size
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                if not member.isfile():
-                    continue
-                stem, extension = split_member(member.name)
-                if not extension or extension.startswith("."):
-                    continue
-                if stem != key and key is not None:
-                    entries.append(Entry(number, key, group))
-                    group = {}
-                key = stem
-                group[extension] = (member.offset_data, member.size)
-                if member.offset_data + member.size > size:
-                    problem = f"member {member.name} ends beyond the end of the file"
-                    break
-            else:
-                problem = tar_damage(path, tar.offset)
-    except (tarfile.TarError, OSError, ValueError) as error:
-        problem = str(error)
-    if key is not None:
-        entries.append(Entry(number, key, group))
-    if problem:
-        hint = "; unpack it first, compressed tars cannot be read by position" if is_compressed(path) else ""
-        entries.append(Entry(number, "", {}, Reject(path.name, "corrupt_tar", problem + hint)))
-    return entries
+def open_indexes(files: list[StoredFile], where: str) -> list[TarIndex]:
+    """The indexes of all tars, made where they are missing: several at a time, with a bar over their bytes."""
+    readers = REMOTE_READERS if any(file.remote for file in files) else LOCAL_READERS
+    total = sum(max(file.size, 0) for file in files)
+    options: dict[str, Any] = {"unit": "B", "unit_scale": True, "desc": "index of tars", "leave": False}
+    lock = threading.Lock()
+    # No bar where all indexes are there already.
+    with tqdm(total=total, delay=2, disable=not sys.stderr.isatty(), **options) as bar:
 
+        def open_one(file: StoredFile) -> TarIndex:
+            seen = 0
 
-def split_member(name: str) -> tuple[str, str]:
-    """ "a/b.c/x.source.webp" -> ("a/b.c/x", "source.webp"); extensions in lower case."""
-    folder, base = os.path.split(name)
-    stem, _, extension = base.partition(".")
-    return os.path.join(folder, stem), extension.lower()
+            def progress(position: int) -> None:
+                nonlocal seen
+                with lock:
+                    bar.update(position - seen)
+                seen = position
 
+            return open_index(file, where, progress)
 
-def is_compressed(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            head = file.read(6)
-    except OSError:
-        return False
-    return head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"))
+        with ThreadPoolExecutor(readers, "indexer") as pool:
+            waiting = [pool.submit(open_one, file) for file in files]
+            try:
+                return [future.result() for future in waiting]
+            finally:
+                for future in waiting:
+                    future.cancel()
 
 
 def caption_of(data: bytes, keys: tuple[str, ...]) -> str:

@@ -86,7 +86,7 @@ def run_info(config: LineConfig, source: Source, plan: Plan, digest: str) -> Run
     values["model"]["digest"] = digest
     return RunInfo(
         config=values,
-        source={"name": source.name, "items": len(source), "fingerprint": source.fingerprint()},
+        source=source.describe(),
         num_shards=plan.num_shards,
         title=config.title,
         licence=config.licence,

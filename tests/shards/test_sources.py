@@ -15,7 +15,8 @@ from PIL import Image
 
 from shards.errors import ConfigError, MissingInputError, SourceError
 from shards.source import REASONS, SOURCES, Reject, Source, SourceItem, open_source, register_source
-from shards.tars import caption_of, expand
+from shards.stores import find_files
+from shards.tars import caption_of
 
 
 def picture(seed: int, kind: str = "PNG", side: int = 24) -> bytes:
@@ -83,7 +84,7 @@ def test_duplicates_are_counted_or_skipped_and_few_files_are_hashed(tmp_path):
     assert 4 not in kept._digests
     skipped = open_source("folder", root=str(tmp_path), duplicates="skip")
     assert list(outcomes(skipped).values()) == ["item", "item", "duplicate", "duplicate", "item"]
-    with pytest.raises(ConfigError, match="allowed are keep, skip"):
+    with pytest.raises(ConfigError, match="known: keep, skip"):
         open_source("folder", root=str(tmp_path), duplicates="drop")
 
 
@@ -187,7 +188,7 @@ def test_tar_samples_without_an_image_and_equal_bytes(tmp_path):
 
 def test_missing_tars_and_odd_captions(tmp_path):
     with pytest.raises(MissingInputError, match="no tar matches"):
-        expand([str(tmp_path / "{0..2}.tar")])
+        find_files([str(tmp_path / "{0..2}.tar")])
     assert caption_of(b"[1]", ("caption",)) == ""
     assert caption_of(b"{", ("caption",)) == ""
     assert caption_of(b'{"caption": [], "text": " x "}', ("caption", "text")) == "x"
