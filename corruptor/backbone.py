@@ -1,54 +1,31 @@
-"""The only place that loads a diffusion model and the only one that knows diffusers.
+"""A loaded latent diffusion model behind the five things the method needs of it; nothing else runs one.
 
 Legend: B images, H and W pixels (images) or latent cells (latents), C colour or latent channels, L tokens,
 D embedding width. Images are uint8 BHWC, 0..255; latents are fp32 BCHW whatever the networks compute in.
-A family of models is one row of FAMILIES: which parts its folder has, and how prompts become conditioning.
+Which parts a kind of model has is data in `families.py`; where its files are is for `hub.py`; `loading.py` loads them.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError
 from torch import Tensor
-from transformers import AutoTokenizer, CLIPTextModel
 
+from corruptor.conditioning import Conditioning
+from corruptor.families import FAMILIES, check_fit
+from corruptor.hub import Located, locate, locate_vae
+from corruptor.loading import Loaded, load_parts
 from corruptor.schedule import NoiseSchedule
+
+__all__ = ["FAMILIES", "Backbone", "Conditioning", "NfeCounter", "load_backbone"]
 
 _NUM_CACHED_PROMPTS = 256
 _PREDICTION_TYPES = ("epsilon", "v_prediction")
-
-
-@dataclass(frozen=True)
-class Conditioning:
-    """What the UNet is told besides latents and timestep; row i belongs to image i."""
-
-    hidden_BLD: Tensor
-    """Text encoder states, in the UNet's dtype."""
-    added: Mapping[str, Tensor] = field(default_factory=dict)
-    """The UNet's `added_cond_kwargs` of families that have them, each (B, ...)."""
-
-    def rows(self, index: Sequence[int]) -> Conditioning:
-        """The conditioning of some rows, in that order."""
-        rows = list(index)
-        return Conditioning(self.hidden_BLD[rows], {name: value[rows] for name, value in self.added.items()})
-
-    @staticmethod
-    def join(parts: Sequence[Conditioning]) -> Conditioning:
-        """Several conditionings as one batch."""
-        names = parts[0].added.keys()
-        added = {name: torch.cat([part.added[name] for part in parts]) for name in names}
-        return Conditioning(torch.cat([part.hidden_BLD for part in parts]), added)
 
 
 @dataclass
@@ -67,72 +44,22 @@ class NfeCounter:
         return self.calls, self.samples
 
 
-@dataclass(frozen=True)
-class ModelPart:
-    """A network in a folder of its own."""
-
-    model_class: Any
-    weights: str
-    """Name of the weights file, without `.safetensors`."""
-    role: str
-    """Which of the dtypes it runs in: `unet`, `vae`, or `text` (always fp32: it is cheap, and mixing fails)."""
-
-
-@dataclass(frozen=True)
-class Family:
-    """How one kind of pipeline folder is read."""
-
-    models: Mapping[str, ModelPart]
-    tokenizers: tuple[str, ...]
-    embed_one: Callable[[Mapping[str, Any], str], Conditioning]
-    """(parts, prompt) -> conditioning of one row, fp32."""
-    half_vae: torch.dtype
-    """What the VAE runs in where the UNet runs in half precision and nothing else is asked for."""
-
-
-def _embed_clip(parts: Mapping[str, Any], prompt: str) -> Conditioning:
-    """Last hidden state of one CLIP text encoder, padded to its full length as in training."""
-    tokenizer, encoder = parts["tokenizer"], parts["text_encoder"]
-    length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
-    tokens = tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-    return Conditioning(encoder(tokens.input_ids.to(encoder.device))[0].float())
-
-
-FAMILIES: dict[str, Family] = {
-    "StableDiffusionPipeline": Family(
-        models={
-            "unet": ModelPart(UNet2DConditionModel, "diffusion_pytorch_model", "unet"),
-            "vae": ModelPart(AutoencoderKL, "diffusion_pytorch_model", "vae"),
-            "text_encoder": ModelPart(CLIPTextModel, "model", "text"),
-        },
-        tokenizers=("tokenizer",),
-        embed_one=_embed_clip,
-        half_vae=torch.float16,
-    ),
-}
-"""Families by the `_class_name` in the folder's model_index.json."""
-
-
 class Backbone:
-    """A loaded latent diffusion model behind the five things the method needs of it.
+    """A loaded latent diffusion model.
 
-    Attributes: `schedule` (NoiseSchedule, 50 steps), `factor` (pixels a latent cell and side), `latent_channels`,
-    `size_multiple` (image sides must be multiples of it), `nfe` (NfeCounter), `model_id`, `revision`.
+    Attributes: `schedule` (NoiseSchedule on the model's own grid), `factor` (pixels a latent cell and side),
+    `latent_channels`, `size_multiple` (image sides must be multiples of it), `nfe` (NfeCounter), `model_id`,
+    `revision`, `licence`.
     """
 
     def __init__(
-        self,
-        parts: Mapping[str, Any],
-        family: Family,
-        device: torch.device,
-        *,
-        model_id: str = "",
-        revision: str = "",
-        folder: Path | None = None,
+        self, loaded: Loaded, device: torch.device, *, model_id: str = "", revision: str = "", licence: str = ""
     ) -> None:
-        self.device, self.model_id, self.revision, self.folder = device, model_id, revision, folder
-        self._parts, self._family = parts, family
-        self._unet, self._vae = parts["unet"], parts["vae"]
+        """Raises ValueError where the parts do not belong together or predict something else than noise or v."""
+        self.device, self.model_id, self.revision, self.licence = device, model_id, revision, licence
+        parts = loaded.parts
+        self._parts, self._family, self._files = parts, loaded.family, loaded.files
+        self._unet, self._vae, self._zero_negative = parts["unet"], parts["vae"], loaded.zero_negative
         scheduler = parts["scheduler"]
         self.prediction_type: str = scheduler.config.prediction_type
         if self.prediction_type not in _PREDICTION_TYPES:
@@ -140,19 +67,22 @@ class Backbone:
                 f"the scheduler's prediction_type is {self.prediction_type!r}; "
                 f"allowed are {', '.join(_PREDICTION_TYPES)}"
             )
+        with torch.no_grad():
+            check_fit(self._family, self._unet, self._vae, self._family.embed_one(parts, ""))
         self.latent_channels: int = self._vae.config.latent_channels
-        if self._unet.config.in_channels != self.latent_channels:
-            raise ValueError(
-                f"the UNet takes {self._unet.config.in_channels} channels but the VAE's latents have "
-                f"{self.latent_channels}; inpainting and other conditioned UNets are not supported"
-            )
         self.factor: int = 2 ** (len(self._vae.config.block_out_channels) - 1)
         self.size_multiple: int = self.factor * 2 ** (len(self._unet.config.block_out_channels) - 1)
         abar = tuple(float(value) for value in scheduler.alphas_cumprod.tolist())
-        self.schedule = NoiseSchedule(abar, steps_offset=scheduler.config.steps_offset)
+        self.schedule = NoiseSchedule(
+            abar,
+            num_steps=self._family.num_grid_steps,
+            steps_offset=scheduler.config.steps_offset,
+            spacing=self._family.spacing,
+        )
         self.nfe = NfeCounter()
-        # On the device once: a timestep made from a Python number in the loop would be copied there every pass.
+        # On the device once: a number made in the loop would be copied there every pass.
         self._timesteps = torch.arange(len(abar), device=device)
+        self._size_ids: dict[tuple[int, int], Tensor] = {}
         self._prompts: OrderedDict[str, Conditioning] = OrderedDict()
 
     @property
@@ -207,8 +137,7 @@ class Backbone:
         for prompt in prompts:
             if prompt not in self._prompts:
                 one = self._family.embed_one(self._parts, prompt)
-                added = {name: value.to(self.unet_dtype) for name, value in one.added.items()}
-                self._prompts[prompt] = Conditioning(one.hidden_BLD.to(self.unet_dtype), added)
+                self._prompts[prompt] = one.each(lambda value: value.to(self.unet_dtype))
             self._prompts.move_to_end(prompt)
             rows.append(self._prompts[prompt])
             if len(self._prompts) > _NUM_CACHED_PROMPTS:
@@ -217,19 +146,24 @@ class Backbone:
 
     @torch.no_grad()
     def predict_noise(
-        self, latents_BCHW: Tensor, timestep: int, conditioning: Conditioning, guidance_scale: float = 1.0
+        self,
+        latents_BCHW: Tensor,
+        timestep: int,
+        conditioning: Conditioning,
+        guidance_scale: float = 1.0,
+        negative_prompt: str = "",
     ) -> Tensor:
         """Predicted noise, fp32 (B, C, h, w), whatever the model predicts.
 
-        guidance_scale above 1 is classifier-free guidance against the empty prompt, in one UNet call of twice the
-        samples; 1 and below is the plain conditional prediction. v = sqrt(abar) eps - sqrt(1 - abar) z0 (Salimans and
-        Ho 2022), hence eps = sqrt(abar) v + sqrt(1 - abar) z_t.
+        guidance_scale above 1 is classifier-free guidance away from the negative prompt (the same for all rows), in
+        one UNet call of twice the samples; 1 and below is the plain conditional prediction.
+        v = sqrt(abar) eps - sqrt(1 - abar) z0 (Salimans and Ho 2022), hence eps = sqrt(abar) v + sqrt(1 - abar) z_t.
         """
         if guidance_scale <= 1.0:
             output = self._call_unet(latents_BCHW, timestep, conditioning)
         else:
             num = len(latents_BCHW)
-            both = Conditioning.join([self.embed([""] * num), conditioning])
+            both = Conditioning.join([self._negative(negative_prompt).repeated(num), conditioning])
             doubled = self._call_unet(latents_BCHW.repeat(2, 1, 1, 1), timestep, both)
             output = doubled[:num] + guidance_scale * (doubled[num:] - doubled[:num])
         if self.prediction_type == "epsilon":
@@ -238,12 +172,10 @@ class Backbone:
         return float(abar**0.5) * output + float((1.0 - abar) ** 0.5) * latents_BCHW
 
     def digest(self) -> str:
-        """sha256 over the weights and configs on disk, hex; reads every byte, so call it once a run."""
-        if self.folder is None:
-            raise ValueError("this model was not loaded from a folder")
+        """sha256 over the weights and configs that were read, hex; reads every byte, so call it once a run."""
         total = hashlib.sha256()
-        for path in sorted(p for name in self._parts for p in (self.folder / name).glob("*") if p.is_file()):
-            total.update(f"{path.relative_to(self.folder).as_posix()}\0".encode())
+        for name, path in sorted(self._files.items(), key=lambda pair: Path(pair[0])):
+            total.update(f"{name}\0".encode())
             with path.open("rb") as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())
         return total.hexdigest()
@@ -252,6 +184,21 @@ class Backbone:
     def _shift(self) -> float:
         return float(getattr(self._vae.config, "shift_factor", None) or 0.0)
 
+    def _negative(self, prompt: str) -> Conditioning:
+        """One row. No negative prompt is the empty one, or zeros where the model was trained with those."""
+        row = self.embed([prompt])
+        return row.each(torch.zeros_like) if self._zero_negative and not prompt else row
+
+    def _added(self, latents: Tensor, conditioning: Conditioning) -> dict[str, Tensor] | None:
+        """`added_cond_kwargs`: pooled text, and the picture's size in pixels where the family takes it."""
+        added = dict(conditioning.added)
+        if self._family.size_ids is not None:
+            size = (latents.shape[2] * self.factor, latents.shape[3] * self.factor)
+            if size not in self._size_ids:
+                self._size_ids[size] = torch.tensor([self._family.size_ids(*size)], device=self.device).float()
+            added["time_ids"] = self._size_ids[size].expand(len(latents), -1)
+        return added or None
+
     def _call_unet(self, latents: Tensor, timestep: int, conditioning: Conditioning) -> Tensor:
         self.nfe.calls += 1
         self.nfe.samples += len(latents)
@@ -259,7 +206,7 @@ class Backbone:
             latents.to(self.unet_dtype),
             self._timesteps[timestep : timestep + 1],
             encoder_hidden_states=conditioning.hidden_BLD,
-            added_cond_kwargs=dict(conditioning.added) or None,
+            added_cond_kwargs=self._added(latents, conditioning),
             return_dict=False,
         )[0]
         result: Tensor = output.float()
@@ -273,110 +220,44 @@ def load_backbone(
     vae_dtype: str | torch.dtype = "auto",
     revision: str = "",
     channels_last: bool = False,
+    *,
+    config: str = "",
+    variant: str = "",
+    vae: str = "",
+    vae_revision: str = "",
 ) -> Backbone:
-    """Loads a Stable-Diffusion-class model in diffusers' folder format, safetensors only.
+    """Loads a model of one of FAMILIES, safetensors only.
 
     Args:
-        folder_or_id: a local folder, or a hub id `owner/name`, of which only the needed files are fetched.
+        folder_or_id: a local folder in diffusers format, a single .safetensors file in the original format, or a hub
+            id `owner/name`, of which only the needed files are fetched.
         dtype: of the UNet: `float32`, `float16`, `bfloat16`, or `auto`: half precision on a GPU, float32 on the
             CPU, where half precision is slow. Weights on disk may be of any precision.
-        vae_dtype: the same for the VAE; `auto` follows the UNet in the half precision that is safe for the family.
-        revision: branch, tag or commit of a hub id.
+        vae_dtype: the same for the VAE; `auto` follows the UNet in the half precision that is safe for the family,
+            and is float32 for a VAE that overflows in float16 (SDXL's).
+        revision: branch, tag or commit of a hub id; "" takes the pinned commit of a well-known model.
         channels_last: memory layout of UNet and VAE; faster on some machines, equal but for rounding.
+        config: for a single file, a local folder with model_index.json, configs and tokenizers of its family.
+        variant: `fp16` fetches the half-precision weights of a hub id.
+        vae, vae_revision: another VAE in place of the model's: a folder or a hub id, such as the one that is safe in
+            float16, madebyollin/sdxl-vae-fp16-fix.
 
     Raises:
-        FileNotFoundError: the folder or one of its parts is missing (the message names it).
-        ValueError: a family, prediction type or dtype that is not supported.
+        FileNotFoundError: the model or one of its parts is missing (the message names it, and how to get it).
+        ValueError: a family, prediction type or dtype that is not supported, or parts that do not fit each other.
     """
     target = torch.device(device)
-    folder = _resolve(folder_or_id, revision)
-    family = _family_of(folder)
-    unet_dtype = _dtype(dtype, "dtype", torch.float16 if target.type == "cuda" else torch.float32)
-    dtypes = {
-        "unet": unet_dtype,
-        "vae": _dtype(vae_dtype, "vae_dtype", torch.float32 if unet_dtype == torch.float32 else family.half_vae),
-        "text": torch.float32,
-    }
-    parts: dict[str, Any] = {}
-    for name, part in family.models.items():
-        model = _load_model(folder, name, part, dtypes[part.role]).to(target).eval().requires_grad_(False)
-        laid_out = channels_last and part.role != "text"
-        parts[name] = model.to(memory_format=torch.channels_last) if laid_out else model
-    for name in family.tokenizers:
-        _require(folder, name, ("tokenizer.json", "vocab.json"))
-        parts[name] = AutoTokenizer.from_pretrained(folder / name, local_files_only=True)
-    _require(folder, "scheduler", ("scheduler_config.json",))
-    # Whatever sampler the folder names: its noise schedule, prediction type and offset are read as DDIM's.
-    parts["scheduler"] = DDIMScheduler.from_pretrained(folder, subfolder="scheduler", local_files_only=True)
-    return Backbone(parts, family, target, model_id=str(folder_or_id), revision=revision, folder=folder)
+    found = locate(folder_or_id, revision, config, variant)
+    other = locate_vae(vae, vae_revision) if vae else None
+    loaded = load_parts(found, target, dtype, vae_dtype, other)
+    if channels_last:
+        for name in ("unet", "vae"):
+            loaded.parts[name].to(memory_format=torch.channels_last)
+    return Backbone(loaded, target, model_id=found.model_id, revision=_revision(found, other), licence=found.licence)
 
 
-def _resolve(folder_or_id: str | Path, revision: str) -> Path:
-    """The local folder; a hub id is fetched, without pickled weights and without code."""
-    folder = Path(folder_or_id)
-    if folder.is_dir():
-        return folder
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", str(folder_or_id)):
-        raise FileNotFoundError(
-            f"no model folder {folder_or_id}: give a folder in diffusers format, or a hub id owner/name"
-        )
-    wanted = ["model_index.json", "scheduler/*.json"]
-    for family in FAMILIES.values():
-        wanted += [f"{name}/*" for name in family.tokenizers]
-        for name, part in family.models.items():
-            stem = f"{name}/{part.weights}"
-            wanted += [f"{name}/config.json", f"{stem}.safetensors", f"{stem}-*.safetensors"]
-            wanted += [f"{stem}.safetensors.index.json"]
-    try:
-        return Path(snapshot_download(str(folder_or_id), revision=revision or None, allow_patterns=sorted(set(wanted))))
-    except (OSError, ValueError, HfHubHTTPError) as error:
-        raise FileNotFoundError(
-            f"{folder_or_id} is neither a folder here nor could it be fetched from the hub ({type(error).__name__}); "
-            f"download it where there is a network and give its folder"
-        ) from error
-
-
-def _family_of(folder: Path) -> Family:
-    index = folder / "model_index.json"
-    if not index.is_file():
-        raise FileNotFoundError(
-            f"{folder} has no model_index.json: it is no pipeline folder in diffusers format; "
-            f"save one with save_pretrained"
-        )
-    name = json.loads(index.read_text()).get("_class_name")
-    if name not in FAMILIES:
-        raise ValueError(f"{index} names the pipeline {name!r}; supported are {', '.join(FAMILIES)}")
-    return FAMILIES[name]
-
-
-def _load_model(folder: Path, name: str, part: ModelPart, dtype: torch.dtype) -> Any:
-    """One network in safetensors; a folder saved in a half-precision variant (`.fp16.safetensors`) is read too."""
-    _require(folder, name, ("config.json",))
-    index, plain = f"{part.weights}.safetensors.index.json", f"{part.weights}.safetensors"
-    half = f"{part.weights}.fp16.safetensors"
-    _require(folder, name, (plain, half, index))
-    variant = "fp16" if not any((folder / name / file).is_file() for file in (plain, index)) else None
-    return part.model_class.from_pretrained(
-        folder / name, use_safetensors=True, local_files_only=True, variant=variant, dtype=dtype
-    )
-
-
-def _require(folder: Path, name: str, any_of: Sequence[str]) -> None:
-    if any((folder / name / file).is_file() for file in any_of):
-        return
-    what = f"{name}/ is missing" if not (folder / name).is_dir() else f"{name}/ has no {' or '.join(any_of)}"
-    hint = ""
-    if any((folder / name).glob("*.bin")):
-        hint = " (pickled .bin weights are not loaded: convert them with save_pretrained(..., safe_serialization=True))"
-    raise FileNotFoundError(f"model folder {folder}: {what}{hint}; fetch or save the whole pipeline again")
-
-
-def _dtype(value: str | torch.dtype, name: str, auto: torch.dtype) -> torch.dtype:
-    if value == "auto":
-        return auto
-    allowed = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-    if isinstance(value, torch.dtype) and value in allowed.values():
-        return value
-    if str(value) not in allowed:
-        raise ValueError(f"{name} is {value!r}; allowed are auto, {', '.join(allowed)}")
-    return allowed[str(value)]
+def _revision(found: Located, vae: Located | None) -> str:
+    """The model's revision, and the VAE's where it has its own."""
+    if vae is None:
+        return found.revision
+    return f"{found.revision} vae {vae.model_id}@{vae.revision}".strip()

@@ -214,6 +214,9 @@ class CorruptionConfig:
     verification: VerificationConfig = field(default_factory=VerificationConfig)
     """What becomes of components that did not change."""
 
+    negative_prompt: str = ""
+    """What classifier-free guidance leads away from; "" is the model's own notion of no prompt."""
+
     paste_back: bool = False
     """Put the source's own pixels back outside the mask. Off: a detector would learn the VAE's fingerprint."""
 

@@ -106,7 +106,7 @@ def invert_images(
     round_trips = backbone.decode(z0).cpu()
     conditioning = backbone.embed(prompts)
     before = backbone.nfe.snapshot()
-    predict = _predictor(backbone, conditioning, config.inversion.guidance_scale)
+    predict = _predictor(backbone, conditioning, config.inversion.guidance_scale, config.negative_prompt)
     with torch.no_grad():
         trajectory = invert(predict, z0, _schedule(backbone, config), config.start_step, config.inversion)
     calls, samples = _since(backbone, before)
@@ -180,7 +180,8 @@ def _resampled_latents(
         return inject(z_t, z0, noise, on_device, 1.0, method)
     abar = schedule.abar_at(schedule.timestep_of(config.start_step))
     injected = inject(z_t, z0, noise, on_device, abar, method, changed_z0)
-    predict = _predictor(backbone, inverted.conditioning.rows(rows), config.resampling.guidance_scale)
+    conditioning = inverted.conditioning.rows(rows)
+    predict = _predictor(backbone, conditioning, config.resampling.guidance_scale, config.negative_prompt)
     stored = [latents[index] for latents in inverted.trajectory] if config.resampling.blend else []
     return resample(predict, injected, schedule, config.start_step, config.resampling, generators, stored, on_device)
 
@@ -201,9 +202,11 @@ def _schedule(backbone: Backbone, config: CorruptionConfig) -> NoiseSchedule:
     return backbone.schedule.with_steps(config.num_grid_steps)
 
 
-def _predictor(backbone: Backbone, conditioning: Conditioning, guidance_scale: float) -> NoisePredictor:
+def _predictor(
+    backbone: Backbone, conditioning: Conditioning, guidance_scale: float, negative_prompt: str
+) -> NoisePredictor:
     def predict(latents_BCHW: Tensor, timestep: int) -> Tensor:
-        return backbone.predict_noise(latents_BCHW, timestep, conditioning, guidance_scale)
+        return backbone.predict_noise(latents_BCHW, timestep, conditioning, guidance_scale, negative_prompt)
 
     return predict
 

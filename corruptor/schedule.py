@@ -7,15 +7,23 @@ never has to read a number back from the device.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import sqrt
+
+SPACINGS: dict[str, Callable[[NoiseSchedule], int]] = {
+    "leading": lambda schedule: schedule.steps_offset,
+    "trailing": lambda schedule: schedule.stride - 1,
+}
+"""Spacing -> lowest timestep of a grid."""
 
 
 @dataclass(frozen=True)
 class NoiseSchedule:
-    """DDIM grid with "leading" spacing over the training schedule of one model.
+    """DDIM grid over the training schedule of one model.
 
-    `timestep_of(step)` descends with the step; for 50 steps of 1,000 with offset 1 it is 981, 961, .., 21, 1.
+    `timestep_of(step)` descends with the step; for 50 steps of 1,000 with offset 1 it is 981, 961, .., 21, 1, and with
+    trailing spacing 999, 979, .., 39, 19 (Lin et al. 2024, table 2).
     """
 
     abar: tuple[float, ...]
@@ -25,12 +33,22 @@ class NoiseSchedule:
     """Number of points on the sampling grid, 1 .. len(abar)."""
 
     steps_offset: int = 1
-    """Added to every grid timestep (the model's scheduler says it; 1 for Stable Diffusion)."""
+    """Added to every timestep of a leading grid (the model's scheduler says it; 1 for Stable Diffusion)."""
+
+    spacing: str = "leading"
+    """`leading`, or `trailing` for models distilled to a few steps, whose grid must hold the last timestep."""
 
     def __post_init__(self) -> None:
         num_train = len(self.abar)
         if not 1 <= self.num_steps <= num_train:
             raise ValueError(f"num_grid_steps is {self.num_steps}; this model allows 1..{num_train}")
+        if self.spacing not in SPACINGS:
+            raise ValueError(f"spacing is {self.spacing!r}; allowed are {', '.join(SPACINGS)}")
+        if self.spacing == "trailing" and num_train % self.num_steps:
+            raise ValueError(
+                f"num_grid_steps is {self.num_steps}; this model's trailing grid needs a divisor of {num_train}, "
+                f"such as 4, 10, 25 or 50"
+            )
         highest = self.timestep_of(0)
         if self.steps_offset < 0 or highest >= num_train:
             raise ValueError(
@@ -51,7 +69,7 @@ class NoiseSchedule:
 
     def timestep_of(self, step: int) -> int:
         """Timestep of a grid step; step 0 is the noisiest."""
-        return (self.num_steps - 1 - step) * self.stride + self.steps_offset
+        return (self.num_steps - 1 - step) * self.stride + SPACINGS[self.spacing](self)
 
     def ascending(self, start_step: int) -> tuple[int, ...]:
         """Timesteps an inversion visits to arrive at `start_step`, from least to most noise."""

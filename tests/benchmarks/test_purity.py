@@ -54,7 +54,9 @@ class PooledModel:
     def embed(self, prompts: Sequence[str]) -> Conditioning:
         return Conditioning(torch.tensor([[[float(len(prompt))]] for prompt in prompts]))
 
-    def predict_noise(self, latents: Tensor, timestep: int, conditioning: Conditioning, scale: float = 1.0) -> Tensor:
+    def predict_noise(
+        self, latents: Tensor, timestep: int, conditioning: Conditioning, scale: float = 1.0, _: str = ""
+    ) -> Tensor:
         self.nfe.calls += 1
         return torch.sin(3 * latents + timestep / 100) + 0.01 * conditioning.hidden_BLD[:, :, :, None]
 

@@ -1,0 +1,205 @@
+"""A model's files into its networks, safetensors only."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler
+from safetensors import safe_open
+from transformers import AutoTokenizer
+
+from corruptor.families import FAMILIES, VAE, Family, ModelPart, family_of, read_json
+from corruptor.hub import Located
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The parts of a model, by the names of their folders, and the files they came from."""
+
+    family: Family
+    parts: Mapping[str, Any]
+    files: Mapping[str, Path]
+    """Every file that was read: name within the pipeline -> path."""
+    zero_negative: bool
+
+
+def load_parts(
+    found: Located, device: torch.device, dtype: str | torch.dtype, vae_dtype: str | torch.dtype, vae: Located | None
+) -> Loaded:
+    """Loads all parts onto the device, ready for inference. Arguments as of `backbone.load_backbone`.
+
+    Raises FileNotFoundError naming the missing part, ValueError for what is not supported.
+    """
+    family = family_of(found.folder)
+    vae_folder = vae.folder if vae else found.folder / "vae"
+    vae_fetch = vae.fetch if vae else found.fetch
+    unet_dtype = pick_dtype(dtype, "dtype", torch.float16 if device.type == "cuda" else torch.float32)
+    _require(vae_folder, ("config.json",), "vae", vae_fetch)
+    dtypes = {
+        "unet": unet_dtype,
+        "vae": pick_vae_dtype(vae_dtype, unet_dtype, family, read_json(vae_folder / "config.json")),
+        "text": torch.float32,
+    }
+    files: dict[str, Path] = {}
+    parts = _tokenizers(found, family, files)
+    if vae:
+        parts["vae"] = _load_model(vae_folder, "vae", VAE, dtypes["vae"], files, vae_fetch)
+    names = [name for name in family.models if name not in parts]
+    if found.file:
+        parts |= _load_file(found, family, names, dtypes, parts, files)
+    else:
+        for name in names:
+            part = family.models[name]
+            parts[name] = _load_model(found.folder / name, name, part, dtypes[part.role], files, found.fetch)
+    for name in family.models:
+        parts[name] = parts[name].to(device).eval().requires_grad_(False)
+    zero_negative = bool(
+        read_json(found.folder / "model_index.json").get("force_zeros_for_empty_prompt", family.zero_negative)
+    )
+    return Loaded(family, parts, files, zero_negative)
+
+
+def pick_dtype(value: str | torch.dtype, name: str, auto: torch.dtype) -> torch.dtype:
+    """A dtype by name. Raises ValueError listing the allowed ones."""
+    if value == "auto":
+        return auto
+    if isinstance(value, torch.dtype) and value in DTYPES.values():
+        return value
+    if str(value) not in DTYPES:
+        raise ValueError(f"{name} is {value!r}; allowed are auto, {', '.join(DTYPES)}")
+    return DTYPES[str(value)]
+
+
+def pick_vae_dtype(
+    value: str | torch.dtype, unet_dtype: torch.dtype, family: Family, config: Mapping[str, Any]
+) -> torch.dtype:
+    """What the VAE runs in. Raises ValueError where float16 is asked of a VAE that overflows in it.
+
+    A config without `force_upcast` has diffusers' default, which is true.
+    """
+    overflows = family.heeds_force_upcast and bool(config.get("force_upcast", True))
+    half = torch.float32 if overflows else family.half_vae
+    dtype = pick_dtype(value, "vae_dtype", torch.float32 if unet_dtype == torch.float32 else half)
+    if overflows and dtype == torch.float16:
+        raise ValueError(
+            "vae_dtype is float16, in which this VAE overflows (its config has force_upcast); use auto, float32 or "
+            "bfloat16, or name a VAE made for float16: vae=madebyollin/sdxl-vae-fp16-fix"
+        )
+    return dtype
+
+
+def _tokenizers(found: Located, family: Family, files: dict[str, Path]) -> dict[str, Any]:
+    """Tokenizers and the noise schedule."""
+    parts: dict[str, Any] = {}
+    for name in family.tokenizers:
+        _require(found.folder / name, ("tokenizer.json", "vocab.json"), name, found.fetch)
+        parts[name] = AutoTokenizer.from_pretrained(found.folder / name, local_files_only=True)
+        files |= _all_files(found.folder / name, name)
+    _require(found.folder / "scheduler", ("scheduler_config.json",), "scheduler", found.fetch)
+    # Whatever sampler the folder names: its noise schedule, prediction type and offset are read as DDIM's.
+    parts["scheduler"] = DDIMScheduler.from_pretrained(found.folder, subfolder="scheduler", local_files_only=True)
+    files |= _all_files(found.folder / "scheduler", "scheduler")
+    return parts
+
+
+def _all_files(folder: Path, name: str) -> dict[str, Path]:
+    return {f"{name}/{path.name}": path for path in folder.glob("*") if path.is_file()}
+
+
+def _load_model(
+    folder: Path, name: str, part: ModelPart, dtype: torch.dtype, files: dict[str, Path], fetch: str
+) -> Any:
+    """One network in safetensors; a folder saved in a half-precision variant (`.fp16.safetensors`) is read too."""
+    _require(folder, ("config.json",), name, fetch)
+    index, plain = f"{part.weights}.safetensors.index.json", f"{part.weights}.safetensors"
+    half = f"{part.weights}.fp16.safetensors"
+    _require(folder, (plain, half, index), name, fetch)
+    variant = "fp16" if not any((folder / file).is_file() for file in (plain, index)) else None
+    pieces = sorted(folder.glob(f"{part.weights}-*.safetensors")) if (folder / index).is_file() else []
+    weights = (
+        [folder / half] if variant else [folder / plain] if (folder / plain).is_file() else [folder / index, *pieces]
+    )
+    files |= {f"{name}/{path.name}": path for path in (folder / "config.json", *weights)}
+    return part.model_class.from_pretrained(
+        folder, use_safetensors=True, local_files_only=True, variant=variant, dtype=dtype
+    )
+
+
+def _load_file(
+    found: Located,
+    family: Family,
+    names: Sequence[str],
+    dtypes: Mapping[str, torch.dtype],
+    ready: Mapping[str, Any],
+    files: dict[str, Path],
+) -> dict[str, Any]:
+    """Networks out of a single file in the original format; configs come from the folder."""
+    import diffusers
+
+    assert found.file is not None
+    for name in names:
+        _require(found.folder / name, ("config.json",), name, found.fetch)
+        files[f"{name}/config.json"] = found.folder / name / "config.json"
+    files["model.safetensors"] = found.file
+    _check_keys(found.file, family, found.folder)
+    pipeline_class = getattr(diffusers, family.pipeline)
+    others = dict.fromkeys(("safety_checker", "feature_extractor", "image_encoder"))
+    with _quiet("diffusers"):
+        pipeline = pipeline_class.from_single_file(
+            str(found.file), config=str(found.folder), local_files_only=True, dtype=torch.float32, **ready, **others
+        )
+        return {name: getattr(pipeline, name).to(dtypes[family.models[name].role]) for name in names}
+
+
+def _check_keys(file: Path, family: Family, folder: Path) -> None:
+    """That a file's tensors are of the family whose configs were given. Raises ValueError."""
+    with safe_open(file, framework="pt") as tensors:
+        keys = list(tensors.keys())
+    missing = [prefix for prefix in family.file_keys if not any(key.startswith(prefix) for key in keys)]
+    if not missing:
+        return
+    fitting = [
+        other.pipeline
+        for other in FAMILIES.values()
+        if all(any(key.startswith(prefix) for key in keys) for prefix in other.file_keys)
+    ]
+    found = f"it is a file for {fitting[0]}" if fitting else "it is no whole checkpoint of a supported family"
+    raise ValueError(
+        f"{file.name} has no tensors {missing[0]}*, which a {family.pipeline} (as {folder} has it) needs: {found}"
+    )
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Without the library's progress bar and warnings about parts that are left out on purpose."""
+    from diffusers.utils import logging as library_logging
+
+    logger = logging.getLogger(name)
+    level = logger.level
+    library_logging.disable_progress_bar()
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        library_logging.enable_progress_bar()
+
+
+def _require(folder: Path, any_of: Sequence[str], name: str, fetch: str = "") -> None:
+    """That a part's folder holds one of these files. Raises FileNotFoundError."""
+    if any((folder / file).is_file() for file in any_of):
+        return
+    what = f"{name}/ is missing" if not folder.is_dir() else f"{name}/ has no {' or '.join(any_of)}"
+    hint = ""
+    if any(folder.glob("*.bin")):
+        hint = " (pickled .bin weights are not loaded: convert them with save_pretrained(..., safe_serialization=True))"
+    mend = fetch or "fetch or save the whole pipeline again"
+    raise FileNotFoundError(f"model folder {folder.parent}: {what}{hint}; {mend}")
