@@ -17,6 +17,7 @@ from shards.show import choose, write_sheet
 EXAMPLES = """examples:
   python -m shards check out/miniworld
   python -m shards show out/miniworld --out sheet.png --n 16
+  python -m shards index 'pictures/data-{000000..000068}.tar'
 """
 MAX_PROBLEMS = 20
 
@@ -42,6 +43,14 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("--columns", type=int, default=2, help="samples a row (default 2)")
     show.add_argument("--side", type=int, default=160, help="longer side of a panel in pixels (default 160)")
     show.set_defaults(run=run_show)
+    index = verbs.add_parser(
+        "index",
+        help="learn what lies where in tars, here or behind an address, so that runs start at once",
+        epilog="python -m shards index 'hf://datasets/OWNER/NAME@REVISION/data/data-{000000..000068}.tar'",
+    )
+    index.add_argument("tars", nargs="+", metavar="TARS", help="path, glob, brace range or address")
+    index.add_argument("--index", default="", metavar="DIR", help="folder for index files (docs/sources.md)")
+    index.set_defaults(run=run_index)
     if IMPORTERS:
         add_importers(verbs)
     return top
@@ -68,6 +77,21 @@ def run_show(args: argparse.Namespace) -> int:
     make_folder(args.out.parent)
     write_sheet(args.out, [reader[index] for index in indices], args.columns, args.side)
     print(f"{len(indices)} of {len(reader)} samples in {args.out}")
+    return 0
+
+
+def run_index(args: argparse.Namespace) -> int:
+    """Make what is missing; the same command again goes on where it stopped."""
+    from shards.stores import find_files
+    from shards.tars import open_indexes
+
+    files = find_files(args.tars)
+    indexes = open_indexes(files, args.index)
+    damaged = [(file, index) for file, index in zip(files, indexes, strict=True) if index.problem]
+    for file, index in damaged:
+        print(f"{file.name}: {index.problem}")
+    samples, size = sum(map(len, indexes)), sum(max(file.size, 0) for file in files)
+    print(f"{samples} samples in {len(files)} tars of {size / 1e9:.1f} GB, {len(damaged)} tars damaged")
     return 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from corruptor.line.config import LineConfig
 from corruptor.line.plan import make_plan
 from corruptor.line.processes import ALONE, Place
-from corruptor.line.report import Meter, is_complete, speed, summary, write_run_sheet
+from corruptor.line.report import Meter, is_complete, selection_words, speed, summary, write_left_out, write_run_sheet
 from region_select.policy import open_policy
 from shards.source import open_source
 
@@ -34,8 +34,10 @@ def make_shards(config: LineConfig, out: Path, place: Place = ALONE) -> str:
         if waited and is_complete(out):
             return f"{place.words}: {speed(meter.rows, seconds)}"
         sheet = write_run_sheet(out)
+        write_left_out(out, line.source)
         totals = line.writer.finalise()
-    return summary(out, totals, meter.rows, seconds, sheet)
+    words = summary(out, totals, meter.rows, seconds, sheet)
+    return "\n".join(filter(None, [selection_words(line.source), words]))
 
 
 def dry_run(config: LineConfig, out: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,11 +15,13 @@ from tqdm import tqdm
 from corruptor.line.plan import Plan
 from corruptor.line.processes import Place
 from shards.errors import MissingInputError
+from shards.files import whole_file
 from shards.reader import ShardReader
 from shards.show import choose, write_sheet
+from shards.source import Source
 from shards.writer import MANIFEST, RunWriter, read_manifest
 
-SHEET, SHEET_SAMPLES = "sheet.png", 32
+SHEET, SHEET_SAMPLES, LEFT_OUT = "sheet.png", 32, "left_out.jsonl"
 
 
 @dataclass
@@ -68,6 +71,25 @@ def write_run_sheet(out: Path) -> Path | None:
     write_sheet(out / SHEET, samples)
     reader.close()
     return out / SHEET
+
+
+def write_left_out(out: Path, source: Source) -> None:
+    """The pictures that the source's selection examined and left out, one line each, where it has one."""
+    if source.selection():
+        with whole_file(out / LEFT_OUT) as file:
+            for one in source.left_out():
+                line = json.dumps({"uri": one.uri, "reason": one.reason, "detail": one.detail}, ensure_ascii=False)
+                file.write(line.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def selection_words(source: Source) -> str:
+    """One line: how many pictures there were, how many are used, and why the others are not; "" without selection."""
+    chosen = source.selection()
+    if not chosen:
+        return ""
+    reasons = [f"{reason} {count}" for reason, count in chosen["left_out"].items()]
+    left = ", ".join([*reasons, f"not drawn {chosen['not_drawn']}"])
+    return f"{chosen['chosen']} of {chosen['listed']} pictures chosen; left out: {left}"
 
 
 def summary(out: Path, totals: Mapping[str, Any], rows: int, seconds: float, sheet: Path | None) -> str:
