@@ -136,7 +136,8 @@ class StateHook(Hook):  # type: ignore[misc]
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         scores = metrics or {}
-        if not self.best or scores[self.score] > self.best[self.score]:
+        # Of equals the later: before anything is found at all, every score is 0.
+        if not self.best or scores[self.score] >= self.best[self.score]:
             self.best = {"iteration": runner.iter, **scores}
             if is_main_process():
                 save_weights(self.out / BEST, bare(runner.model), self.card)

@@ -44,6 +44,8 @@ model["auxiliary_head"].update(in_channels=96, channels=32)
 
 train_cfg.update(max_iters=800, val_interval=200)
 optim_wrapper["optimizer"].update(lr=5e-4)
+# The new classifier starts at nearly 0 and has a few hundred steps, not ten thousand, to get away from there.
+optim_wrapper["paramwise_cfg"]["custom_keys"].update(conv_seg=dict(lr_mult=10.0))
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=50),
     dict(type="PolyLR", eta_min=0.0, power=1.0, by_epoch=False, begin=50, end=800),

@@ -16,6 +16,7 @@ from detector.score.counts import COLUMNS, NUM_BINS, Counts
 from detector.score.heatmaps import HEAT_SCORES
 from detector.score.meet import RESIZE
 from detector.score.metrics import METRICS, NUM_CALIBRATION_BINS, Metric, best_threshold, image_iou, image_par
+from detector.score.read import some
 from detector.score.store import save_counts
 from detector.score.truth import truth_summary
 from shards.files import make_folder, write_bytes, write_json
@@ -115,7 +116,7 @@ def notes(report: Report) -> list[str]:
         (first.kind == "masks", "The predictions are masks: metrics that need scores are n/a."),
         (data["fully_ignored_images"], f"{data['fully_ignored_images']} images have no pixel that counts."),
         (report.missing, f"{len(report.missing)} truth samples had no prediction and were left out (allowed)."),
-        (report.extra, f"{len(report.extra)} files belong to no truth sample, such as {report.extra[:1]}."),
+        (report.extra, f"{len(report.extra)} files belong to no truth sample: {some(report.extra, NUM_NAMED)}."),
         (resized, f"{resized} predictions were resized, {stretched} of them to another aspect ratio."),
     ]
     found = [text for holds, text in facts if holds]

@@ -49,7 +49,7 @@ def test_checkpoints_of_mmengine_still_need_classes_allowed_by_name(tmp_path):
     allowed = torch.serialization.get_safe_globals()
     torch.serialization.clear_safe_globals()
     try:
-        with pytest.raises(pickle.UnpicklingError, match="getattr|HistoryBuffer"):
+        with pytest.raises(pickle.UnpicklingError, match=r"getattr|HistoryBuffer"):
             torch.load(tmp_path / "state.pth", weights_only=True)
     finally:
         torch.serialization.add_safe_globals(allowed)

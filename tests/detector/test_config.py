@@ -83,7 +83,7 @@ def test_overrides_that_name_nothing(text, words):
 
 
 def test_configs_that_are_not_there_or_no_detectors(tmp_path):
-    with pytest.raises(MissingInputError, match="swin_mini.py"):
+    with pytest.raises(MissingInputError, match=r"swin_mini\.py"):
         load_config("configs/detector/swin_minni.py")
     (tmp_path / "half.py").write_text("model = dict()\n")
     with pytest.raises(ConfigError, match="has no `image_size`"):
