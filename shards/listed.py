@@ -9,7 +9,7 @@ import abc
 import hashlib
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -64,6 +64,10 @@ class ListedSource(Source):
     def uri(self, place: int) -> str:
         """Name of a picture, the same on every machine."""
 
+    def uris(self, places: Sequence[int]) -> Iterator[str]:
+        """Names of many pictures."""
+        return map(self.uri, places)
+
     @abc.abstractmethod
     def byte_size(self, place: int) -> int:
         """Size of the picture's file; -1 where there is none."""
@@ -103,7 +107,8 @@ class ListedSource(Source):
         return len(self._choice.places)
 
     def listing(self) -> Iterator[str]:
-        return (f"{self.byte_size(place)} {self.uri(place)}" for place in self._choice.places)
+        places = self._choice.places
+        return (f"{size} {uri}" for size, uri in zip(map(self.byte_size, places), self.uris(places), strict=True))
 
     def selection(self) -> dict[str, Any]:
         return self._choice.facts

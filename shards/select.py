@@ -75,6 +75,7 @@ class Candidates(Protocol):
     """What the choice must know of a source's pictures; a place counts all of them."""
 
     def uri(self, place: int) -> str: ...
+    def uris(self, places: Sequence[int]) -> Iterator[str]: ...
     def sides(self, place: int) -> tuple[int, int] | None: ...
     def unwanted(self, place: int) -> Reject | None: ...
     def broken(self, place: int) -> bool: ...
@@ -132,10 +133,10 @@ def draw(selection: Selection, places: Sequence[int], candidates: Candidates) ->
     if not selection.count:
         return iter(places)
 
-    def lot(place: int) -> bytes:
-        return hashlib.sha256(f"{selection.seed}/{candidates.uri(place)}".encode("utf-8", "surrogateescape")).digest()
+    def lot(uri: str) -> bytes:
+        return hashlib.sha256(f"{selection.seed}/{uri}".encode("utf-8", "surrogateescape")).digest()
 
-    return iter(sorted(places, key=lot))
+    return (place for _, place in sorted(zip(map(lot, candidates.uris(places)), places, strict=True)))
 
 
 def tally(rejects: list[Reject]) -> str:

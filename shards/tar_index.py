@@ -43,7 +43,7 @@ class TarIndex:
     stamp: str
     """Of the tar that this describes."""
     names: NDArray[np.uint8]
-    """All names, one after another: UTF-8 (surrogates escaped), the part of the path before the extension."""
+    """All names, one after another, as bytes (nearly always UTF-8): the part of the path before the extension."""
     ends: NDArray[np.int64]
     """Where each name ends in `names`."""
     spans: NDArray[np.int64]
@@ -63,8 +63,12 @@ class TarIndex:
         return len(self.ends)
 
     def name(self, row: int) -> str:
+        """A sample's name; what is no UTF-8 is spelt out, so that it can be written into JSON."""
+        return self.raw_name(row).decode("utf-8", "backslashreplace")
+
+    def raw_name(self, row: int) -> bytes:
         start = int(self.ends[row - 1]) if row else 0
-        return self.names[start : int(self.ends[row])].tobytes().decode("utf-8", "surrogateescape")
+        return self.names[start : int(self.ends[row])].tobytes()
 
     @property
     def complete(self) -> bool:
@@ -102,7 +106,7 @@ class Draft:
         self.kinds: list[str] = []
         if begun is not None:
             self.resume_at = begun.resume_at
-            self.names = [begun.name(row).encode("utf-8", "surrogateescape") for row in range(len(begun))]
+            self.names = [begun.raw_name(row) for row in range(len(begun))]
             self.spans, self.sides = begun.spans.tolist(), begun.sides.tolist()
             self.kinds = [begun.kind_names[kind] for kind in begun.kinds]
 
