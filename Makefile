@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev shards world test lint bench clean
+.PHONY: help env env-dev shards detector score world test lint bench clean
 
 TORCH  ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
@@ -13,15 +13,39 @@ PY     := $(VENV)/bin/python
 CONFIG ?= configs/shards/miniworld.py
 OUT    ?= out/$(basename $(notdir $(CONFIG)))
 ARGS   ?=
+DATA   ?= $(OUT)
+MODEL  ?= swin_mini
+TRAINED ?= out/detector/$(MODEL)
+SETS   ?= miniworld/sets/v1
+TESTS  ?= $(wildcard $(SETS)/wild-test $(SETS)/faults-test $(SETS)/clean-test)
 PINS   := pyproject.toml constraints/common.txt constraints/$(TORCH).txt
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 	@echo 'Variables: CONFIG OUT ARGS TORCH PYTHON; e.g. make shards OUT=out/try ARGS="--set seed=1"'
+	@echo '           DATA MODEL TRAINED SETS TESTS; e.g. make detector score MODEL=convnext_mini ARGS="--seed 1"'
 
 shards: env  ## make labelled shards: CONFIG=configs/shards/NAME.py OUT=DIR ARGS="--set a.b=v"
 	$(PY) -m corruptor shards $(CONFIG) --out $(OUT) $(ARGS)
+
+# The small detectors start from scene segmentation; where those weights are not there they are made, in minutes.
+START   := $(if $(filter %_mini,$(MODEL)),detector/weights/$(MODEL).safetensors)
+CHOICE  := $(if $(wildcard $(SETS)/validation),--val $(SETS)/validation)
+
+detector: env | $(START)  ## train a detector on shards: MODEL=swin_mini|convnext_mini|swin_t|.. DATA=DIR
+	$(PY) -m detector train configs/detector/$(MODEL).py --shards $(DATA) $(CHOICE) --out $(TRAINED) $(ARGS)
+
+detector/weights/%.safetensors: | env
+	$(PY) -m detector pretrain configs/detector/scenes_$*.py --out out/detector/scenes_$*
+	$(PY) -m detector export out/detector/scenes_$*/weights.safetensors --half --out $@
+
+score: env  ## look at the test sets with it and score: MODEL=.. TESTS="DIR .."
+	@[ -n "$(TESTS)" ] || { echo "error: no test sets in $(SETS); name labelled shards: make score TESTS=DIR" >&2; exit 2; }
+	for set in $(TESTS); do name=$$(basename $$set); \
+	  $(PY) -m detector predict $(TRAINED)/weights.safetensors $$set --out $(TRAINED)/seen/$$name; \
+	  $(PY) -m detector score --pred $(TRAINED)/seen/$$name --truth $$set --out $(TRAINED)/scores/$$name; \
+	done
 
 world: env  ## sample pictures from the embedded world
 	$(PY) -m miniworld sample --n 16 --out out/world $(ARGS)
