@@ -31,7 +31,9 @@ def open_table(path: Path, columns: Sequence[str]) -> Any:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise ConfigError("reading Parquet needs pyarrow, which is not installed: pip install 'blemish[tables]'") from error
+        raise ConfigError(
+            "reading Parquet needs pyarrow, which is not installed: pip install 'blemish[tables]'"
+        ) from error
     refuse_pointer(path)
     try:
         table = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
@@ -207,9 +209,10 @@ def search_table(path: Path, store: PictureStore, missing: set[str]) -> None:
     for group in range(table.metadata.num_row_groups):
         if not may_hold(table.metadata.row_group(group), uids, sorted(missing)):
             continue
-        hits = find_hits(table, path, group, missing)
-        if hits:
-            take_hits(stream(table, path, group, pictures_of(hits, captioned)), hits, store, missing)
+        # A column at a time: a page may be as large as its part of the row group.
+        for picture, hits in find_hits(table, path, group, missing).items():
+            columns = [picture, "caption"] if captioned else [picture]
+            take_hits(stream(table, path, group, columns), picture, hits, store, missing)
 
 
 def may_hold(group: Any, columns: Sequence[str], wanted: Sequence[str]) -> bool:
@@ -227,42 +230,33 @@ def may_hold(group: Any, columns: Sequence[str], wanted: Sequence[str]) -> bool:
     return False
 
 
-def find_hits(table: Any, path: Path, group: int, missing: set[str]) -> dict[int, list[tuple[str, str]]]:
-    """Row of the group -> [(uid, column of its picture)]; reads only the columns of uids."""
+def find_hits(table: Any, path: Path, group: int, missing: set[str]) -> dict[str, dict[int, str]]:
+    """Column of pictures -> {row of the group: uid}; reads only the columns of uids."""
     import pyarrow as pa
 
-    hits: dict[int, list[tuple[str, str]]] = {}
     try:
         columns = table.read_row_group(group, columns=[name for name, _ in PAIRS], use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{path}: row group {group} is damaged ({first_line(error)}); fetch it again") from error
+    found = {}
     for name, picture in PAIRS:
-        for row, uid in enumerate(columns.column(name).to_pylist()):
-            if uid in missing:
-                hits.setdefault(row, []).append((uid, picture))
-    return hits
-
-
-def pictures_of(hits: Mapping[int, list[tuple[str, str]]], captioned: bool) -> list[str]:
-    """The columns that the hits need."""
-    needed = {picture for found in hits.values() for _, picture in found}
-    return sorted(needed) + (["caption"] if captioned else [])
+        hits = {row: uid for row, uid in enumerate(columns.column(name).to_pylist()) if uid in missing}
+        if hits:
+            found[picture] = hits
+    return found
 
 
 def take_hits(
-    rows: Iterator[dict[str, Any]],
-    hits: Mapping[int, list[tuple[str, str]]],
-    store: PictureStore,
-    missing: set[str],
+    rows: Iterator[dict[str, Any]], picture: str, hits: Mapping[int, str], store: PictureStore, missing: set[str]
 ) -> None:
     """Store the pictures of the rows that were hit; stops behind the last one."""
     last = max(hits)
     for row, values in enumerate(rows):
-        for uid, picture in hits.get(row, []):
-            data = picture_bytes(plain_value(values[picture]))
-            if data and uid in missing:
-                caption = plain_value(values["caption"]) if "caption" in values else ""
-                store.put(uid, data, caption if isinstance(caption, str) else "")
-                missing.discard(uid)
+        uid = hits.get(row)
+        data = picture_bytes(plain_value(values[picture])) if uid in missing else b""
+        if uid is not None and data:
+            caption = plain_value(values["caption"]) if "caption" in values else ""
+            store.put(uid, data, caption if isinstance(caption, str) else "")
+            missing.discard(uid)
         if row == last:
             return

@@ -86,7 +86,7 @@ def decode_map(stored: Any) -> GreyMap:
         raise MapError(f"the map holds values of type {values.dtype}; expected numbers")
     values = one_plane(values)
     top = float(values.max())
-    if not np.isfinite(values).all():
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise MapError("the map holds values that are not finite")
     if float(values.min()) < 0 or top > 255:
         raise MapError(f"the map holds values from {float(values.min()):g} to {top:g}; expected 0..1 or 0..255")
@@ -94,7 +94,8 @@ def decode_map(stored: Any) -> GreyMap:
         return GreyMap(np.zeros(values.shape, np.uint8), f"{form} empty")
     # JPEG cannot hold a scale of 0..1; there a maximum of 1 is its noise.
     scale, text = (255.0, "0..1") if top <= 1 and not form.startswith("JPEG") else (1.0, "0..255")
-    return GreyMap(np.rint(values * scale).astype(np.uint8), f"{form} {text}")
+    exact = values if values.dtype == np.uint8 and scale == 1 else np.rint(values * scale).astype(np.uint8)
+    return GreyMap(exact, f"{form} {text}")
 
 
 def decode_picture(data: bytes) -> tuple[NDArray[Any], str]:
