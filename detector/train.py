@@ -155,6 +155,8 @@ def describe_shards(where: Sequence[str]) -> list[dict[str, Any]]:
 def claim(job: Job, identity: dict[str, Any], resume: bool) -> dict[str, Any] | None:
     """Open OUT: the record of a finished training, or None where there is work. Raises ResumeError, OutputError."""
     path = job.out / RUN
+    if job.launcher != "none" and os.environ.get("RANK", "0") != "0":
+        return read_json(job.out / RESULT) if (job.out / RESULT).is_file() else None  # the first process claims
     stored = read_json(path) if path.is_file() else None
     if stored is None:
         if resume:
@@ -183,6 +185,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def make_runner(job: Job, card: Card, initial: Initial | None, scratch: Path) -> tuple[Any, Any]:
     """mmengine's Runner with our hooks, and the hook that keeps states; goes on from OUT/state.pth if it is there."""
+    import torch
     from mmengine.runner import Runner
 
     from detector import registry  # noqa: F401  registers what the config names
@@ -193,8 +196,10 @@ def make_runner(job: Job, card: Card, initial: Initial | None, scratch: Path) ->
     config.launcher = job.launcher
     # mmengine keeps what it logs under this name, so two trainings in one process need two.
     config.experiment_name = f"{job.name}-{os.getpid()}-{next(_numbers)}"
-    if job.launcher == "none":
-        config.sync_bn = None
+    if not torch.cuda.is_available():
+        config.env_cfg.dist_cfg = {"backend": "gloo"}
+    if job.launcher == "none" or not torch.cuda.is_available():
+        config.sync_bn = None  # torch's SyncBatchNorm exists on cards only
     if (job.out / STATE).is_file():
         read_tensors(job.out / STATE)  # a damaged state is one clear line
         config.load_from, config.resume = str(job.out / STATE), True
