@@ -159,4 +159,5 @@ def test_launchers(launcher: str, crew: Crew, reference: dict[str, str], tmp_pat
     done = subprocess.run(line, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "12 samples" in done.stdout
+    assert "of 2: " in done.stdout or done.stdout.count("12 samples") == 2, "it was one process"
     assert tree(tmp_path / "run") == reference
