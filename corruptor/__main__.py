@@ -10,10 +10,13 @@ from shards.errors import run_cli
 
 EXAMPLES = """examples:
   python -m corruptor shards configs/shards/miniworld.py --out out/miniworld
+  python -m corruptor shards configs/shards/sdxl_progamer_recommended.py --out out/sdxl --dry-run --gpu a100
   python -m corruptor shards configs/shards/folder.py --out out/mine --set source.options.root=pictures
   accelerate launch --num_processes 8 -m corruptor shards configs/shards/folder.py --out out/mine
   python -m corruptor remake out/miniworld/shards/00000.tar 00000_00003 --out again
 """
+GPUS = ("h100", "h200", "a100", "a6000", "a5000", "4090", "l4")
+"""Rows of plan_cost.GPUS, here so that --help needs no torch; the first is the default."""
 DEFAULT_CONFIG = "configs/shards/miniworld.py"
 
 
@@ -32,11 +35,14 @@ def parser() -> argparse.ArgumentParser:
         epilog="example: python -m corruptor shards configs/shards/miniworld.py --out out/miniworld",
     )
     shards.add_argument("config", nargs="?", default=DEFAULT_CONFIG, help=f"config file (default {DEFAULT_CONFIG})")
-    shards.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the run")
+    shards.add_argument("--out", type=Path, metavar="DIR", help="folder of the run (default out/NAME-OF-CONFIG)")
     shards.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change one value of the config"
     )
-    shards.add_argument("--dry-run", action="store_true", help="check everything and print the plan; make nothing")
+    shards.add_argument(
+        "--dry-run", action="store_true", help="check the config and print plan, cost and disk; load and make nothing"
+    )
+    shards.add_argument("--gpu", choices=GPUS, default=GPUS[0], help="card the plan is for (default %(default)s)")
     shards.add_argument("--rank", type=int, metavar="R", help="this is process R of N (found out under a launcher)")
     shards.add_argument("--num-processes", type=int, metavar="N", help="how many processes make this run together")
     shards.set_defaults(run=run_shards)
@@ -69,7 +75,8 @@ def run_shards(args: argparse.Namespace) -> int:
 
     config = load_config(args.config, LineConfig, args.overrides)
     place = find_place(args.rank, args.num_processes)
-    print(dry_run(config, args.out) if args.dry_run else make_shards(config, args.out, place))
+    out = args.out or Path("out") / Path(args.config).stem
+    print(dry_run(config, out, args.gpu) if args.dry_run else make_shards(config, out, place))
     return 0
 
 

@@ -257,7 +257,8 @@ def load_backbone(
 
 
 def _revision(found: Located, vae: Located | None) -> str:
-    """The model's revision, and the VAE's where it has its own."""
-    if vae is None:
+    """The model's revision, and which VAE took the place of its own; "" where the digest alone tells."""
+    if vae is None or not found.revision:
         return found.revision
-    return f"{found.revision} vae {vae.model_id}@{vae.revision}".strip()
+    name = Path(vae.model_id).name if Path(vae.model_id).is_absolute() else vae.model_id
+    return f"{found.revision} vae {name}" + (f"@{vae.revision}" if vae.revision else "")

@@ -100,6 +100,20 @@ class Flops:
     decode: int
 
 
+def known_shape(unet_config: Mapping[str, Any], vae_config: Mapping[str, Any]) -> str:
+    """Name of the shape that configs as read from JSON have; "" for none."""
+
+    def same(shape: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+        return all(_plain(config.get(name)) == _plain(value) for name, value in shape.items())
+
+    fitting = [name for name, shape in SHAPES.items() if same(shape.unet, unet_config) and same(shape.vae, vae_config)]
+    return fitting[0] if fitting else ""
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
 def count_flops(unet_config: Mapping[str, Any], vae_config: Mapping[str, Any], height: int, width: int) -> Flops:
     """Counts by running the networks without data (torch's meta device): no weights, no memory, about a second.
 

@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 
 from corruptor.line.config import LineConfig
+from corruptor.line.look import look_at_source
 from corruptor.line.plan import make_plan
 from corruptor.line.processes import ALONE, Place
 from corruptor.line.report import Meter, is_complete, selection_words, speed, summary, write_left_out, write_run_sheet
+from corruptor.plan_cost import DEFAULT_GPU, GPUS, cost_lines
 from region_select.policy import open_policy
-from shards.source import open_source
 
 
 def make_shards(config: LineConfig, out: Path, place: Place = ALONE) -> str:
@@ -40,19 +41,25 @@ def make_shards(config: LineConfig, out: Path, place: Place = ALONE) -> str:
     return "\n".join(filter(None, [selection_words(line.source), words]))
 
 
-def dry_run(config: LineConfig, out: Path) -> str:
-    """Open what can be opened without the model, and say what would be done."""
-    source = open_source(config.source.name, **config.source.options)
+def dry_run(config: LineConfig, out: Path, gpu: str = DEFAULT_GPU) -> str:
+    """Open what can be opened without the model and the network, and say what would be done and what it costs.
+
+    Raises UserError subclasses for a config that cannot work; a source that is not there yet is said and reckoned with.
+    """
+    found = look_at_source(config)
     open_policy(config.region.policy, config.region.options)
-    plan = make_plan(config, len(source))
+    plan = make_plan(config, found.count)
     rows = plan.num_items * plan.num_variants
     corruption = config.corruption
     return "\n".join(
         [
-            f"{len(source)} pictures of '{source.name}', {plan.num_variants} variants each: {rows} rows, "
-            f"about {config.samples.clean_share:.0%} of them clean, in {plan.num_shards} shards under {out}",
+            f"{found.count or 'any number of'} pictures of '{found.name}', {plan.num_variants} variants each: "
+            f"{rows} rows, about {config.samples.clean_share:.0%} of them clean, "
+            f"in {plan.num_shards} shards under {out}",
+            *([found.remark] if found.remark else []),
             f"model {config.model.folder}, method {corruption.injection.method}, start step {corruption.start_step} "
             f"of {corruption.num_grid_steps}, inversion {corruption.inversion.mode}",
             f"regions by '{config.region.policy}', pictures by '{config.size.policy}'",
+            *cost_lines(config, found.count, found.height, found.width, GPUS[gpu], out, found.remote),
         ]
     )

@@ -26,15 +26,24 @@ class ModelConfig:
     """The generator that makes the damage."""
 
     folder: str
-    """A pipeline folder in diffusers format (as given, else beside the installed packages), or a hub id owner/name."""
+    """A pipeline folder in diffusers format (as given, else beside the installed packages), a single .safetensors file,
+    or a hub id owner/name."""
     revision: str = ""
-    """Branch, tag or commit of a hub id."""
+    """Branch, tag or commit of a hub id; "" takes the pinned commit of a well-known model."""
     licence: str = ""
-    """Copied into each sample."""
+    """Copied into each sample; "" takes the model card's."""
+    variant: Literal["", "fp16"] = ""
+    """fp16 fetches the half-precision weights of a hub id, half as many bytes."""
+    config: str = ""
+    """For a single file: a folder with model_index.json, configs and tokenizers of its family."""
+    vae: str = ""
+    """Another VAE in the model's place: a folder or a hub id, such as madebyollin/sdxl-vae-fp16-fix."""
+    vae_revision: str = ""
+    """The same for its hub id."""
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """What the UNet computes in; auto: half precision on a GPU, float32 on the CPU. Latents are always float32."""
     vae_dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    """What the VAE computes in; auto: the half precision that is safe for the family where the UNet is in half."""
+    """What the VAE computes in; auto: where the UNet is in half precision so is the VAE, unless it overflows in it."""
     channels_last: bool = False
     """Memory layout of UNet and VAE; faster on some machines."""
 
@@ -59,6 +68,9 @@ class SamplesConfig:
     """Share of rows that become clean samples; a source has at most one, hence at most 1 / num_variants."""
     use_captions: bool = True
     """Prompt the model with the source's caption; False: with the empty prompt."""
+    prompt: str = "{caption}"
+    """The prompt, with {caption} where the caption goes; a picture without a caption has the empty prompt. Without
+    {caption} it is the prompt of every picture."""
     source_twin: bool = True
     """Store the VAE round trip of the source beside each image."""
     codec: Literal["webp", "png", "jpg"] = "webp"
@@ -77,6 +89,12 @@ class SamplesConfig:
                 f"clean_share is {self.clean_share}; with num_variants {self.num_variants} it may be "
                 f"0 to {1 / self.num_variants:.3g} (a second clean sample of one source would be a copy)"
             )
+
+    def prompt_of(self, caption: str) -> str:
+        """What the model is told of a picture with this caption ("" for none)."""
+        if not self.use_captions or ("{caption}" in self.prompt and not caption):
+            return ""
+        return self.prompt.replace("{caption}", caption)
 
 
 @dataclass(frozen=True)

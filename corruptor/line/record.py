@@ -105,7 +105,7 @@ class Recorder:
             num_resample_steps=self.num_resample_steps,
             eta=config.resampling.eta,
             guidance_scale=config.resampling.guidance_scale,
-            prompt=caption if self.config.samples.use_captions else "",
+            prompt=self.config.samples.prompt_of(caption),
             act_on=method.place,
             blend=config.resampling.blend,
             paste_back=config.paste_back,
@@ -119,7 +119,8 @@ class Recorder:
         """An absolute folder of this machine is named by its last part; the weights' sha256 says which it was."""
         name = self.config.model.folder
         name = Path(name).name if Path(name).is_absolute() else name
-        return ModelMeta(name, self.config.model.revision or self.digest[:16], self.config.model.licence)
+        revision = self.backbone.revision or self.digest[:16]
+        return ModelMeta(name, revision, self.config.model.licence or self.backbone.licence)
 
     @cached_property
     def passes(self) -> str:

@@ -148,7 +148,16 @@ def open_model(config: ModelConfig, device: str) -> Backbone:
     transformers_logging.disable_progress_bar()  # its bar over a second of reading would stand in the way of ours
     try:
         return load_backbone(
-            folder, device, config.dtype, config.vae_dtype, config.revision, channels_last=config.channels_last
+            folder,
+            device,
+            config.dtype,
+            config.vae_dtype,
+            config.revision,
+            config.channels_last,
+            config=config.config,
+            variant=config.variant,
+            vae=config.vae,
+            vae_revision=config.vae_revision,
         )
     except FileNotFoundError as error:
         raise MissingInputError(str(error)) from error

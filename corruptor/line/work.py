@@ -61,7 +61,7 @@ class Worker:
             self.backbone,
             torch.from_numpy(np.stack([item.image for item in firsts])),
             torch.from_numpy(np.stack([row.mask for _, row in rows])),
-            [item.caption if self.config.samples.use_captions else "" for item in firsts],
+            [self.config.samples.prompt_of(item.caption) for item in firsts],
             [noise_seed(self.config.seed, row.loaded.item, row.variant) for _, row in rows],
             self.config.corruption,
             [place for place, _ in rows],

@@ -121,12 +121,29 @@ def test_inversion_and_resampling_reconstruct(folder: Path, images: Tensor) -> N
     def predict(z: Tensor, timestep: int) -> Tensor:
         return backbone.predict_noise(z, timestep, words)
 
-    schedule = backbone.schedule
-    start = schedule.num_steps - (1 if schedule.num_steps == 4 else 5)
-    trajectory = invert(predict, z0, schedule, start, InversionConfig(mode="warm", warm_passes=(12,)))
-    back = resample(predict, trajectory[-1], schedule, start, ResamplingConfig())
+    schedule = backbone.schedule.with_steps(50)
+    trajectory = invert(predict, z0, schedule, 45, InversionConfig(mode="warm", warm_passes=(12,)))
+    back = resample(predict, trajectory[-1], schedule, 45, ResamplingConfig())
     assert (trajectory[-1] - z0).abs().max() > 0.02
     torch.testing.assert_close(back, z0, atol=1e-4, rtol=0)
+
+
+def test_the_one_step_of_the_turbo_grid_takes_more_passes(folders: Callable[[str], Path], images: Tensor) -> None:
+    """From nothing to timestep 249 at once the fixed point is reached slowly, but it is the same one."""
+    backbone = load_backbone(folders("sdxl-turbo"))
+    z0, words = backbone.encode(images[:2]), backbone.embed(PROMPTS)
+
+    def lost(num_passes: int) -> float:
+        def predict(z: Tensor, timestep: int) -> Tensor:
+            assert timestep == 249
+            return backbone.predict_noise(z, timestep, words)
+
+        config = InversionConfig(mode="warm", warm_passes=(num_passes,))
+        z_t = invert(predict, z0, backbone.schedule, 3, config)[-1]
+        return float((resample(predict, z_t, backbone.schedule, 3, ResamplingConfig()) - z0).abs().max())
+
+    errors = [lost(num_passes) for num_passes in (1, 12, 40)]
+    assert errors[0] > 2 * errors[1] > 4 * errors[2]
 
 
 def test_a_batch_with_guidance_is_its_singles(folder: Path, images: Tensor, masks: Tensor) -> None:
@@ -209,7 +226,7 @@ def test_the_vae_runs_in_what_is_safe(folders: Callable[[str], Path], tmp_path: 
     backbone = load_backbone(folders("sdxl"), vae=str(fixed / "vae"), **half)
     assert backbone._vae.dtype == torch.float16
     assert backbone.digest() != load_backbone(folders("sdxl")).digest()
-    assert str(fixed / "vae") in backbone.revision
+    assert load_backbone(folders("sdxl"), revision="abc", vae=str(fixed)).revision == "abc vae fixed"
     with pytest.raises(FileNotFoundError, match="no VAE folder nowhere"):
         load_backbone(folders("sdxl"), vae="nowhere")
 

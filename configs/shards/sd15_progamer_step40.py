@@ -1,0 +1,11 @@
+"""SD 1.5 on DALL-E 3 pictures, resampled from step 40 of 50: the paper's main setting."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._paper import *
+    from ._progamer import *
+    from ._sd15 import *
+
+corruption.update(injection=dict(method="noised", start_step=40))
+title = "Blemish, SD 1.5, DALL-E 3 pictures, start step 40"

@@ -1,0 +1,11 @@
+"""SDXL on RichHF-18k's training pictures, resampled from step 45 of 50: the paper's table 3."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._paper import *
+    from ._richhf import *
+    from ._sdxl import *
+
+corruption.update(injection=dict(method="noised", start_step=45))
+title = "Blemish, SDXL, RichHF-18k's training pictures, start step 45"
