@@ -15,17 +15,17 @@ import numpy as np
 from miniworld.palette import GROUNDS, HAIRS, PAINTS, SKIES, SKINS, TEXTURES, WORDS
 
 SIZE = 64
-WORLD_VERSION = 1
+WORLD_VERSION = 2
 MAX_SEED = 2**40
 KINDS = ("face", "hand", "sign", "car", "bus")
 
 # Size s of each kind (see `draw` for what it measures), smallest and largest.
 SIZES: dict[str, tuple[float, float]] = {
-    "face": (11.0, 18.0),
-    "hand": (13.0, 19.0),
-    "sign": (5.0, 7.2),
-    "car": (12.5, 20.0),
-    "bus": (12.5, 19.0),
+    "face": (13.0, 22.0),
+    "hand": (15.0, 23.0),
+    "sign": (5.6, 8.6),
+    "car": (14.0, 24.0),
+    "bus": (14.0, 23.0),
 }
 MAX_TILT = {"face": 0.26, "hand": 0.5, "sign": 0.12, "car": 0.12, "bus": 0.10}
 
@@ -128,7 +128,7 @@ def sample_scene(seed: int) -> Scene:
     The same seed gives the same scene on every machine. Raises ValueError for a seed outside 0..2**40 - 1.
     """
     rng = np.random.Generator(np.random.PCG64([WORLD_VERSION, check_seed(seed)]))
-    wanted = int(rng.choice([1, 2, 3], p=[0.3, 0.38, 0.32]))
+    wanted = int(rng.choice([1, 2, 3], p=[0.55, 0.33, 0.12]))
     things: list[Thing] = []
     for _ in range(wanted):
         placed = _place(rng, things, crowd=wanted)
@@ -165,7 +165,7 @@ def _sample_thing(rng: np.random.Generator, crowd: int) -> Thing:
     kind = str(rng.choice(KINDS, p=[0.28, 0.24, 0.24, 0.14, 0.10]))
     low, high = SIZES[kind]
     # A crowded picture draws its sizes from the lower part of the range, so that the things fit.
-    high = low + (high - low) * {1: 1.0, 2: 0.6, 3: 0.15}[crowd]
+    high = low + (high - low) * {1: 1.0, 2: 0.5, 3: 0.1}[crowd]
     word, skin, hair = _pick(rng, WORDS), _pick(rng, SKINS), _pick(rng, HAIRS)
     flip = bool(rng.integers(2))
     return Thing(
