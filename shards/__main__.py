@@ -51,6 +51,16 @@ def parser() -> argparse.ArgumentParser:
     index.add_argument("tars", nargs="+", metavar="TARS", help="path, glob, brace range or address")
     index.add_argument("--index", default="", metavar="DIR", help="folder for index files (docs/sources.md)")
     index.set_defaults(run=run_index)
+    gather = verbs.add_parser(
+        "gather",
+        help="the pictures that a source gives, as plain files",
+        epilog="python -m shards gather webdataset --set 'tars=data-{000000..000068}.tar' --set select.count=30000 "
+        "--out pictures",
+    )
+    gather.add_argument("source", metavar="SOURCE", help="folder, webdataset or shards")
+    gather.add_argument("--set", dest="options", action="append", default=[], metavar="A.B=V", help="an option of it")
+    gather.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write to")
+    gather.set_defaults(run=run_gather)
     if IMPORTERS:
         add_importers(verbs)
     return top
@@ -92,6 +102,17 @@ def run_index(args: argparse.Namespace) -> int:
         print(f"{file.name}: {index.problem}")
     samples, size = sum(map(len, indexes)), sum(max(file.size, 0) for file in files)
     print(f"{samples} samples in {len(files)} tars of {size / 1e9:.1f} GB, {len(damaged)} tars damaged")
+    return 0
+
+
+def run_gather(args: argparse.Namespace) -> int:
+    """Copy what is missing and say how much."""
+    from shards.config import apply_overrides
+    from shards.gather import gather
+    from shards.source import open_source
+
+    source = open_source(args.source, **apply_overrides({}, args.options))
+    print(gather(source, args.out, bar if sys.stderr.isatty() else iter))
     return 0
 
 

@@ -106,6 +106,10 @@ class ListedSource(Source):
     def __len__(self) -> int:
         return len(self._choice.places)
 
+    def place(self, index: int) -> int:
+        """Where item `index` is stored."""
+        return self._choice.places[index]
+
     def listing(self) -> Iterator[str]:
         places = self._choice.places
         return (f"{size} {uri}" for size, uri in zip(map(self.byte_size, places), self.uris(places), strict=True))

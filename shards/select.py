@@ -14,7 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from shards.errors import ConfigError, MissingInputError, SourceError
@@ -146,8 +146,8 @@ def tally(rejects: list[Reject]) -> str:
 
 
 class ParTable:
-    """PAR by picture. A short name (what follows `#`, or the last part of a path, with or without its extension) finds
-    a picture too, but only one."""
+    """PAR by picture. A short name (what follows `#`, with folders joined by `__`, or the last part of a path alone;
+    with or without its extension) finds a picture too, but only one."""
 
     def __init__(self, path: str, max_par: float) -> None:
         """Raises MissingInputError, ConfigError naming the first row that cannot be used."""
@@ -181,7 +181,9 @@ class ParTable:
     def _short(self, uri: str) -> str | None:
         inner = uri.rpartition("#")[2]
         base = inner.rpartition("/")[2]
-        for short in (inner, base, base.partition(".")[0], base.rpartition(".")[0]):
+        plain = inner.removesuffix(PurePosixPath(inner).suffix)
+        flat = (uri.replace("/", "__"), plain.replace("/", "__"))
+        for short in (*flat, inner, plain, base, base.partition(".")[0], base.rpartition(".")[0]):
             if short and short in self.values:
                 if self._found.setdefault(short, uri) != uri:
                     raise ConfigError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from tqdm import tqdm
 from corruptor.line.plan import Plan
 from corruptor.line.processes import Place
 from shards.errors import MissingInputError
-from shards.files import whole_file
+from shards.gather import write_rejects
 from shards.reader import ShardReader
 from shards.show import choose, write_sheet
 from shards.source import Source
@@ -76,10 +75,7 @@ def write_run_sheet(out: Path) -> Path | None:
 def write_left_out(out: Path, source: Source) -> None:
     """The pictures that the source's selection examined and left out, one line each, where it has one."""
     if source.selection():
-        with whole_file(out / LEFT_OUT) as file:
-            for one in source.left_out():
-                line = json.dumps({"uri": one.uri, "reason": one.reason, "detail": one.detail}, ensure_ascii=False)
-                file.write(line.encode("utf-8", "backslashreplace") + b"\n")
+        write_rejects(out / LEFT_OUT, source.left_out())
 
 
 def selection_words(source: Source) -> str:

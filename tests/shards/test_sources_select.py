@@ -154,6 +154,11 @@ def test_a_short_name_that_fits_two_pictures_is_refused(tmp_path: Path):
     table = ParTable(str(tmp_path / "par.csv"), 0.6)
     assert table.refuse("a/1.png") is None
     assert table.refuse("a/1.png") is None
+    (tmp_path / "flat.csv").write_text("key,par\na__1,0.5\nc.tar#2,0.7\n")
+    flat = ParTable(str(tmp_path / "flat.csv"), 0.6)
+    assert flat.refuse("a/1.png") is None
+    assert flat.refuse("b/1.png") == Reject("b/1.png", "no_par", "flat.csv does not name it")
+    assert flat.refuse("c.tar#2") == Reject("c.tar#2", "high_par", "PAR 0.7; at most 0.6")
     with pytest.raises(ConfigError, match=r"'1' fits a/1\.png and b/1\.png"):
         table.refuse("b/1.png")
 

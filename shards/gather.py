@@ -1,0 +1,107 @@
+"""`python -m shards gather`: the pictures that a source gives, as plain files: to look at them, to let a detector find
+those with few artifacts, or to take them to machines without a network.
+
+    OUT/NAME.jpg, NAME.txt    the file as it is stored and its caption; NAME is the uri with `/` as `__`
+    OUT/rejects.jsonl         what is no picture file, each with its reason
+    OUT/left_out.jsonl        what the source's selection left out
+
+`python -m detector predict` names its rows by these names, and `select.par` understands them. Files that are there
+already are not read again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from shards.errors import ConfigError
+from shards.files import make_folder, whole_file, write_bytes
+from shards.listed import ListedSource
+from shards.source import Reject, Source
+
+READERS = 16
+MAX_NAME = 200
+"""Bytes of a file name; file systems allow 255, extension and temporary ending included."""
+MAGIC = ((b"\xff\xd8\xff", "jpg"), (b"\x89PNG", "png"), (b"RIFF", "webp"), (b"GIF8", "gif"), (b"BM", "bmp"))
+EXTENSIONS = {extension for _, extension in MAGIC}
+Progress = Callable[[Iterable[int]], Iterable[int]]
+
+
+def gather(source: Source, out: Path, progress: Progress = iter) -> str:
+    """Write the source's pictures under `out`; returns the closing words.
+
+    Raises ConfigError for a source that has no files (rendered scenes), OutputError, SourceError.
+    """
+    if not isinstance(source, ListedSource):
+        raise ConfigError(f"source '{source.name}' has no picture files to gather")
+    make_folder(out)
+    there = {path.name.rpartition(".")[0] for path in out.iterdir() if path.suffix.lstrip(".") in EXTENSIONS}
+    names = file_names(source)
+    todo = [index for index in range(len(source)) if names[index] not in there]
+    with ThreadPoolExecutor(READERS, "gatherer") as pool:
+        rejects = [one for one in ahead(pool, source, todo, names, out, progress) if one is not None]
+    write_rejects(out / "rejects.jsonl", rejects)
+    if source.selection():
+        write_rejects(out / "left_out.jsonl", source.left_out())
+    made = len(todo) - len(rejects)
+    return f"{made} pictures written, {len(source) - len(todo)} were there, {len(rejects)} rejected: {out}"
+
+
+def ahead(
+    pool: ThreadPoolExecutor, source: ListedSource, todo: list[int], names: list[str], out: Path, progress: Progress
+) -> Iterator[Reject | None]:
+    """Copy pictures, a few at a time; what became of each, in order."""
+    waiting: deque[Future[Reject | None]] = deque()
+    try:
+        for index in progress(todo):
+            waiting.append(pool.submit(copy, source, index, out, names[index]))
+            if len(waiting) > 2 * READERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def copy(source: ListedSource, index: int, out: Path, name: str) -> Reject | None:
+    """One picture and its caption; the picture last, so that it is never there without."""
+    place = source.place(index)
+    data = source.read(place)
+    if isinstance(data, Reject):
+        return data
+    extension = next((extension for magic, extension in MAGIC if data.startswith(magic)), "")
+    if not extension:
+        return Reject(source.uri(place), "not_image" if data else "empty", f"starts with {data[:8]!r}" if data else "")
+    caption = source.caption(place)
+    if caption:
+        write_bytes(out / f"{name}.txt", caption.encode("utf-8", "backslashreplace"))
+    write_bytes(out / f"{name}.{extension}", data)
+    return None
+
+
+def file_names(source: ListedSource) -> list[str]:
+    """A flat name for each picture, whatever its uri holds: nothing hidden, nothing outside the folder, none twice."""
+    names: list[str] = []
+    seen: set[str] = set()
+    for uri in source.uris([source.place(index) for index in range(len(source))]):
+        name = uri.replace("/", "__").replace("\0", "_")
+        name = f"_{name}" if name.startswith(".") else name
+        if len(name.encode()) > MAX_NAME or name in seen:
+            digest = hashlib.sha256(f"{len(names)}/{uri}".encode()).hexdigest()[:16]
+            name = f"{name.encode()[: MAX_NAME - 17].decode('utf-8', 'ignore')}~{digest}"
+        seen.add(name)
+        names.append(name)
+    return names
+
+
+def write_rejects(path: Path, rejects: Iterable[Reject]) -> None:
+    """One line each. Raises OutputError."""
+    with whole_file(path) as file:
+        for one in rejects:
+            line = json.dumps({"uri": one.uri, "reason": one.reason, "detail": one.detail}, ensure_ascii=False)
+            file.write(line.encode("utf-8", "backslashreplace") + b"\n")
