@@ -164,7 +164,7 @@ def cost_lines(
     lines = [] if num_sources else [f"the number of pictures is not known yet: what follows is for {sources:,}"]
     lines.append(
         f"a picture: {passes.nfe} NFE ({passes.inversion} inversion, {passes.resampling} resampling), "
-        f"{passes.encodes} VAE encodes, {passes.decodes} decodes at {width} x {height}"
+        f"{passes.encodes} x VAE encode, {passes.decodes} x decode at {width} x {height}"
     )
     costs = costs_of(config.model, height, width)
     if costs is None:
@@ -175,11 +175,11 @@ def cost_lines(
         hours = sources * seconds_on(gpu, work, config.model, full) / 3600
         lines.append(
             f"a picture: {work.unet:.3g} TFLOP in the UNet, {work.vae:.3g} in the VAE; "
-            f"all: {sources * (work.unet + work.vae) / 1000:.3g} PFLOP, {sources * passes.nfe:,} NFE"
+            f"all: {sources * (work.unet + work.vae) / 1000:,.0f} PFLOP, {sources * passes.nfe:,} NFE"
         )
         lines.append(
-            f"at most {words_of_hours(hours)} on one {gpu.name} ({gpu.half_tflops:g} TFLOP/s bf16, "
-            f"{UTILISATION:.0%} of it used{', VAE in TF32' if full else ''}); divide by the number of cards"
+            f"about {words_of_hours(hours)} on one {gpu.name} ({gpu.half_tflops:g} TFLOP/s in half precision, "
+            f"{UTILISATION:.0%} of it used{', VAE in TF32' if full else ''}), reckoned, not measured; several share it"
         )
     return [*lines, disk_line(config, rows, height, width, out, remote)]
 

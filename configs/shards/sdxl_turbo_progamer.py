@@ -1,6 +1,6 @@
 """SDXL-Turbo on DALL-E 3 pictures, on its own grid of four steps (docs/backbones.md).
 
-One step of noise, to timestep 249, is the least that this grid has: about what start step 38 of 50 is elsewhere.
+One step of noise, to timestep 249, is the least that this grid has: between start steps 36 and 37 of 50 elsewhere.
 """
 
 from mmengine.config import read_base
