@@ -196,10 +196,12 @@ def make_runner(job: Job, card: Card, initial: Initial | None, scratch: Path) ->
     config.launcher = job.launcher
     # mmengine keeps what it logs under this name, so two trainings in one process need two.
     config.experiment_name = f"{job.name}-{os.getpid()}-{next(_numbers)}"
-    if not torch.cuda.is_available():
-        config.env_cfg.dist_cfg = {"backend": "gloo"}
     if job.launcher == "none" or not torch.cuda.is_available():
         config.sync_bn = None  # torch's SyncBatchNorm exists on cards only
+    if job.launcher != "none" and not torch.cuda.is_available():
+        # mmengine would ask for a card here and when it wraps the model.
+        torch.distributed.init_process_group("gloo")
+        config.model_wrapper_cfg = {"type": "MMDistributedDataParallel", "device_ids": None}
     if (job.out / STATE).is_file():
         read_tensors(job.out / STATE)  # a damaged state is one clear line
         config.load_from, config.resume = str(job.out / STATE), True

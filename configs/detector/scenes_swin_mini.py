@@ -21,9 +21,9 @@ val_score = "val/mean_class_iou"
 
 model["decode_head"].update(num_classes=21)
 model["auxiliary_head"].update(num_classes=21)
-train_cfg.update(max_iters=1500, val_interval=500)
-optim_wrapper["optimizer"].update(lr=1e-3)
+train_cfg.update(max_iters=3000, val_interval=1000)
+optim_wrapper["optimizer"].update(lr=3e-3)
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=100),
-    dict(type="PolyLR", eta_min=0.0, power=1.0, by_epoch=False, begin=100, end=1500),
+    dict(type="PolyLR", eta_min=0.0, power=1.0, by_epoch=False, begin=100, end=3000),
 ]

@@ -12,8 +12,8 @@ initialise = dict(
     revision="main",
     make="make detector/weights/swin_mini.safetensors",
 )
-log_every = 20
-state_every = 100
+log_every = 50
+state_every = 200
 
 # No flip: a mirrored letter is a fault. No scaling: it would blur what is to be seen.
 train_pipeline = [
@@ -23,7 +23,7 @@ train_pipeline = [
 ]
 val_pipeline = [dict(type="ResizeImage", size=64), dict(type="PackSegInputs")]
 # 64 pixels load so fast that workers cost more than they bring.
-train_dataloader.update(batch_size=16, num_workers=0, persistent_workers=False)
+train_dataloader.update(batch_size=8, num_workers=0, persistent_workers=False)
 train_dataloader["dataset"].update(pipeline=train_pipeline)
 val_dataloader.update(batch_size=32, num_workers=0, persistent_workers=False)
 val_dataloader["dataset"].update(pipeline=val_pipeline)
@@ -42,11 +42,12 @@ model["backbone"].update(
 model["decode_head"].update(in_channels=[24, 48, 96, 192], channels=32)
 model["auxiliary_head"].update(in_channels=96, channels=32)
 
-train_cfg.update(max_iters=800, val_interval=200)
-optim_wrapper["optimizer"].update(lr=5e-4)
-# The new classifier starts at nearly 0 and has a few hundred steps, not ten thousand, to get away from there.
+train_cfg.update(max_iters=1600, val_interval=400)
+optim_wrapper["optimizer"].update(lr=2e-3)
+# A classifier starts at nearly 0 and here has a thousand steps, not ten thousand, to get away from there. Without this
+# both small networks spend their first hundreds of steps on learning how frequent each class is.
 optim_wrapper["paramwise_cfg"]["custom_keys"].update(conv_seg=dict(lr_mult=10.0))
 param_scheduler = [
-    dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=50),
-    dict(type="PolyLR", eta_min=0.0, power=1.0, by_epoch=False, begin=50, end=800),
+    dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=100),
+    dict(type="PolyLR", eta_min=0.0, power=1.0, by_epoch=False, begin=100, end=1600),
 ]

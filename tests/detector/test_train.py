@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+import subprocess
+import sys
 import tarfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +86,40 @@ def test_a_stopped_training_resumes_to_the_same_weights(squares, overrides, tmp_
     assert record["validation_best"] == whole["validation_best"]
     iterations = [json.loads(line)["iteration"] for line in (tmp_path / "cut" / LOG).read_text().splitlines()]
     assert iterations == [2, 2, 4, 4, 6, 6]
+
+
+@pytest.mark.slow
+def test_a_killed_process_resumes_to_the_same_weights(squares, overrides, tmp_path):
+    shards = squares(tmp_path / "shards")
+    sets = [word for text in overrides for word in ("--set", text)]
+
+    def command(out: str) -> list[str]:
+        words = ["train", MINI, "--shards", str(shards), "--out", str(tmp_path / out), "--iterations", "40", *sets]
+        return [sys.executable, "-m", "detector", *words]
+
+    subprocess.run(command("whole"), check=True)
+    process = subprocess.Popen(command("cut"))
+    while not (tmp_path / "cut" / STATE).exists():
+        time.sleep(0.02)
+        assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    subprocess.run([*command("cut"), "--resume"], check=True)
+    assert json.loads((tmp_path / "cut" / RESULT).read_text())["last_call"]["from_iteration"] > 0
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_detector(squares, overrides, tmp_path):
+    shards = squares(tmp_path / "shards")
+    sets = [word for text in overrides for word in ("--set", text)]
+    words = ["-m", "detector", "train", MINI, "--shards", str(shards), "--val", str(shards), "--launcher", "pytorch"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *words]
+    subprocess.run([*torchrun, "--out", str(tmp_path / "out"), "--iterations", "4", *sets], check=True)
+    record = json.loads((tmp_path / "out" / RESULT).read_text())
+    best = record["validation_best"]
+    assert best["val/tp"] + best["val/fn"] == sum(int((s.mask == 1).sum()) for s in ShardReader(shards))
+    assert (tmp_path / "out" / WEIGHTS).exists()
 
 
 def test_the_record(trained):
