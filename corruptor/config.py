@@ -223,8 +223,17 @@ class CorruptionConfig:
     raw_negatives: bool = False
     """Give clean samples as the source's own pixels instead of the uninjected reconstruction. Off: as above."""
 
+    sham: bool = False
+    """Keep the masks as labels and inject nothing under them; all else as ever. A detector that finds these masks knows
+    them by the making and not by an artifact (docs/leak_check.md). Needs verification.policy `keep`."""
+
     def __post_init__(self) -> None:
         _at_least("num_grid_steps", self.num_grid_steps, 1)
+        if self.sham and self.verification.policy != "keep":
+            raise ValueError(
+                f"sham needs verification.policy 'keep', not {self.verification.policy!r}: nothing is injected, "
+                f"so every region would count as unchanged"
+            )
         if self.injection.start_step >= self.num_grid_steps:
             raise ValueError(
                 f"injection.start_step is {self.injection.start_step}; a grid of {self.num_grid_steps} steps "

@@ -61,7 +61,7 @@ class CorruptedBatch:
     requested_masks_NHW: Tensor
     """uint8: the masks as given."""
     cells_NHW: Tensor
-    """bool: the latent cells that were injected, (N, H / factor, W / factor)."""
+    """bool: the latent cells that were injected, (N, H / factor, W / factor); none where the config says `sham`."""
     round_trips_NHWC: Tensor
     """uint8: the source of each row through the VAE alone."""
     source_of_row: tuple[int, ...]
@@ -129,6 +129,8 @@ def corrupt_inverted(
     rows = tuple(range(num_sources) if source_of_row is None else source_of_row)
     _check(inverted.images_BHWC, masks_NHW, None, seeds, rows)
     cells = cells_from_mask(masks_NHW, backbone.factor)
+    if config.sham:
+        cells = torch.zeros_like(cells)
     before = backbone.nfe.snapshot()
     pieces = []
     for first in range(0, len(rows), num_sources):

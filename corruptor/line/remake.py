@@ -83,7 +83,7 @@ def remake(where: Path, key: str, out: Path | None, overrides: Sequence[str] = (
         loaded=loaded,
         variant=stored.meta.variant,
         mask=proposed_mask(stored),
-        clean=not stored.meta.corruption.injected,
+        clean=not stored.meta.region.policy,  # a sham is not injected, and still no clean sample
         facts=stored.meta.region.options.get("chosen", {}),
     )
     done = worker.work(Batch(0, (row,)))
