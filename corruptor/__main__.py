@@ -12,7 +12,7 @@ EXAMPLES = """examples:
   python -m corruptor shards configs/shards/miniworld.py --out out/miniworld
   python -m corruptor shards configs/shards/sdxl_progamer_recommended.py --out out/sdxl --dry-run --gpu a100
   python -m corruptor shards configs/shards/folder.py --out out/mine --set source.options.root=pictures
-  accelerate launch --num_processes 8 -m corruptor shards configs/shards/folder.py --out out/mine
+  accelerate launch --multi_gpu --num_processes 8 -m corruptor shards configs/shards/folder.py --out out/mine
   python -m corruptor remake out/miniworld/shards/00000.tar 00000_00003 --out again
 """
 GPUS = ("h100", "h200", "a100", "a6000", "a5000", "4090", "l4")

@@ -152,7 +152,7 @@ def test_launchers(launcher: str, crew: Crew, reference: dict[str, str], tmp_pat
     scripts = Path(sys.executable).parent
     command = {
         "torchrun": [str(scripts / "torchrun"), "--nproc_per_node", "2"],
-        "accelerate": [str(scripts / "accelerate"), "launch", "--cpu", "--num_processes", "2"],
+        "accelerate": [str(scripts / "accelerate"), "launch", "--multi_gpu", "--num_processes", "2"],
     }[launcher]
     line = [*command, "-m", "corruptor", "shards", str(config), "--out", str(tmp_path / "run")]
     environ = {**os.environ, "PYTHONPATH": str(INSTALLED)}
