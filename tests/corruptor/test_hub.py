@@ -37,17 +37,19 @@ def command_of(error: pytest.ExceptionInfo[Any]) -> list[str]:
     return shlex.split(text[text.index("hf download") :])
 
 
-def test_offline_the_command_to_run_is_named(offline: Path) -> None:
-    """And the client's own command line takes it."""
+def test_offline_the_command_to_run_is_named(offline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the client's own command line understands it as meant."""
+    import huggingface_hub.cli.download as client
+    from click.testing import CliRunner
     from huggingface_hub.cli.hf import app
 
     with pytest.raises(FileNotFoundError, match="neither a folder here nor could it be fetched") as error:
         load_backbone(SDXL, variant="fp16")
-    words = command_of(error)
-    download = app.commands["download"]
-    told = download.make_context("download", words[2:]).params
-    assert (told["repo_id"], told["revision"]) == (SDXL, PINNED)
-    assert list(told["include"]) == pipeline_patterns(SDXL, "fp16")
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(client, "snapshot_download", lambda **told: asked.update(told) or "there")
+    assert CliRunner().invoke(app, command_of(error)[1:]).exit_code == 0
+    assert (asked["repo_id"], asked["revision"]) == (SDXL, PINNED)
+    assert asked["allow_patterns"] == pipeline_patterns(SDXL, "fp16")
     with pytest.raises(FileNotFoundError) as error:
         locate("somebody/something")
     assert "--revision" not in command_of(error)
