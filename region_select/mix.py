@@ -59,6 +59,9 @@ class MixPolicy(Policy):
                     found[row] = self._named(selection, found[row], number)
         return found
 
+    def digest(self) -> str:
+        return " ".join(filter(None, (policy.digest() for policy in self.policies)))
+
     def _named(self, selection: Selection, earlier: Selection, number: int) -> Selection:
         name = self.options.parts[number].policy
         detail = "; ".join(text for text in (earlier.detail, f"{name}: {selection.detail}") if text)

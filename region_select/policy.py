@@ -8,6 +8,7 @@ for a picture depends on the picture and its generator alone, never on the batch
 from __future__ import annotations
 
 import abc
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -54,6 +55,10 @@ class Policy(abc.ABC):
             rngs: one generator an item; the only source of chance.
         """
 
+    def digest(self) -> str:
+        """What the policy depends on besides its options, such as the sha256 of weights; "" for nothing."""
+        return ""
+
 
 class ItemPolicy(Policy):
     """A policy that looks at one picture at a time."""
@@ -66,10 +71,17 @@ class ItemPolicy(Policy):
         """The proposal for one picture."""
 
 
+def item_rng(seed: int, item: SourceItem) -> np.random.Generator:
+    """A generator for a picture outside the line, which has its own (corruptor/line/plan.py)."""
+    digest = hashlib.sha256(f"propose/{seed}/{item.sha256}/{item.occurrence}".encode()).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
+
+
 POLICIES: dict[str, str] = {
     "files": "region_select.files:FilesPolicy",
     "scene": "region_select.scene:ScenePolicy",
     "blobs": "region_select.blobs:BlobsPolicy",
+    "learned": "region_select.learned:LearnedPolicy",
     "mix": "region_select.mix:MixPolicy",
 }
 """Policy name -> "module:class", a subclass of Policy."""

@@ -1,0 +1,234 @@
+"""Regions of many pictures at once: as mask files that the policy `files` takes, or as pseudo-labelled shards.
+
+write_masks:   OUT/masks/NAME.png     0 and 255, at the picture's own size; all 0 where no region was found
+               OUT/regions.csv        a line for each picture: file, area, number of components
+               OUT/rejects.jsonl      what is no picture      OUT/masks.json  what was asked; the same again goes on
+pseudo_label:  OUT as every run of shards: the pictures as they are, the regions as their labels
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from region_select.policy import Policy, Selection, item_rng
+from shards.build import plain
+from shards.config import apply_overrides, differences
+from shards.errors import ResumeError
+from shards.files import make_folder, write_bytes, write_json
+from shards.gather import write_rejects
+from shards.listed import ListedSource
+from shards.masks import ARTIFACT, CLEAN, U8, label_components, mask_to_file
+from shards.schema import Meta, RegionMeta, Sample, SizeMeta, SourceMeta, decode_mask, encode_image, make_key
+from shards.source import SOURCES, Reject, Source, SourceItem, open_source
+from shards.writer import RunInfo, RunWriter
+
+MASKS, TABLE, REJECTS, RUN = "masks", "regions.csv", "rejects.jsonl", "masks.json"
+PER_SHARD = 256
+READERS, AHEAD = 2, 8
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was found in one picture."""
+
+    file: str
+    uri: str
+    outcome: str
+    """ok or no_region."""
+    area: float
+    """Share of the picture, 0..1."""
+    num_components: int
+    width: int
+    height: int
+
+
+def open_pictures(where: str, options: Sequence[str] = ()) -> Source:
+    """A source by its registered name, a folder of pictures, or our own shards; options are "a.b=v".
+
+    Raises ConfigError, MissingInputError, SourceError.
+    """
+    chosen = apply_overrides({}, options)
+    if where in SOURCES:
+        return open_source(where, **chosen)
+    path = Path(where)
+    if path.suffix == ".tar" or any(path.glob("shards/*.tar")) or any(path.glob("*.tar")):
+        return open_source("shards", **{"where": where, **chosen})
+    return open_source("folder", **{"root": where, **chosen})
+
+
+def write_masks(source: Source, policy: Policy, out: Path, asked: dict[str, Any], seed: int = 0) -> str:
+    """Mask files for every picture of a source; returns the closing words.
+
+    asked: plain values that identify the work. Raises ResumeError (OUT holds something else), OutputError, SourceError.
+    """
+    claim(out, {**asked, "source": source.describe(), "seed": seed, "digest": policy.digest()})
+    known = mask_names(uris(source)) if isinstance(source, ListedSource) else None
+    rows: list[Row] = []
+    rejects: list[Reject] = []
+    for index, item in read_ahead(source, range(len(source))):
+        if isinstance(item, Reject):
+            rejects.append(item)
+            continue
+        file = known[index] if known else f"{safe(item.uri.replace(':', '_'))}.png"
+        path = out / MASKS / file
+        mask = decode_mask(path.read_bytes()) if path.is_file() else region(policy, item, seed)[0]
+        if not path.is_file():
+            make_folder(path.parent)
+            write_bytes(path, encode_image(mask_to_file(mask), "png"))
+        rows.append(describe(file, item.uri, mask))
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(Row.__dataclass_fields__), lineterminator="\n")
+    table.writeheader()
+    table.writerows(asdict(row) for row in rows)
+    write_bytes(out / TABLE, text.getvalue().encode("utf-8", "backslashreplace"))
+    write_rejects(out / REJECTS, rejects)
+    return words(rows, len(rejects), out)
+
+
+def pseudo_label(
+    source: Source, policy: Policy, out: Path, asked: dict[str, Any], seed: int = 0, keep_empty: bool = True
+) -> str:
+    """Shards with the source's pictures as they are and the proposed regions as labels: what a detector is trained on
+    where labels are cheap and wrong (the paper's column "Pseudo labels"). Returns the closing words.
+
+    keep_empty: keep pictures without a region, as clean samples; else they are rejects (`no_region`).
+
+    Raises ResumeError, OutputError, SourceError.
+    """
+    config = {**asked, "seed": seed, "keep_empty": keep_empty, "digest": policy.digest()}
+    info = RunInfo(config, source.describe(), -(-len(source) // PER_SHARD), "Blemish pseudo-labels")
+    run = RunWriter(out, info)
+    todo = {shard: range(shard * PER_SHARD, min(len(source), (shard + 1) * PER_SHARD)) for shard in run.todo()}
+    items = read_ahead(source, [index for places in todo.values() for index in places])
+    for shard, places in todo.items():
+        with run.shard(shard) as writer:
+            for index, item in (next(items) for _ in places):
+                if isinstance(item, Reject):
+                    writer.reject(item, index)
+                    continue
+                mask, found = region(policy, item, seed)
+                if found.mask is None and not keep_empty:
+                    writer.reject(Reject(item.uri, "no_region", found.detail), index)
+                else:
+                    key = make_key(shard, index - places.start)
+                    writer.write(pseudo_sample(key, index, item, mask, found, config, run.hash))
+    totals = run.finalise()
+    rejected = f", {sum(totals['rejects'].values())} rejected" if totals["rejects"] else ""
+    found = f"{totals['artifact']} with a region, {totals['clean']} without"
+    return f"{totals['samples']} pictures in {out}: {found}{rejected}"
+
+
+def pseudo_sample(
+    key: str, index: int, item: SourceItem, mask: U8, found: Selection, config: dict[str, Any], digest: str
+) -> Sample:
+    """A picture with its region as the label."""
+    height, width = mask.shape
+    meta = Meta(
+        label="artifact" if (mask == ARTIFACT).any() else "clean",
+        source=SourceMeta(
+            item.set_name, item.uri, item.sha256, item.occurrence, index, item.caption, item.licence, width, height
+        ),
+        region=RegionMeta(str(config.get("policy", "")), {**config.get("options", {}), "chosen": plain(found.facts)}),
+        size=SizeMeta(width=width, height=height),
+        config_hash=digest,
+        scene=dict(item.scene or {}),
+        extra={"pseudo_label": True},
+    )
+    return Sample(key, item.image, mask, meta)
+
+
+def region(policy: Policy, item: SourceItem, seed: int) -> tuple[U8, Selection]:
+    """The proposal for a picture, and its mask uint8 HW, empty where there is none."""
+    found = policy.select([item], [item_rng(seed, item)])[0]
+    return np.full(item.image.shape[:2], CLEAN, np.uint8) if found.mask is None else found.mask, found
+
+
+def read_ahead(source: Source, indices: Sequence[int]) -> Iterator[tuple[int, SourceItem | Reject]]:
+    """(index, item) in order, with a few read in advance by threads, behind a progress bar."""
+    from tqdm import tqdm
+
+    waiting: deque[tuple[int, Future[SourceItem | Reject]]] = deque()
+    bar = tqdm(total=len(indices), unit="picture", disable=not sys.stderr.isatty())
+    with bar, ThreadPoolExecutor(READERS, "reader") as pool:
+        try:
+            for index in indices:
+                waiting.append((index, pool.submit(source.__getitem__, index)))
+                if len(waiting) > AHEAD:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+                    bar.update()
+            while waiting:
+                first, future = waiting.popleft()
+                yield first, future.result()
+                bar.update()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def claim(out: Path, identity: dict[str, Any]) -> None:
+    """Open OUT, new or with the same work begun. Raises ResumeError, OutputError."""
+    path = out / RUN
+    mine = json.loads(json.dumps(plain(identity)))
+    if path.is_file():
+        try:
+            changed = differences(json.loads(path.read_bytes()), mine)
+        except ValueError as error:
+            raise ResumeError(f"{path} is damaged ({error}); choose another folder") from error
+        if changed:
+            raise ResumeError(f"{out} holds other masks ({'; '.join(changed[:3])}); choose another folder")
+    elif out.is_dir() and any(out.iterdir()):
+        raise ResumeError(f"{out} holds other files; choose an empty folder")
+    make_folder(out / MASKS)
+    write_json(path, mine)
+
+
+def describe(file: str, uri: str, mask: U8) -> Row:
+    """The table's line, from the mask alone, so that a call that goes on writes the same table."""
+    pixels = int((mask == ARTIFACT).sum())
+    height, width = mask.shape
+    outcome = "ok" if pixels else "no_region"
+    return Row(file, uri, outcome, round(pixels / mask.size, 6), label_components(mask)[1], width, height)
+
+
+def words(rows: Sequence[Row], rejected: int, out: Path) -> str:
+    """One line."""
+    without = sum(row.outcome == "no_region" for row in rows)
+    area = float(np.mean([row.area for row in rows])) if rows else 0.0
+    lost = f", {rejected} rejected ({REJECTS})" if rejected else ""
+    return f"{len(rows)} masks in {out / MASKS}, {without} without a region, {area:.2%} selected on average{lost}"
+
+
+def uris(source: ListedSource) -> list[str]:
+    """The uri of every item."""
+    return list(source.uris([source.place(index) for index in range(len(source))]))
+
+
+def mask_names(names: Sequence[str]) -> list[str]:
+    """For each uri its mask's path: the picture's own with .png, as the folder source's option `masks` looks for it.
+
+    Of a tar only the sample's key. Where two pictures would share a mask, all of them keep their whole names, so that
+    no picture is given the mask of another.
+    """
+    short = [str(PurePosixPath(safe(name.rpartition(".tar#")[2])).with_suffix(".png")) for name in names]
+    whole = [f"{safe(name.replace('#', '/') if '.tar#' in name else name)}.png" for name in names]
+    many = Counter(short)
+    mixed = [long if many[brief] > 1 else brief for brief, long in zip(short, whole, strict=True)]
+    return mixed if len(set(mixed)) == len(mixed) else whole
+
+
+def safe(name: str) -> str:
+    """A relative path that stays inside its folder, whatever the name holds."""
+    parts = [part for part in name.replace("\0", "_").split("/") if part not in ("", ".", "..")]
+    return "/".join(parts) or "_"
