@@ -144,7 +144,7 @@ def pictures(args: argparse.Namespace) -> None:
 def labelled_sets(args: argparse.Namespace) -> None:
     """The verb `sets`."""
     from miniworld.sample import GUIDANCE, STEPS
-    from miniworld.sets import SETS, Job, make_sets, sizes
+    from miniworld.sets import SHIPPED, Job, make_sets, sizes
 
     if args.processes < 1:
         raise ValueError(f"--processes is {args.processes}: give a whole number of at least 1")
@@ -152,7 +152,7 @@ def labelled_sets(args: argparse.Namespace) -> None:
         raise ValueError(f"--scale is {args.scale}: give a share above 0 and up to 1")
     steps, guidance = args.steps or STEPS, GUIDANCE if args.guidance is None else args.guidance
     job = Job(args.out, args.weights, steps, guidance, args.scale)
-    for name, totals in make_sets(job, args.only or tuple(SETS), args.processes).items():
+    for name, totals in make_sets(job, args.only or SHIPPED, args.processes).items():
         print(f"{name}: {totals['samples']} pictures, {totals['artifact']} with faults, {totals['clean']} without")
     there, packed = sizes(args.out)
     print(f"{args.out}: {there / 1e6:.1f} MB, {packed / 1e6:.1f} MB as git and wheels pack it")

@@ -48,6 +48,8 @@ class SetSpec:
     make: str
     "wild | faults | clean"
     title: str
+    shipped: bool = True
+    "False: made where it is asked for by name, and no part of the repository"
 
 
 SETS: dict[str, SetSpec] = {
@@ -56,7 +58,9 @@ SETS: dict[str, SetSpec] = {
     "wild-test": SetSpec(1000, "wild", "Blemish miniworld: wild test pictures in their natural mix"),
     "faults-test": SetSpec(500, "faults", "Blemish miniworld: test pictures with drawn faults"),
     "clean-test": SetSpec(500, "clean", "Blemish miniworld: clean test pictures"),
+    "wild-train": SetSpec(2000, "wild", "Blemish miniworld: wild pictures to train on", shipped=False),
 }
+SHIPPED = tuple(name for name, spec in SETS.items() if spec.shipped)
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Job:
     "share of each set's count that is made; below 1 for a trial"
 
 
-def make_sets(job: Job, names: Sequence[str] = tuple(SETS), processes: int = 2) -> dict[str, dict[str, Any]]:
+def make_sets(job: Job, names: Sequence[str] = SHIPPED, processes: int = 2) -> dict[str, dict[str, Any]]:
     """Write the named sets to job.out/NAME and return each one's totals. A finished set is never made anew.
 
     Raises ValueError for an unknown set, FileNotFoundError without weights, ResumeError where an unfinished set was

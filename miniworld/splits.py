@@ -29,5 +29,6 @@ SPLITS: dict[str, Split] = {
     "wild-test": Split(320_000_000, 10_000, "captions of the wild test images"),
     "faults-test": Split(330_000_000, 10_000, "scenes of the test images with drawn faults"),
     "clean-test": Split(340_000_000, 10_000, "scenes of the clean test images"),
+    "wild-train": Split(360_000_000, 10_000, "captions of wild images to train on, the closed world's upper bound"),
     "show": Split(350_000_000, 10_000, "scenes for pictures in the docs and for `sample`"),
 }
