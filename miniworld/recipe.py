@@ -27,6 +27,8 @@ class Recipe:
     caption_dropout: float = 0.1
     "share of captions replaced by the empty one, for classifier-free guidance"
     min_snr: float = 5.0
+    timestep_focus: float = 0.5
+    "share of the timesteps drawn from 200..749, where shapes are decided; the others from all of them"
     ema: float = 0.9995
     bf16: bool = True
     save_minutes: float = 3.0

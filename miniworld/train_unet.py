@@ -20,6 +20,9 @@ from miniworld.scenes import caption, sample_scene
 from miniworld.splits import SPLITS
 from miniworld.train_vae import batches, scene_bank, to_tensor
 
+FOCUS = (200, 750)
+"timesteps at which parts of a thing take shape: before them its place, after them its edges"
+
 
 @torch.no_grad()
 def latent_bank(recipe: Recipe, work: Path, device: torch.device, report: Callable[[str], None]) -> dict[str, Any]:
@@ -71,6 +74,13 @@ def weights_of(timesteps: Tensor, abar: Tensor, cap: float) -> Tensor:
     """Min-SNR weighting of the noise-prediction loss (Hang et al. 2023, equation 7): min(snr, cap) / snr."""
     snr = abar[timesteps] / (1 - abar[timesteps])
     return torch.clamp(cap / snr, max=1.0)
+
+
+def draw_timesteps(count: int, length: int, focus: float, rng: torch.Generator) -> Tensor:
+    """Timesteps to train on, int64 [count]: a share `focus` uniform in FOCUS, the others uniform in 0..length - 1."""
+    everywhere = torch.randint(0, length, (count,), generator=rng)
+    inside = torch.randint(*FOCUS, (count,), generator=rng)
+    return torch.where(torch.rand(count, generator=rng) < focus, inside, everywhere)
 
 
 def train_denoiser(
@@ -137,7 +147,7 @@ def _loss(
     ids = bank["ids"][chosen].long()
     dropped = torch.rand(len(ids), generator=rng) < recipe.caption_dropout
     ids = torch.where(dropped[:, None], empty, ids).to(device)
-    timesteps = torch.randint(0, len(abar), (len(z),), generator=rng).to(device)
+    timesteps = draw_timesteps(len(z), len(abar), recipe.timestep_focus, rng).to(device)
     noise = torch.randn(z.shape, generator=rng).to(device)
     a = abar[timesteps][:, None, None, None]
     noisy = (a.sqrt() * z + (1 - a).sqrt() * noise).contiguous(memory_format=torch.channels_last)

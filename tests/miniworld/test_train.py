@@ -15,6 +15,7 @@ from miniworld import state
 from miniworld.losses import plot_losses
 from miniworld.recipe import Clock, Recipe
 from miniworld.train import adopt, train
+from miniworld.train_unet import FOCUS, draw_timesteps
 
 SMALL = Recipe(vae_scenes=8, vae_batch=2, unet_scenes=8, unet_batch=2)
 
@@ -101,3 +102,15 @@ def test_every_call_leaves_a_log_and_its_plot(trained: tuple[Path, Path], tmp_pa
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(FileNotFoundError, match="no training log"):
         plot_losses(tmp_path / "nowhere", tmp_path / "loss.png")
+
+
+def test_timesteps_are_drawn_more_often_where_shapes_are_decided():
+    rng = torch.Generator().manual_seed(0)
+    low, high = FOCUS
+    drawn = draw_timesteps(20_000, 1000, 0.5, rng)
+    assert drawn.min() >= 0
+    assert drawn.max() <= 999
+    inside = ((drawn >= low) & (drawn < high)).float().mean().item()
+    assert inside == pytest.approx(0.5 + 0.5 * (high - low) / 1000, abs=0.015)
+    even = draw_timesteps(20_000, 1000, 0.0, rng)
+    assert ((even >= low) & (even < high)).float().mean().item() == pytest.approx((high - low) / 1000, abs=0.015)
