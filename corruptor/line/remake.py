@@ -108,6 +108,7 @@ def read_run(manifest: dict[str, Any], overrides: Sequence[str]) -> tuple[LineCo
     values = dict(manifest["config"])
     values["model"] = dict(values["model"])
     digest = str(values["model"].pop("digest"))
+    values["region"] = {name: value for name, value in values["region"].items() if name != "digest"}
     config = resolve_compute(make_config(apply_overrides(values, overrides), LineConfig, MANIFEST))
     return config, make_plan(config, int(manifest["source"]["items"])), digest
 

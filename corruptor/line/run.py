@@ -75,15 +75,18 @@ def open_line(
     check_steps(config, backbone)
     plan = make_plan(config, len(source))
     digest = backbone.digest()
-    writer = RunWriter(out, run_info(config, source, plan, digest), config.samples.codec)
+    info = run_info(config, source, plan, digest, policy.digest())
+    writer = RunWriter(out, info, config.samples.codec)
     recorder = Recorder(backbone, config, plan, writer.hash, digest)
     return Line(config, source, policy, plan, backbone, writer, Worker(backbone, config, plan, recorder))
 
 
-def run_info(config: LineConfig, source: Source, plan: Plan, digest: str) -> RunInfo:
-    """What identifies the run; the model by the sha256 of its files, so that retrained weights are another run."""
+def run_info(config: LineConfig, source: Source, plan: Plan, digest: str, region_digest: str = "") -> RunInfo:
+    """What identifies the run; model and region policy by the sha256 of their files: retrained weights, another run."""
     values: dict[str, Any] = plain(config)
     values["model"]["digest"] = digest
+    if region_digest:
+        values["region"]["digest"] = region_digest
     return RunInfo(
         config=values,
         source=source.describe(),
