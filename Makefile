@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev shards detector score world test lint bench clean
+.PHONY: help env env-dev shards region-select detector score world test lint bench clean
 
 TORCH  ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
@@ -16,15 +16,18 @@ ARGS   ?=
 DATA   ?= $(OUT)
 MODEL  ?= swin_mini
 TRAINED ?= out/detector/$(MODEL)
+SELECTED ?= out/region_select/$(MODEL)
 SETS   ?= miniworld/sets/v1
+LABELS ?= $(SETS)/select
 TESTS  ?= $(wildcard $(SETS)/wild-test $(SETS)/faults-test $(SETS)/clean-test)
 PINS   := pyproject.toml constraints/common.txt constraints/$(TORCH).txt
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 	@echo 'Variables: CONFIG OUT ARGS TORCH PYTHON; e.g. make shards OUT=out/try ARGS="--set seed=1"'
 	@echo '           DATA MODEL TRAINED SETS TESTS; e.g. make detector score MODEL=convnext_mini ARGS="--seed 1"'
+	@echo '           LABELS SELECTED; e.g. make region-select MODEL=swin_t LABELS=out/richhf/select SETS=out/richhf'
 
 shards: env  ## make labelled shards: CONFIG=configs/shards/NAME.py OUT=DIR ARGS="--set a.b=v"
 	$(PY) -m corruptor shards $(CONFIG) --out $(OUT) $(ARGS)
@@ -32,6 +35,13 @@ shards: env  ## make labelled shards: CONFIG=configs/shards/NAME.py OUT=DIR ARGS
 # The small detectors start from scene segmentation; where those weights are not there they are made, in minutes.
 START   := $(if $(filter %_mini,$(MODEL)),detector/weights/$(MODEL).safetensors)
 CHOICE  := $(if $(wildcard $(SETS)/validation),--val $(SETS)/validation)
+
+region-select: env | $(START)  ## train a selector of regions on a hundred labelled pictures: MODEL=.. LABELS=DIR
+	$(PY) -m region_select train configs/region_select/$(MODEL).py --labels $(LABELS) $(CHOICE) --out $(SELECTED) $(ARGS)
+
+region_select/weights/%.safetensors: | env
+	$(MAKE) region-select MODEL=$* SELECTED=out/region_select/$*
+	mkdir -p $(@D) && cp out/region_select/$*/selector.safetensors $@.partial && mv $@.partial $@
 
 detector: env | $(START)  ## train a detector on shards: MODEL=swin_mini|convnext_mini|swin_t|.. DATA=DIR
 	$(PY) -m detector train configs/detector/$(MODEL).py --shards $(DATA) $(CHOICE) --out $(TRAINED) $(ARGS)

@@ -32,6 +32,8 @@ Fallback = Literal["none", "hottest"]
 SELECTOR, PLAIN_WEIGHTS = "selector.safetensors", "weights.safetensors"
 FACTS = "selector"
 """Where the card's facts hold the tuning."""
+SHIPPED = Path("region_select/weights")
+"""Where weights that come with this package lie; the Makefile makes those that do not."""
 ANY = Limits()
 """No limits."""
 
@@ -192,7 +194,8 @@ def find_weights(where: str | Path) -> Path:
         for path in (candidate, candidate / SELECTOR, candidate / PLAIN_WEIGHTS):
             if path.is_file():
                 return path
+    make = f"make {where}" if Path(where).parent == SHIPPED else "make region-select"
     raise MissingInputError(
-        f"selector {where} does not exist; train one with `make region-select`, or name a folder of "
+        f"selector {where} does not exist; train it with `{make}`, or name a folder of "
         "`python -m region_select train` or a .safetensors file"
     )
