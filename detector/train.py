@@ -189,7 +189,7 @@ def make_runner(job: Job, card: Card, initial: Initial | None, scratch: Path) ->
     from mmengine.runner import Runner
 
     from detector import registry  # noqa: F401  registers what the config names
-    from detector.hooks import STATE, InitialHook, LogHook, SeedHook, StateHook
+    from detector.hooks import STATE, InitialHook, LogHook, PriorHook, SeedHook, StateHook
 
     config = job.config.copy()
     config.work_dir = str(scratch)
@@ -209,7 +209,9 @@ def make_runner(job: Job, card: Card, initial: Initial | None, scratch: Path) ->
         runner = Runner.from_cfg(config)
     keeper = StateHook(job.out, config.state_every, card, config.val_score)
     hooks = [SeedHook(config.randomness.seed), LogHook(job.out, config.log_every, job.name), keeper]
-    for hook in hooks + ([InitialHook(initial)] if initial is not None else []):
+    hooks += [InitialHook(initial)] if initial is not None else []
+    hooks += [PriorHook(config.prior_samples)] if config.get("prior_samples") else []
+    for hook in hooks:
         runner.register_hook(hook)
     return runner, keeper
 

@@ -6,6 +6,8 @@ randomness = dict(seed=0)
 
 image_size = 512
 initialise = dict(source="openmmlab/upernet-swin-tiny", part="all", revision="main")
+# Samples whose labels set the classifiers' bias to the frequency of the classes; 0 leaves it at 0, as the papers do.
+prior_samples = 0
 # Iterations between lines of log.jsonl, and between states to resume from.
 log_every = 50
 state_every = 500

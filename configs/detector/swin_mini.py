@@ -12,6 +12,7 @@ initialise = dict(
     revision="main",
     make="make detector/weights/swin_mini.safetensors",
 )
+prior_samples = 512
 log_every = 50
 state_every = 200
 
@@ -44,8 +45,7 @@ model["auxiliary_head"].update(in_channels=96, channels=32)
 
 train_cfg.update(max_iters=1600, val_interval=400)
 optim_wrapper["optimizer"].update(lr=2e-3)
-# A classifier starts at nearly 0 and here has a thousand steps, not ten thousand, to get away from there. Without this
-# both small networks spend their first hundreds of steps on learning how frequent each class is.
+# A classifier starts at nearly 0 and here has a thousand steps, not ten thousand, to get away from there.
 optim_wrapper["paramwise_cfg"]["custom_keys"].update(conv_seg=dict(lr_mult=10.0))
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=100),

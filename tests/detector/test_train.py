@@ -10,6 +10,7 @@ import sys
 import tarfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from detector.checkpoint import read_tensors
 from detector.config import load_config, set_seed
 from detector.errors import DataError
 from detector.heat import Detector
-from detector.hooks import LOG, STATE
+from detector.hooks import LOG, STATE, set_prior
 from detector.loop import RestartableLoop
 from detector.train import RESULT, WEIGHTS, Job, train
 from shards.errors import ConfigError, ResumeError
@@ -55,6 +56,16 @@ def test_it_learns_red_squares(squares, overrides, tmp_path):
     assert losses[-1] < losses[0] / 2
 
 
+def test_classifiers_begin_at_the_frequency_of_the_classes():
+    head = SimpleNamespace(num_classes=2, conv_seg=torch.nn.Conv2d(3, 2, 1))
+    labels = [
+        np.array([[0, 0, 1, 255]], np.uint8),
+        np.array([[0, 0, 0, 0]], np.uint8),
+    ]  # 6 clean, 1 artifact, 1 ignored
+    set_prior(SimpleNamespace(decode_head=head, auxiliary_head=head), labels)
+    assert head.conv_seg.bias.softmax(0).tolist() == pytest.approx([6 / 7, 1 / 7])
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(squares, overrides, tmp_path):
     shards = squares(tmp_path / "shards")
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
@@ -66,7 +77,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others(squares, ov
 @pytest.mark.parametrize("stop", [3, 4])
 def test_a_stopped_training_resumes_to_the_same_weights(squares, overrides, tmp_path, monkeypatch, stop):
     shards = squares(tmp_path / "shards")
-    validated = (*overrides, "train_cfg.val_interval=300")  # every second of 6 iterations
+    validated = (*overrides, "train_cfg.val_interval=534")  # every second of 6 iterations
     whole = train(job(tmp_path / "whole", shards, validated, 6, val=shards))
     steps = RestartableLoop.run_iter
 
