@@ -27,7 +27,7 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 	@echo 'Variables: CONFIG OUT ARGS TORCH PYTHON; e.g. make shards OUT=out/try ARGS="--set seed=1"'
 	@echo '           DATA MODEL TRAINED SETS TESTS; e.g. make detector score MODEL=convnext_mini ARGS="--seed 1"'
-	@echo '           LABELS SELECTED; e.g. make region-select MODEL=swin_t LABELS=out/richhf/select SETS=out/richhf'
+	@echo '           LABELS SELECTED; e.g. make region-select MODEL=swin_t LABELS=out/richhf/select ARGS="--val out/richhf/dev"'
 
 shards: env  ## make labelled shards: CONFIG=configs/shards/NAME.py OUT=DIR ARGS="--set a.b=v"
 	$(PY) -m corruptor shards $(CONFIG) --out $(OUT) $(ARGS)
@@ -56,6 +56,22 @@ score: env  ## look at the test sets with it and score: MODEL=.. TESTS="DIR .."
 	  $(PY) -m detector predict $(TRAINED)/weights.safetensors $$set --out $(TRAINED)/seen/$$name; \
 	  $(PY) -m detector score --pred $(TRAINED)/seen/$$name --truth $$set --out $(TRAINED)/scores/$$name; \
 	done
+
+LEAK    ?= out/leakcheck
+MAKINGS := default:False:False raw-negatives:False:True paste-back:True:False paste-back-raw-negatives:True:True
+
+leakcheck: env | $(START)  ## can a detector tell a label by how the picture was made? Four makings, LEAK=DIR
+	pairs=(); for making in $(MAKINGS); do IFS=: read -r name paste raw <<< "$$making"; \
+	  for part in leakcheck leakcheck_sham; do \
+	    $(PY) -m corruptor shards configs/shards/$$part.py --out $(LEAK)/shards/$$name/$$part \
+	      --set corruption.paste_back=$$paste --set corruption.raw_negatives=$$raw; \
+	  done; pairs+=(--pair $(LEAK)/shards/$$name/leakcheck $(LEAK)/shards/$$name/leakcheck_sham); \
+	done; $(PY) -m detector leakcheck "$${pairs[@]}" --config configs/detector/$(MODEL).py --out $(LEAK)/$(MODEL) $(ARGS)
+
+CLOSED  ?= out/closed_world
+
+closed-world: env | detector/weights/swin_mini.safetensors detector/weights/convnext_mini.safetensors  ## table 1 of the paper in the embedded world, docs/results.md
+	$(PY) -m benchmarks.closed_world --out $(CLOSED) --sets $(SETS) $(ARGS)
 
 world: env  ## sample pictures from the embedded world
 	$(PY) -m miniworld sample --n 16 --out out/world $(ARGS)

@@ -104,7 +104,7 @@ def open_making(train: str, sham: str) -> Making:
     if True in trained.sham or not any(trained.injected):
         raise DataError(f"{train} is no training run: its samples are shams or hold nothing injected")
     if False in shammed.sham or any(shammed.injected):
-        raise DataError(f"{sham} holds samples that are no shams; make it with --set corruption.sham=true")
+        raise DataError(f"{sham} holds samples that are no shams; make it with configs/shards/leakcheck_sham.py")
     switches = {*trained.switches, *shammed.switches}
     if len(switches) > 1:
         raise DataError(f"{train} and {sham} were made with different corruption.paste_back or .raw_negatives")

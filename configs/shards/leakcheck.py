@@ -1,0 +1,13 @@
+"""The default under masks that know nothing of the picture: what the leak check trains on (docs/leak_check.md).
+
+`corruption.paste_back` and `corruption.raw_negatives` choose the making; `make leakcheck` runs all four.
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .miniworld import *
+
+source.update(options=dict(count=800, first_seed=600_000))
+region = dict(policy="blobs", options=dict(area=[0.01, 0.1], max_blobs=2))
+title = "Blemish miniworld, blobs"

@@ -1,0 +1,12 @@
+"""Shams of other scenes for the leak check: the same making and masks, and nothing injected (docs/leak_check.md)."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .leakcheck import *
+
+source.update(options=dict(count=600, first_seed=650_000))
+corruption.update(sham=True, verification=dict(policy="keep"))
+# Clean pictures tell whether whole pictures give their making away.
+samples.update(clean_share=0.33)
+title = "Blemish miniworld, shams"
