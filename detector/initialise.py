@@ -6,6 +6,7 @@ openmmlab/upernet-convnext-tiny. The classifiers (`conv_seg`) have other classes
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,16 +60,21 @@ def find_initial(options: InitialOptions) -> Initial:
 
 
 def from_hub(name: str, revision: str) -> Path:
-    """The weights of a hub id, from this machine's cache or fetched."""
+    """The weights of a hub id, from this machine's cache or fetched. Raises MissingInputError."""
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries; the outcome is told below
     reason = ""
     for local in (True, False):
         for file in HUB_FILES:
             try:
                 return Path(hf_hub_download(name, file, revision=revision, local_files_only=local))
-            except Exception as error:  # the hub raises its own, requests' and httpx's errors
+            except Exception as error:  # the hub raises its own, the network's and the system's errors
                 reason = type(error).__name__
+                absent = isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError)
+                if not (local or absent):
+                    break  # without a network the second name would fail as slowly as the first
     raise MissingInputError(
         f"{name} is not on this machine and could not be fetched ({reason}); on a machine with a network run "
         f"`hf download {name} --revision {revision}`, or start without: --set initialise=None"
