@@ -11,17 +11,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cost:
-    """TFLOP of a network as a function of the picture: linear in its pixels, but for attention over all of them."""
+    """TFLOP of a network as a function of the picture."""
 
     linear: float
     """TFLOP for each 512 x 512 pixels."""
     quadratic: float
     """TFLOP for each (512 x 512 pixels) squared: self-attention."""
+    fixed: float = 0.0
+    """TFLOP whatever the size: keys and values of the text."""
 
     def at(self, height: int, width: int) -> float:
         """TFLOP for one picture of height x width pixels."""
         area = height * width / 512**2
-        return self.linear * area + self.quadratic * area**2
+        return self.fixed + self.linear * area + self.quadratic * area**2
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,9 @@ class Costs:
 
 _VAE = {"encode": Cost(1.08230, 0.03436), "decode": Cost(2.48016, 0.03436)}
 COSTS: dict[str, Costs] = {
-    "sd15": Costs(unet=Cost(0.68153, 0.12174), **_VAE),
-    "sd21": Costs(unet=Cost(0.68276, 0.12150), **_VAE),
-    "sdxl": Costs(unet=Cost(1.55494, 0.03384), **_VAE),
+    "sd15": Costs(unet=Cost(0.67777, 0.12249, 0.00301), **_VAE),
+    "sd21": Costs(unet=Cost(0.67777, 0.12249, 0.00399), **_VAE),
+    "sdxl": Costs(unet=Cost(1.48927, 0.04698, 0.05253), **_VAE),
 }
 """By name of the shape, see `shapes.SHAPES`."""
 
