@@ -1,0 +1,261 @@
+"""The closed world: its plan, shared inversions against the line alone, table arithmetic, resume."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import closed_world as command
+from benchmarks import closed_world_make, closed_world_plan
+from benchmarks.closed_world_make import SharedWorker, make_arms, open_lines
+from benchmarks.closed_world_plan import (
+    ARMS,
+    LABELS,
+    MADE,
+    ORACLE,
+    OURS,
+    PSEUDO,
+    RANDOM,
+    TESTS,
+    Job,
+    Plan,
+    estimate,
+    scaled,
+)
+from benchmarks.closed_world_report import as_markdown, load_cells, write_results
+from benchmarks.closed_world_train import ROW, job_folder, look
+from corruptor.line.command import make_shards
+from detector.score.pairs import score_pairs
+from detector.score.store import save_counts
+from miniworld.sets import SETS, SHIPPED
+from miniworld.source import SPLIT
+from miniworld.splits import SPLITS
+from shards.check import check_run
+from shards.errors import ConfigError, MissingInputError, ResumeError
+from shards.files import make_folder, write_json
+from shards.reader import ShardReader
+
+sys.path.append(str(Path(__file__).parents[1] / "line"))
+from line_tools import make_pipeline
+
+QUICK = (
+    "corruption.num_grid_steps=25",
+    "corruption.injection.start_step=23",
+    "corruption.inversion.warm_passes=[1]",
+    "corruption.verification.threshold=0.0",
+    "samples.sources_per_shard=8",
+    "compute.device='cpu'",
+    "compute.batch_size=4",
+)
+
+
+def test_the_plan_holds_every_training_once_and_its_sources_serve_nothing_else():
+    plan = Plan()
+    jobs = plan.jobs()
+    assert len(jobs) == len({job.name for job in jobs}) == 5 * 2 * 3
+    assert {job.arm for job in jobs[:10]} == set(ARMS)
+    assert plan.jobs((LABELS,))[0] == Job(LABELS, "swin_mini", 0)
+    assert Job(OURS, "swin_mini", 2).name == "pseudo-labels-corruption-swin_mini-2"
+    first = closed_world_plan.FIRST_SEED
+    assert SPLIT.start <= first < first + plan.sources <= SPLIT.start + SPLIT.count
+    assert "wild-train" not in SHIPPED
+    assert SETS["wild-train"].count == plan.oracle <= SPLITS["wild-train"].count
+    ranges = sorted((split.start, split.start + split.count) for split in SPLITS.values())
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(ranges))
+
+
+def test_a_trial_is_smaller_and_the_full_run_takes_under_two_hours():
+    plan = scaled(Plan(), 0.01)
+    assert (plan.sources, plan.oracle, plan.iterations, plan.seeds, plan.test_limit) == (20, 20, 20, 1, 16)
+    assert scaled(Plan(), 1.0) == Plan()
+    assert sum(estimate(Plan(), 2).values()) < 110
+    assert sum(estimate(plan, 2).values()) < sum(estimate(Plan(), 2).values()) / 20
+    for wrong in (0.0, 1.5):
+        with pytest.raises(ConfigError, match="--scale"):
+            scaled(plan, wrong)
+    with pytest.raises(ConfigError, match="seeds is 0"):
+        Plan(seeds=0)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pipeline(tmp_path_factory.mktemp("closed") / "tiny")
+
+
+def quick_plan(tiny: Path) -> Plan:
+    return Plan(sources=16, oracle=16, overrides=(*QUICK, f"model.folder='{tiny}'"))
+
+
+@pytest.fixture
+def blobs_for_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blobs in place of the learned selector, which has tests of its own; another area tells the arms apart."""
+    changes = closed_world_plan.line_changes
+
+    def changed(arm: str, selector: str, tau: float, fallback: str) -> dict[str, Any]:
+        found = changes(arm, selector, tau, fallback)
+        assert (found["region"]["policy"] == "learned") == (arm in (PSEUDO, OURS))
+        if found["region"]["policy"] == "learned":
+            assert found["region"]["options"]["tau"] == 0.25
+            found["region"] = {"policy": "blobs", "options": {"area": [0.2, 0.3]}}
+        return found
+
+    monkeypatch.setattr(closed_world_make, "line_changes", changed)
+
+
+def test_arms_that_share_inversions_are_what_the_line_makes_alone(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blobs_for_learned: None
+):
+    plan, inverted = quick_plan(tiny), []
+    invert = closed_world_make.invert_images
+
+    def counted(backbone: Any, images: Any, prompts: Any, config: Any) -> Any:
+        inverted.append(len(images))
+        return invert(backbone, images, prompts, config)
+
+    monkeypatch.setattr(closed_world_make, "invert_images", counted)
+    for rank in (1, 0):  # the second process to end closes the runs
+        make_arms(plan, tmp_path / "shared", "weights", 0.25, rank, 2)
+    assert sum(inverted) == plan.sources
+    found = {arm: ShardReader(closed_world_make.arm_folder(tmp_path / "shared", arm)) for arm in MADE}
+    for arm in (PSEUDO, RANDOM):
+        config = closed_world_make.arm_config(plan, arm, "weights", 0.25)
+        make_shards(config, tmp_path / "alone" / arm)
+        alone, reader = ShardReader(tmp_path / "alone" / arm), found[arm]
+        assert check_run(closed_world_make.arm_folder(tmp_path / "shared", arm)).ok
+        assert [reader.key(i) for i in range(len(reader))] == [alone.key(i) for i in range(len(alone))]
+        for i in range(len(alone)):
+            np.testing.assert_array_equal(reader.mask(i), alone.mask(i))
+            assert np.abs(reader.image(i).astype(int) - alone.image(i).astype(int)).max() <= 1
+            assert reader.meta(i).corruption.nfe == alone.meta(i).corruption.nfe
+    injected = {arm: [r.meta(i).corruption.injected for i in range(len(r))] for arm, r in found.items()}
+    assert not any(injected[PSEUDO])
+    assert any(injected[OURS])
+    assert any(injected[RANDOM])
+    # The same masks with and without corruption.
+    masks = {found[PSEUDO].key(i): found[PSEUDO].mask(i) for i in range(len(found[PSEUDO]))}
+    shared = [i for i in range(len(found[OURS])) if injected[OURS][i] and masks[found[OURS].key(i)].any()]
+    assert shared
+    for i in shared:
+        np.testing.assert_array_equal(found[OURS].mask(i), masks[found[OURS].key(i)])
+
+
+def test_what_is_done_is_not_made_again(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blobs_for_learned):
+    plan = quick_plan(tiny)
+    make_arms(plan, tmp_path, "weights", 0.25, 0, 2)  # half of the shards: as after a kill
+    assert not json.loads((tmp_path / "shards" / "pseudo-labels" / "manifest.json").read_text()).get("totals")
+    worked: list[int] = []
+    work = SharedWorker.work
+    monkeypatch.setattr(SharedWorker, "work", lambda self, batch: worked.append(batch.shard) or work(self, batch))
+    make_arms(plan, tmp_path, "weights", 0.25, 0, 1)
+    assert set(worked) == {1}
+    assert all(json.loads(path.read_text())["totals"]["samples"] for path in command.manifests(tmp_path))
+
+
+def test_arms_must_invert_alike(tiny: Path, tmp_path: Path, blobs_for_learned: None):
+    lines = open_lines(quick_plan(tiny), tmp_path, "weights", 0.25, {})
+    assert [line.config.corruption.sham for line in lines] == [True, False, False]
+    assert len({id(line.backbone) for line in lines}) == 1
+    assert len({id(line.worker.kept) for line in lines}) == 1
+
+
+def fake_row(plan: Plan, out: Path, job: Job, strength: float) -> None:
+    """Counts of a detector that says 0.9 inside a share `strength` of the truth, and a row."""
+    rng = np.random.default_rng(0)
+    folder = job_folder(out, job)
+    for test in TESTS:
+        pairs = []
+        for k in range(12):
+            truth = np.zeros((8, 8), np.uint8)
+            truth[2:6, 2:6] = test != "clean-test"
+            heat = np.where(truth == 1, 0.9, 0.1).astype(np.float32)
+            heat[rng.random((8, 8)) > strength] = 0.1
+            pairs.append((f"k{k:02d}", truth, heat))
+        make_folder(folder / test)
+        save_counts(folder / test, [score_pairs(pairs, 0.2 + 0.1 * job.seed)])
+    told = {"arm": job.arm, "backbone": job.backbone, "seed": job.seed, "trained_on": {"artifact": 3, "clean": 1}}
+    write_json(folder / ROW, told)
+
+
+def test_means_intervals_and_paired_differences(tmp_path: Path):
+    plan = Plan(seeds=2, backbones=("swin_mini",), sources=16)
+    strengths = {LABELS: 0.5, PSEUDO: 0.2, OURS: 0.8, RANDOM: 0.8, ORACLE: 1.0}
+    for job in plan.jobs():
+        fake_row(plan, tmp_path, job, strengths[job.arm])
+    results = write_results(plan, tmp_path, {"a": 60.0}, load_cells(plan, tmp_path, 200))
+    assert json.loads((tmp_path / "results.json").read_text())["trainings"] == len(results["rows"]) == 10
+    best = next(m for m in results["means"] if (m["arm"], m["test"]) == (ORACLE, "wild-test"))["metrics"]
+    assert best["artifact_iou"]["value"] == best["artifact_iou"]["low"] == 1.0
+    assert best["artifact_iou"]["per_seed"] == (1.0, 1.0)  # at thresholds of their own
+    assert best["fpr_clean"]["value"] is None
+    lead, tie = (
+        next(
+            d["metrics"]["artifact_iou"]
+            for d in results["differences"]
+            if (d["first"], d["second"], d["test"]) == (OURS, other, "wild-test")
+        )
+        for other in (PSEUDO, RANDOM)
+    )
+    assert 0.45 < lead["value"] < 0.75
+    assert 0 < lead["low"] < lead["value"] < lead["high"]
+    assert tie["low"] == tie["value"] == tie["high"] == 0.0  # the same predictions in every resample
+    text = as_markdown(results)
+    assert "wild: artifact IoU, pseudo labels + corruption against pseudo labels: higher with swin_mini." in text
+    assert "pseudo labels + corruption against random masks + corruption: not told apart with swin_mini." in text
+    assert "| 3 / 1 " in text
+
+
+def test_a_table_of_some_arms(tmp_path: Path):
+    plan = Plan(seeds=1, backbones=("swin_mini",), sources=16)
+    fake_row(plan, tmp_path, Job(LABELS, "swin_mini", 0), 0.5)
+    results = write_results(plan, tmp_path, {}, load_cells(plan, tmp_path, 20))
+    assert {one["arm"] for one in results["means"]} == {LABELS}
+    assert results["differences"] == []
+    assert "100 labels" in as_markdown(results)
+
+
+def test_another_plan_in_the_same_folder_is_refused(tmp_path: Path):
+    command.claim(Plan(), tmp_path / "run")
+    command.claim(Plan(), tmp_path / "run")
+    with pytest.raises(ResumeError, match="iterations: 600 there, 601 now"):
+        command.claim(dataclasses.replace(Plan(), iterations=601), tmp_path / "run")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").write_text("")
+    with pytest.raises(ResumeError, match="holds other files"):
+        command.claim(Plan(), tmp_path / "other")
+
+
+def test_sets_that_are_not_there_are_named_at_once(tmp_path: Path):
+    with pytest.raises(MissingInputError, match="lacks select, validation, wild-test"):
+        command.run(command.arguments(["--out", str(tmp_path / "run"), "--sets", str(tmp_path)]))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_table_goes_between_the_marks():
+    page = f"# Results\n\n{command.BEGIN}\nold\n{command.END}\nafter\n"
+    new = command.between(page, "new")
+    assert new == f"# Results\n\n{command.BEGIN}\n\nnew\n{command.END}\nafter\n"
+    assert command.between(new, "new") == new
+    with pytest.raises(ConfigError, match="has no line"):
+        command.between("# Results", "new")
+    docs = Path(__file__).parents[2] / "docs" / "results.md"
+    assert command.between(docs.read_text(encoding="utf-8"), "new")
+
+
+def test_looking_stops_at_the_limit(tmp_path: Path, tiny: Path, blobs_for_learned: None):
+    class Half:
+        def heat(self, images: Any) -> list[Any]:
+            return [np.full(image.shape[:2], 0.5, np.float32) for image in images]
+
+    make_arms(quick_plan(tiny), tmp_path, "weights", 0.25, 0, 1)
+    folder = str(closed_world_make.arm_folder(tmp_path, PSEUDO))
+    counts = look(Half(), folder, 0.5, 5)  # type: ignore[arg-type]
+    assert len(counts.keys) == 5
+    assert (counts.predicted == counts.valid).all()
+    assert len(look(Half(), folder, 0.6, 0).keys) == len(ShardReader(folder))  # type: ignore[arg-type]
