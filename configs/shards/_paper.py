@@ -6,7 +6,6 @@ corruption = dict(
     injection=dict(method="noised", start_step=40),
     verification=dict(policy="keep"),
 )
-# The paper's regions come from a selector trained on a hundred labelled pictures; shapes by chance stand in until one
-# is named with --set region.policy=... --set region.options=...
-region = dict(policy="blobs", options=dict(area=[0.01, 0.15], max_blobs=2))
+# A selector trained on a hundred labelled pictures: python -m region_select train (configs/region_select/swin_t.py).
+region = dict(policy="learned", options=dict(weights="out/region_select/swin_t", tau=0.5))
 samples = dict(clean_share=0.0, source_twin=True, sources_per_shard=256)

@@ -7,5 +7,6 @@ corruption = dict(
     # The threshold is not calibrated on these models; the change of every region is in each sample's JSON.
     verification=dict(policy="drop", metric="mean_abs", threshold=4.0),
 )
-region = dict(policy="blobs", options=dict(area=[0.01, 0.15], max_blobs=2))
+# A selector trained on a hundred labelled pictures: python -m region_select train (configs/region_select/swin_t.py).
+region = dict(policy="learned", options=dict(weights="out/region_select/swin_t", tau=0.5))
 samples = dict(clean_share=0.2, source_twin=True, sources_per_shard=256)

@@ -12,6 +12,7 @@ from corruptor.line.processes import ALONE, Place
 from corruptor.line.report import Meter, is_complete, selection_words, speed, summary, write_left_out, write_run_sheet
 from corruptor.plan_cost import DEFAULT_GPU, GPUS, cost_lines
 from region_select.policy import open_policy
+from shards.errors import MissingInputError
 
 
 def make_shards(config: LineConfig, out: Path, place: Place = ALONE) -> str:
@@ -44,10 +45,14 @@ def make_shards(config: LineConfig, out: Path, place: Place = ALONE) -> str:
 def dry_run(config: LineConfig, out: Path, gpu: str = DEFAULT_GPU) -> str:
     """Open what can be opened without the model and the network, and say what would be done and what it costs.
 
-    Raises UserError subclasses for a config that cannot work; a source that is not there yet is said and reckoned with.
+    Raises UserError subclasses for a config that cannot work; a source or selector that is not there yet is said.
     """
     found = look_at_source(config)
-    open_policy(config.region.policy, config.region.options)
+    remarks = [found.remark] if found.remark else []
+    try:
+        open_policy(config.region.policy, config.region.options)
+    except MissingInputError as error:
+        remarks.append(f"NOT READY: {error}")
     plan = make_plan(config, found.count)
     rows = plan.num_items * plan.num_variants
     corruption = config.corruption
@@ -56,7 +61,7 @@ def dry_run(config: LineConfig, out: Path, gpu: str = DEFAULT_GPU) -> str:
             f"{found.count or 'any number of'} pictures of '{found.name}', {plan.num_variants} variants each: "
             f"{rows} rows, about {config.samples.clean_share:.0%} of them clean, "
             f"in {plan.num_shards} shards under {out}",
-            *([found.remark] if found.remark else []),
+            *remarks,
             f"model {config.model.folder}, method {corruption.injection.method}, start step {corruption.start_step} "
             f"of {corruption.num_grid_steps}, inversion {corruption.inversion.mode}",
             f"regions by '{config.region.policy}', pictures by '{config.size.policy}'",
