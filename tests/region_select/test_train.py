@@ -111,7 +111,7 @@ def test_weights_are_found_as_file_folder_and_detector(trained, tmp_path):
     assert Selector.load(tmp_path).tuning is None
     with pytest.raises(MissingInputError, match="`make region-select`"):
         find_weights(tmp_path / "none.safetensors")
-    with pytest.raises(MissingInputError, match="`make region_select/weights/none.safetensors`"):
+    with pytest.raises(MissingInputError, match=r"`make region_select/weights/none\.safetensors`"):
         find_weights("region_select/weights/none.safetensors")
 
 
