@@ -129,7 +129,8 @@ def share(above: Callable[[Columns], F64], below: Callable[[Columns], F64]) -> C
 
     def ratio(columns: Columns, weights: F64) -> F64:
         bottom = weights @ below(columns)
-        return np.divide(weights @ above(columns), bottom, out=np.full(len(weights), np.nan), where=bottom > 0)
+        found: F64 = np.divide(weights @ above(columns), bottom, out=np.full(len(weights), np.nan), where=bottom > 0)
+        return found
 
     return ratio
 

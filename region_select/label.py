@@ -125,8 +125,8 @@ def pseudo_label(
                     writer.write(pseudo_sample(key, index, item, mask, found, config, run.hash))
     totals = run.finalise()
     rejected = f", {sum(totals['rejects'].values())} rejected" if totals["rejects"] else ""
-    found = f"{totals['artifact']} with a region, {totals['clean']} without"
-    return f"{totals['samples']} pictures in {out}: {found}{rejected}"
+    told = f"{totals['artifact']} with a region, {totals['clean']} without"
+    return f"{totals['samples']} pictures in {out}: {told}{rejected}"
 
 
 def pseudo_sample(

@@ -10,6 +10,7 @@ import numpy as np
 from region_select.limits import Limits
 from region_select.policy import Policy, Selection
 from region_select.selector import Fallback, Heat, Selector, Tau, check_tau, propose
+from shards.masks import U8
 from shards.source import SourceItem
 
 DEFAULT_WEIGHTS = "region_select/weights/swin_mini.safetensors"
@@ -61,7 +62,7 @@ class LearnedPolicy(Policy):
     def select(self, items: Sequence[SourceItem], rngs: Sequence[np.random.Generator]) -> list[Selection]:
         # Variants of one picture come as one object: it is looked at once.
         places: dict[int, int] = {}
-        images = []
+        images: list[U8] = []
         for item in items:
             if id(item.image) not in places:
                 places[id(item.image)] = len(images)

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from shards.files import make_folder, write_bytes, write_json
 from shards.masks import ARTIFACT, CLEAN, U8
 from shards.reader import ShardReader
 from shards.resize import SizePolicy, resize_item
-from shards.schema import Meta, Sample, SourceMeta, make_key
+from shards.schema import CorruptionMeta, Meta, Sample, SourceMeta, describe_mask, make_key
 from shards.show import choose, write_sheet
 from shards.source import Region, Reject, SourceItem, load_target, open_source
 
@@ -166,9 +166,11 @@ def stored_regions(meta: Meta) -> tuple[Region, ...]:
 def picture_of(number: int, item: SourceItem, selection: Selection) -> Sample:
     """A picture and its region as the contact sheet takes them."""
     mask = np.full(item.image.shape[:2], CLEAN, np.uint8) if selection.mask is None else selection.mask
-    label = "artifact" if (mask == ARTIFACT).any() else "clean"
+    label: Literal["artifact", "clean"] = "artifact" if (mask == ARTIFACT).any() else "clean"
     digest = hashlib.sha256(item.uri.encode("utf-8", "replace")).hexdigest()
-    return Sample(make_key(0, number), item.image, mask, Meta(label, SourceMeta(item.set_name, item.uri, digest)))
+    source = SourceMeta(item.set_name, item.uri, digest, caption=item.caption)
+    meta = describe_mask(Meta(label, source, corruption=CorruptionMeta(method="region")), mask)
+    return Sample(make_key(0, number), item.image, mask, meta)
 
 
 def summarise(labelled: Seen, sources: Seen, policy: Policy, resamples: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Probabilities are counted in 4,096 bins of equal width. floor(4096 * p) is exact
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,13 +49,15 @@ class Tally:
 
     def areas(self) -> Curve:
         """[k]: mean share of a picture that tau = k / 4096 selects, 0..1."""
-        return at_least(self.shares) / max(1, self.num_pictures)
+        areas: Curve = at_least(self.shares) / max(1, self.num_pictures)
+        return areas
 
     def ious(self) -> Curve:
         """[k]: artifact IoU over all pictures at tau = k / 4096; 0 where nothing is selected and nothing is broken."""
         true, said = at_least(self.artifact), at_least(self.artifact + self.clean)
         union = said + int(self.artifact.sum()) - true
-        return np.divide(true, union, out=np.zeros(NUM_BINS), where=union > 0)
+        ious: Curve = np.divide(true, union, out=np.zeros(NUM_BINS), where=union > 0)
+        return ious
 
     @property
     def mean_truth_area(self) -> float:
@@ -62,9 +65,9 @@ class Tally:
         return self.truth_area / max(1, self.num_pictures)
 
 
-def at_least(counts: NDArray[np.generic]) -> NDArray[np.generic]:
+def at_least(counts: NDArray[Any]) -> NDArray[Any]:
     """[k]: sum of the bins k, k + 1, .."""
-    return np.cumsum(counts[::-1])[::-1]  # type: ignore[no-any-return]
+    return np.cumsum(counts[::-1])[::-1]
 
 
 def match_area(tally: Tally, target: float) -> float:
