@@ -107,7 +107,18 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], card: Card, *
     if half:
         stored = {name: t.half() if t.is_floating_point() else t for name, t in stored.items()}
     make_folder(path.parent)
-    write_bytes(path, save(stored, {"format": "pt", CARD: card.to_json()}))
+    write_bytes(path, in_order(save(stored, {"format": "pt", CARD: card.to_json()})))
+
+
+def in_order(data: bytes) -> bytes:
+    """A safetensors file with its header's keys sorted: the library writes metadata in an order that changes by call.
+
+    The header is 8 bytes of length and JSON, filled up with blanks so that the tensors begin at a multiple of 8.
+    """
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[end:]
 
 
 def read_tensors(path: str | Path) -> tuple[Tensors, Card | None]:

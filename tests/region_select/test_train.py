@@ -11,7 +11,7 @@ import pytest
 import torch
 from select_tools import CONFIG, TINY, picture, write_squares
 
-from detector.checkpoint import read_tensors
+from detector.checkpoint import read_tensors, write_tensors
 from detector.config import load_config
 from region_select.__main__ import main
 from region_select.selector import SELECTOR, Selector, find_weights
@@ -61,6 +61,18 @@ def test_weights_are_stored_in_half_precision(trained):
     half, whole = read_tensors(trained / SELECTOR)[0], read_tensors(trained / "weights.safetensors")[0]
     assert all(torch.equal(half[name], t.half().float() if t.is_floating_point() else t) for name, t in whole.items())
     assert (trained / SELECTOR).stat().st_size < 0.7 * (trained / "weights.safetensors").stat().st_size
+
+
+def test_equal_weights_are_equal_files(trained, tmp_path):
+    tensors, card = read_tensors(trained / SELECTOR)
+    written = set()
+    for number in range(6):
+        write_tensors(tmp_path / f"{number}.safetensors", tensors, card, half=True)
+        written.add(hash_file(tmp_path / f"{number}.safetensors"))
+    assert written == {hash_file(trained / SELECTOR)}
+    again, same_card = read_tensors(tmp_path / "0.safetensors")
+    assert same_card == card
+    assert all(torch.equal(again[name], tensor) for name, tensor in tensors.items())
 
 
 def test_the_same_call_gives_what_there_is_and_another_is_refused(trained, squares, tmp_path):
