@@ -40,13 +40,30 @@ def resample(
         raise ValueError("blend needs the injected cells and the trajectory of the same inversion")
     timesteps = schedule.descending(start_step, config.num_steps)
     targets = (*timesteps[1:], timesteps[-1] - schedule.stride if timesteps else 0)
+    moves = list(zip(timesteps, targets, strict=False))
+    sigmas = [schedule.sigma(timestep, target, config.eta) for timestep, target in moves]
+    factors = [step_factors(schedule, *move, sigma) for move, sigma in zip(moves, sigmas, strict=True)]
     latents = latents_BCHW
-    for index, (timestep, target) in enumerate(zip(timesteps, targets, strict=False)):
-        sigma = schedule.sigma(timestep, target, config.eta)
-        a, b = schedule.move(timestep, target, sigma)
-        latents = a * latents + b * predict_noise(latents, timestep)
+    for index, timestep in enumerate(timesteps):
+        sigma, (noise, signal, next_signal, next_noise) = sigmas[index], factors[index]
+        eps = predict_noise(latents, timestep)
+        latents = next_signal * ((latents - noise * eps) / signal) + next_noise * eps
         if sigma > 0.0:
             latents = latents + sigma * draw_noise(generators, latents.shape[1:], latents.device)
         if config.blend and cells_BHW is not None:
             latents = torch.where(cells_BHW[:, None], latents, stored[len(timesteps) - 1 - index])
     return latents
+
+
+def step_factors(
+    schedule: NoiseSchedule, timestep: int, target: int, sigma: float
+) -> tuple[float, float, float, float]:
+    """sqrt(1 - abar_t), sqrt(abar_t), sqrt(abar_target), sqrt(1 - abar_target - sigma^2) of a DDIM step (eq. 12).
+
+    In single precision by way of torch, whose powers are not always the nearest float: with the same factors and the
+    same order of operations a step gives the bits that diffusers' sampler gives.
+    """
+    abar = torch.tensor([schedule.abar_at(timestep), schedule.abar_at(target)])
+    squares = (1 - abar[0], abar[0], abar[1], (1 - abar[1] - sigma**2).clamp(min=0))
+    noise, signal, next_signal, next_noise = (float(square**0.5) for square in squares)
+    return noise, signal, next_signal, next_noise
