@@ -26,7 +26,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.closed_world_plan import ARMS, LABELS, MADE, TESTS, Job, Plan, estimate, estimate_words, scaled, slug
+from benchmarks.closed_world_plan import (
+    ARMS,
+    LABELS,
+    MADE,
+    TESTS,
+    Chosen,
+    Job,
+    Plan,
+    estimate,
+    estimate_words,
+    scaled,
+    slug,
+)
 from shards.build import plain
 from shards.config import differences as config_differences
 from shards.errors import ConfigError, MissingInputError, ResumeError, run_cli
@@ -188,24 +200,21 @@ def make_wild(plan: Plan, out: Path, processes: int) -> None:
 
 
 def make_shards(plan: Plan, out: Path, processes: int) -> None:
-    """Shards of the three arms that the line makes; tau is the threshold that the validation set gave the selector."""
-    from benchmarks.closed_world_train import ROW, job_folder
-    from detector.train import WEIGHTS
+    """Shards of the three arms that the line makes."""
+    from benchmarks.closed_world_train import chosen_selector
 
     done = [json.loads(path.read_bytes()).get("totals") for path in manifests(out) if path.is_file()]
     if len(done) == len(MADE) and all(done):
         return
-    folder = job_folder(out, Job(LABELS, plan.backbones[0], 0))
-    tau = json.loads((folder / ROW).read_bytes())["threshold"]
-    make = partial(_make, plan, out, str(folder / "train" / WEIGHTS), tau, processes)
+    make = partial(_make, plan, out, chosen_selector(plan, out), processes)
     for _ in in_processes(processes, make, range(processes), "process"):
         pass
 
 
-def _make(plan: Plan, out: Path, selector: str, tau: float, processes: int, rank: int) -> None:
+def _make(plan: Plan, out: Path, chosen: Chosen, processes: int, rank: int) -> None:
     from benchmarks.closed_world_make import make_arms
 
-    make_arms(plan, out, selector, tau, rank, processes)
+    make_arms(plan, out, chosen, rank, processes)
 
 
 def manifests(out: Path) -> list[Path]:

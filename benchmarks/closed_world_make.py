@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.closed_world_plan import FIRST_SEED, MADE, PSEUDO, Plan, line_changes, slug
+from benchmarks.closed_world_plan import FIRST_SEED, MADE, PSEUDO, Chosen, Plan, line_changes, slug
 from corruptor.line.batch import Row
 from corruptor.line.config import LineConfig
 from corruptor.line.plan import noise_seed
@@ -87,12 +87,12 @@ def name_of(item: SourceItem) -> str:
     return f"{item.sha256}/{item.occurrence}"
 
 
-def arm_config(plan: Plan, arm: str, selector: str, tau: float) -> LineConfig:
+def arm_config(plan: Plan, arm: str, chosen: Chosen) -> LineConfig:
     """The line's config of an arm. Raises ConfigError."""
     values = plain(load_config(plan.config, LineConfig, plan.overrides))
     values["source"] = {"name": "miniworld", "options": {"count": plan.sources, "first_seed": FIRST_SEED}}
     values["compute"]["num_threads"] = 1
-    for group, change in line_changes(arm, selector, tau, plan.fallback).items():
+    for group, change in line_changes(arm, chosen, plan.fallback).items():
         values[group] = {**values[group], **change} if isinstance(change, dict) else change
     if arm == PSEUDO:
         # Masks as labels, nothing injected: the pictures go through all else, as those of the other arms do.
@@ -101,10 +101,10 @@ def arm_config(plan: Plan, arm: str, selector: str, tau: float) -> LineConfig:
     return make_config(values, LineConfig)
 
 
-def make_arms(plan: Plan, out: Path, selector: str, tau: float, rank: int, num_processes: int) -> None:
+def make_arms(plan: Plan, out: Path, chosen: Chosen, rank: int, num_processes: int) -> None:
     """This process's share of the three arms' shards in OUT/shards/ARM. Raises UserErrors."""
     kept: dict[str, Kept] = {}
-    lines = open_lines(plan, out, selector, tau, kept)
+    lines = open_lines(plan, out, chosen, kept)
     for shard in range(rank, lines[0].plan.num_shards, num_processes):
         for line in lines:
             if not line.writer.is_done(shard):
@@ -117,11 +117,11 @@ def make_arms(plan: Plan, out: Path, selector: str, tau: float, rank: int, num_p
                     line.writer.finalise()
 
 
-def open_lines(plan: Plan, out: Path, selector: str, tau: float, kept: dict[str, Kept]) -> list[Line]:
+def open_lines(plan: Plan, out: Path, chosen: Chosen, kept: dict[str, Kept]) -> list[Line]:
     """The arms' lines over one loaded model, with workers that share their inversions."""
     lines: list[Line] = []
     for arm in MADE:
-        config = arm_config(plan, arm, selector, tau)
+        config = arm_config(plan, arm, chosen)
         line = open_line(config, arm_folder(out, arm), backbone=lines[0].backbone if lines else None)
         shared = SharedWorker(line.backbone, line.config, line.plan, line.worker.recorder, kept)
         lines.append(dataclasses.replace(line, worker=shared))

@@ -175,17 +175,18 @@ def percent(one: Mapping[str, Any], signed: bool = False) -> str:
 
 
 def shows(results: Mapping[str, Any]) -> list[str]:
-    """One sentence a pair and test set: above, below, or not told apart, by whether the interval holds 0."""
+    """A sentence a pair: higher, lower, or not told apart, by whether the interval of the difference holds 0."""
     sentences = []
     for first, second in PAIRS:
+        found = [one for one in results["differences"] if (one["first"], one["second"]) == (first, second)]
+        told = []
         for test, metric, heading in DIFFERENCES:
-            told = [
-                f"{verdict(one['metrics'][metric])} with {one['backbone']}"
-                for one in results["differences"]
-                if (one["first"], one["second"], one["test"]) == (first, second, test)
+            by_backbone = [
+                f"{verdict(one['metrics'][metric])} with {one['backbone']}" for one in found if one["test"] == test
             ]
-            if told:
-                sentences.append(f"{heading}, {first} against {second}: {', '.join(told)}.")
+            told.append(f"{heading} {', '.join(by_backbone)}")
+        if found:
+            sentences.append(f"{first}, against {second}: {'; '.join(told)}.")
     return sentences
 
 

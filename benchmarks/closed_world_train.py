@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.closed_world_plan import LABELS, ORACLE, TESTS, Job, Plan
+from benchmarks.closed_world_plan import LABELS, ORACLE, TESTS, Chosen, Job, Plan
 from detector.config import load_config, set_seed
 from detector.heat import Detector
 from detector.score.counts import Counts
@@ -24,6 +24,7 @@ from detector.score.store import save_counts
 from detector.train import RUN, WEIGHTS, train
 from detector.train import Job as Training
 from shards.files import make_folder, write_json
+from shards.masks import ARTIFACT
 from shards.reader import ShardReader
 
 ROW = "row.json"
@@ -110,6 +111,15 @@ def count_samples(where: str) -> dict[str, int]:
     reader = ShardReader(where)
     artifact = sum(reader.meta(i).label == "artifact" for i in range(len(reader)))
     return {"artifact": artifact, "clean": len(reader) - artifact}
+
+
+def chosen_selector(plan: Plan, out: Path) -> Chosen:
+    """The detector of 100 labels with the first backbone and seed; tau is its threshold on the validation set."""
+    folder = job_folder(out, Job(LABELS, plan.backbones[0], 0))
+    tau = json.loads((folder / ROW).read_bytes())["threshold"]
+    reader = ShardReader(shards_of(plan, out, LABELS))
+    areas = [float((reader.mask(i) == ARTIFACT).mean()) for i in range(len(reader))]
+    return Chosen(str(folder / "train" / WEIGHTS), tau, round(sum(areas) / len(areas), 6))
 
 
 def clean_numbers(values: dict[str, float]) -> dict[str, float | None]:

@@ -24,6 +24,7 @@ from benchmarks.closed_world_plan import (
     PSEUDO,
     RANDOM,
     TESTS,
+    Chosen,
     Job,
     Plan,
     estimate,
@@ -37,6 +38,8 @@ from detector.score.store import save_counts
 from miniworld.sets import SETS, SHIPPED
 from miniworld.source import SPLIT
 from miniworld.splits import SPLITS
+from region_select.learned import LearnedOptions
+from shards.build import build
 from shards.check import check_run
 from shards.errors import ConfigError, MissingInputError, ResumeError
 from shards.files import make_folder, write_json
@@ -54,6 +57,9 @@ QUICK = (
     "compute.device='cpu'",
     "compute.batch_size=4",
 )
+
+
+SELECTOR = Chosen("weights", 0.25, 0.1)
 
 
 def test_the_plan_holds_every_training_once_and_its_sources_serve_nothing_else():
@@ -98,10 +104,11 @@ def blobs_for_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blobs in place of the learned selector, which has tests of its own; another area tells the arms apart."""
     changes = closed_world_plan.line_changes
 
-    def changed(arm: str, selector: str, tau: float, fallback: str) -> dict[str, Any]:
-        found = changes(arm, selector, tau, fallback)
+    def changed(arm: str, chosen: Chosen, fallback: str) -> dict[str, Any]:
+        found = changes(arm, chosen, fallback)
         assert (found["region"]["policy"] == "learned") == (arm in (PSEUDO, OURS))
         if found["region"]["policy"] == "learned":
+            build(LearnedOptions, found["region"]["options"])
             assert found["region"]["options"]["tau"] == 0.25
             found["region"] = {"policy": "blobs", "options": {"area": [0.2, 0.3]}}
         return found
@@ -121,11 +128,11 @@ def test_arms_that_share_inversions_are_what_the_line_makes_alone(
 
     monkeypatch.setattr(closed_world_make, "invert_images", counted)
     for rank in (1, 0):  # the second process to end closes the runs
-        make_arms(plan, tmp_path / "shared", "weights", 0.25, rank, 2)
+        make_arms(plan, tmp_path / "shared", SELECTOR, rank, 2)
     assert sum(inverted) == plan.sources
     found = {arm: ShardReader(closed_world_make.arm_folder(tmp_path / "shared", arm)) for arm in MADE}
     for arm in (PSEUDO, RANDOM):
-        config = closed_world_make.arm_config(plan, arm, "weights", 0.25)
+        config = closed_world_make.arm_config(plan, arm, SELECTOR)
         make_shards(config, tmp_path / "alone" / arm)
         alone, reader = ShardReader(tmp_path / "alone" / arm), found[arm]
         assert check_run(closed_world_make.arm_folder(tmp_path / "shared", arm)).ok
@@ -148,18 +155,18 @@ def test_arms_that_share_inversions_are_what_the_line_makes_alone(
 
 def test_what_is_done_is_not_made_again(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blobs_for_learned):
     plan = quick_plan(tiny)
-    make_arms(plan, tmp_path, "weights", 0.25, 0, 2)  # half of the shards: as after a kill
+    make_arms(plan, tmp_path, SELECTOR, 0, 2)  # half of the shards: as after a kill
     assert not json.loads((tmp_path / "shards" / "pseudo-labels" / "manifest.json").read_text()).get("totals")
     worked: list[int] = []
     work = SharedWorker.work
     monkeypatch.setattr(SharedWorker, "work", lambda self, batch: worked.append(batch.shard) or work(self, batch))
-    make_arms(plan, tmp_path, "weights", 0.25, 0, 1)
+    make_arms(plan, tmp_path, SELECTOR, 0, 1)
     assert set(worked) == {1}
     assert all(json.loads(path.read_text())["totals"]["samples"] for path in command.manifests(tmp_path))
 
 
 def test_arms_must_invert_alike(tiny: Path, tmp_path: Path, blobs_for_learned: None):
-    lines = open_lines(quick_plan(tiny), tmp_path, "weights", 0.25, {})
+    lines = open_lines(quick_plan(tiny), tmp_path, SELECTOR, {})
     assert [line.config.corruption.sham for line in lines] == [True, False, False]
     assert len({id(line.backbone) for line in lines}) == 1
     assert len({id(line.worker.kept) for line in lines}) == 1
@@ -206,8 +213,8 @@ def test_means_intervals_and_paired_differences(tmp_path: Path):
     assert 0 < lead["low"] < lead["value"] < lead["high"]
     assert tie["low"] == tie["value"] == tie["high"] == 0.0  # the same predictions in every resample
     text = as_markdown(results)
-    assert "wild: artifact IoU, pseudo labels + corruption against pseudo labels: higher with swin_mini." in text
-    assert "pseudo labels + corruption against random masks + corruption: not told apart with swin_mini." in text
+    assert "- pseudo labels + corruption, against pseudo labels: wild: artifact IoU higher with swin_mini; wild" in text
+    assert "against random masks + corruption: wild: artifact IoU not told apart with swin_mini; wild" in text
     assert "| 3 / 1 " in text
 
 
@@ -223,7 +230,7 @@ def test_a_table_of_some_arms(tmp_path: Path):
 def test_another_plan_in_the_same_folder_is_refused(tmp_path: Path):
     command.claim(Plan(), tmp_path / "run")
     command.claim(Plan(), tmp_path / "run")
-    with pytest.raises(ResumeError, match="iterations: 600 there, 601 now"):
+    with pytest.raises(ResumeError, match="iterations: 1500 there, 601 now"):
         command.claim(dataclasses.replace(Plan(), iterations=601), tmp_path / "run")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").write_text("")
@@ -253,7 +260,7 @@ def test_looking_stops_at_the_limit(tmp_path: Path, tiny: Path, blobs_for_learne
         def heat(self, images: Any) -> list[Any]:
             return [np.full(image.shape[:2], 0.5, np.float32) for image in images]
 
-    make_arms(quick_plan(tiny), tmp_path, "weights", 0.25, 0, 1)
+    make_arms(quick_plan(tiny), tmp_path, SELECTOR, 0, 1)
     folder = str(closed_world_make.arm_folder(tmp_path, PSEUDO))
     counts = look(Half(), folder, 0.5, 5)  # type: ignore[arg-type]
     assert len(counts.keys) == 5
