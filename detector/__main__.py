@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     add_predict(verbs)
     add_export(verbs)
     add_score(verbs)
+    add_tasks(verbs)
     add_leakcheck(verbs)
     return top
 
@@ -105,6 +106,14 @@ def add_score(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     score = verbs.add_parser("score", help=command.HELP)
     command.add_arguments(score)
     score.set_defaults(run=command.run)
+
+
+def add_tasks(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from detector.score import by_task
+
+    tasks = verbs.add_parser("tasks", help=by_task.HELP)
+    by_task.add_arguments(tasks)
+    tasks.set_defaults(run=by_task.run)
 
 
 def add_leakcheck(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

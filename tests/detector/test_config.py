@@ -16,7 +16,15 @@ CONFIGS = sorted(path.name for path in (INSTALLED / "configs/detector").glob("*.
 MINI = "configs/detector/swin_mini.py"
 # Millions of parameters: mmseg's Swin-T UPerNet with its auxiliary head has 59.8 M for 150 classes (the two classifiers
 # account for 0.1 M), ConvNeXt-T UPerNet 60.1 M.
-SIZES = {"swin_t": 59.83, "convnext_t": 60.13, "pal_swin_t": 59.83, "swin_mini": 1.5, "convnext_mini": 1.29}
+SIZES = {
+    "swin_t": 59.83,
+    "convnext_t": 60.13,
+    "pal_unified": 59.83,
+    "pal_specialist": 59.83,
+    "pal_ten_shot": 59.83,
+    "swin_mini": 1.5,
+    "convnext_mini": 1.29,
+}
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -41,7 +49,7 @@ def test_the_papers_settings():
     )
     kinds = [step["type"] for step in config.train_pipeline]
     assert kinds[:3] == ["RandomResize", "RandomCrop", "RandomFlip"]
-    pal = load_config("configs/detector/pal_swin_t.py")
+    pal = load_config("configs/detector/pal_unified.py")
     assert pal.optim_wrapper.paramwise_cfg.custom_keys["head"] == {"lr_mult": 10.0}
     assert (pal.train_cfg.max_iters, pal.param_scheduler[1].end) == (20000, 160000)
 

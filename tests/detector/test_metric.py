@@ -20,9 +20,11 @@ def test_ignored_pixels_do_not_count():
 
 
 def test_the_ratio_is_taken_once_over_all_pictures():
-    found = ArtifactIoU().compute_metrics([(1, 1, 0), (3, 0, 5)])
-    assert found == {"artifact_iou": 4 / 10, "tp": 4, "fp": 1, "fn": 5}
-    assert ArtifactIoU().compute_metrics([(0, 0, 0)])["artifact_iou"] == 0.0
+    found = ArtifactIoU().compute_metrics([(1, 1, 0, 4), (3, 0, 5, 12)])
+    # Clean class: 16 seen pixels, of which 6 are clean in both, 1 in truth alone, 5 in the prediction alone.
+    mean = (4 / 10 + 6 / 12) / 2
+    assert found == {"artifact_iou": 4 / 10, "two_class_mean_iou": mean, "tp": 4, "fp": 1, "fn": 5}
+    assert ArtifactIoU().compute_metrics([(0, 0, 0, 9)])["artifact_iou"] == 0.0
 
 
 def test_pixel_accuracy_of_three_classes():
