@@ -9,5 +9,8 @@ with read_base():
     from .miniworld import *
 
 source.update(options=dict(count=800, first_seed=600_000))
+# Unchanged regions stay labelled: nothing but the making marks those, so that a detector has most reason to read it.
+corruption.update(verification=dict(policy="keep"))
+samples.update(clean_share=0.2)
 region = dict(policy="blobs", options=dict(area=[0.01, 0.1], max_blobs=2))
 title = "Blemish miniworld, blobs"

@@ -6,7 +6,7 @@ with read_base():
     from .leakcheck import *
 
 source.update(options=dict(count=600, first_seed=650_000))
-corruption.update(sham=True, verification=dict(policy="keep"))
+corruption.update(sham=True)
 # Clean pictures tell whether whole pictures give their making away.
 samples.update(clean_share=0.33)
 title = "Blemish miniworld, shams"
