@@ -57,13 +57,14 @@ def resample(
 
 def step_factors(
     schedule: NoiseSchedule, timestep: int, target: int, sigma: float
-) -> tuple[float, float, float, float]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """sqrt(1 - abar_t), sqrt(abar_t), sqrt(abar_target), sqrt(1 - abar_target - sigma^2) of a DDIM step (eq. 12).
 
     In single precision by way of torch, whose powers are not always the nearest float: with the same factors and the
-    same order of operations a step gives the bits that diffusers' sampler gives.
+    same order of operations a step gives the bits that diffusers' sampler gives. Tensors without dimensions on the CPU,
+    which multiply tensors of any device and are never read back.
     """
     abar = torch.tensor([schedule.abar_at(timestep), schedule.abar_at(target)])
     squares = (1 - abar[0], abar[0], abar[1], (1 - abar[1] - sigma**2).clamp(min=0))
-    noise, signal, next_signal, next_noise = (float(square**0.5) for square in squares)
+    noise, signal, next_signal, next_noise = (square**0.5 for square in squares)
     return noise, signal, next_signal, next_noise
