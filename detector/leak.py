@@ -199,7 +199,7 @@ def conclusion(findings: Sequence[Finding]) -> tuple[bool, list[str]]:
         holds = holds and good
         told = f"'{found.name}' had to come out as '{wanted}' and came out as '{found.verdict}'"
         told += " by pixels, and 'leaks' by pictures" if found.image_verdict == "leaks" and wanted != "leaks" else ""
-        words.append(f"{told}: {'as it must be' if good else 'THE CHECK FAILS'}.")
+        words.append(f"{told}: {'as it must be' if good else 'the check fails'}.")
     return holds, words
 
 

@@ -8,7 +8,7 @@ from mmengine.config import read_base
 with read_base():
     from .miniworld import *
 
-source.update(options=dict(count=800, first_seed=600_000))
+source.update(options=dict(count=600, first_seed=600_000))
 # Unchanged regions stay labelled: nothing but the making marks those, so that a detector has most reason to read it.
 corruption.update(verification=dict(policy="keep"))
 samples.update(clean_share=0.2)

@@ -5,8 +5,8 @@ from mmengine.config import read_base
 with read_base():
     from .leakcheck import *
 
-source.update(options=dict(count=600, first_seed=650_000))
+source.update(options=dict(count=1200, first_seed=650_000))
 corruption.update(sham=True)
 # Clean pictures tell whether whole pictures give their making away.
-samples.update(clean_share=0.33)
+samples.update(clean_share=0.25)
 title = "Blemish miniworld, shams"
