@@ -30,7 +30,7 @@ corruption = dict(
     injection=dict(method="noised", start_step=7),
     verification=dict(policy="drop", metric="mean_abs", threshold=14.0),
 )
-# Regions that do not change enough are dropped, more than half: one clean source in eleven makes a fifth of the samples.
+# Regions that do not change enough are dropped, about half: one source in eleven makes a fifth of the samples.
 samples = dict(clean_share=0.09, source_twin=True, sources_per_shard=64)
 compute = dict(batch_size=32)
 title = "Blemish miniworld"
