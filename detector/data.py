@@ -8,6 +8,7 @@ the draws r, r + w, ..
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,7 +79,7 @@ class DrawSampler(torch.utils.data.Sampler[Draw]):
         """mmengine calls this; the order needs no epoch."""
 
 
-class PipelineDataset(torch.utils.data.Dataset[dict[str, Any]]):
+class PipelineDataset(torch.utils.data.Dataset[dict[str, Any]], ABC):
     """Images and label maps through a pipeline of mmseg transforms. Subclasses say what a sample is.
 
     Args:
@@ -91,12 +92,12 @@ class PipelineDataset(torch.utils.data.Dataset[dict[str, Any]]):
             self.pipeline = Compose(pipeline)
         self.metainfo: dict[str, Any] = {"classes": CLASSES, "palette": PALETTE}
 
-    def __len__(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def __len__(self) -> int: ...
 
+    @abstractmethod
     def load(self, index: int) -> tuple[U8, U8, str]:
         """(image uint8 HWC RGB, labels uint8 HW with 255 ignored, name of the sample)"""
-        raise NotImplementedError
 
     def __getitem__(self, item: int | Draw) -> dict[str, Any]:
         """An index gives the plain sample; a draw gives the sample with that draw's augmentation."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from miniworld import state
 from miniworld.models import build_scheduler, build_text_encoder, build_tokenizer, build_unet, build_vae, tokenize
-from miniworld.recipe import Clock, Log, Recipe, seeded
+from miniworld.recipe import Clock, Log, Recipe, half_precision, seeded
 from miniworld.scenes import caption, sample_scene
 from miniworld.splits import SPLITS
 from miniworld.train_vae import batches, scene_bank, to_tensor
@@ -44,7 +44,7 @@ def latent_bank(recipe: Recipe, work: Path, device: torch.device, report: Callab
     latents, ids = [], []
     for start in range(0, recipe.unet_scenes, 64):
         images = to_tensor(pictures[start : start + 64], device)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.bf16):
+        with half_precision(recipe, device):
             z = vae.encode(images).latent_dist.mode()
         latents.append((z.float() * scale).half().cpu())
         ids.append(tokenize(tokenizer, [caption(s) for s in scenes[start : start + 64]]).to(torch.uint8))
@@ -151,7 +151,7 @@ def _loss(
     noise = torch.randn(z.shape, generator=rng).to(device)
     a = abar[timesteps][:, None, None, None]
     noisy = (a.sqrt() * z + (1 - a).sqrt() * noise).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.bf16):
+    with half_precision(recipe, device):
         predicted = model(noisy, timesteps, ids)
     error = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
     return (weights_of(timesteps, abar, recipe.min_snr) * error).mean()

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from miniworld import state
 from miniworld.draw import render
 from miniworld.models import build_vae
-from miniworld.recipe import Clock, Log, Recipe, seeded
+from miniworld.recipe import Clock, Log, Recipe, half_precision, seeded
 from miniworld.scenes import sample_scene
 from miniworld.splits import SPLITS
 
@@ -164,7 +164,7 @@ def _iterate(run: _Training, recipe: Recipe, images: Tensor, device: torch.devic
     """One step of the optimiser on a batch; returns its loss."""
     rng = torch.Generator().manual_seed(recipe.seed * 1_000_003 + run.step)
     x = vary(images, rng)
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.bf16):
+    with half_precision(recipe, device):
         z = run.vae.encode(x).latent_dist.mode()
         noisy = z + recipe.latent_noise * torch.randn(z.shape, generator=rng).to(device, z.dtype)
         out = run.vae.decode(noisy).sample

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY_SWIN, picture
+from red_squares import TINY_SWIN, picture
 
 from detector.__main__ import main
 from detector.errors import DataError
@@ -26,7 +26,7 @@ def write_run(out: Path, first: int, *, sham: bool, count: int = 8, side: int = 
     run = RunWriter(out, RunInfo({"first": first, **options}, {"name": "squares", "items": count}, 1))
     with run.shard(0) as shard:
         for row in range(count):
-            sample = picture(first + row, side, artifact=row % 2 == 0)
+            sample = picture(first + row, row % 2 == 0, side)
             image = sample.image
             if sham:
                 image = np.where(sample.mask[..., None] == 1, np.uint8(120), image)

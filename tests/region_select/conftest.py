@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from select_tools import CONFIG, TINY, write_squares
+from red_squares import TINY_SWIN, write_squares
 
 from region_select.train import train_selector
 
@@ -22,11 +22,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
     folder = tmp_path_factory.mktemp("selector")
     val = write_squares(folder / "val", 8, first=100)
     train_selector(
-        CONFIG,
+        "configs/region_select/swin_mini.py",
         [squares],
         folder / "out",
         [val],
-        overrides=(*TINY, "optim_wrapper.optimizer.lr=3e-3"),
+        overrides=(*TINY_SWIN, "optim_wrapper.optimizer.lr=3e-3"),
         iterations=40,
     )
     return folder / "out"

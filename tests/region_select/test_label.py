@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from select_tools import picture
+from red_squares import picture
 
 from region_select.__main__ import main
 from region_select.draw import draw

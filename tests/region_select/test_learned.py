@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from select_tools import SIDE, picture
+from red_squares import SIDE, picture
 
 from region_select.policy import open_policy
 from region_select.selector import SELECTOR, Selector

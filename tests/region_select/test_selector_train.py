@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from select_tools import CONFIG, TINY, picture, write_squares
+from red_squares import TINY_SWIN, picture, write_squares
 
 from detector.checkpoint import read_tensors, write_tensors
 from detector.config import load_config
@@ -19,6 +19,8 @@ from region_select.train import RESULT, summary, train_selector
 from shards.errors import ConfigError, MissingInputError, ResumeError
 from shards.files import hash_file
 from shards.reader import ShardReader
+
+CONFIG = "configs/region_select/swin_mini.py"
 
 
 def test_it_selects_red_squares(trained):
@@ -78,7 +80,7 @@ def test_equal_weights_are_equal_files(trained, tmp_path):
 def test_the_same_call_gives_what_there_is_and_another_is_refused(trained, squares, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(trained, out)
-    overrides = (*TINY, "optim_wrapper.optimizer.lr=3e-3")
+    overrides = (*TINY_SWIN, "optim_wrapper.optimizer.lr=3e-3")
     val = trained.parent / "val"
     stored = json.loads((out / RESULT).read_text())
     stamp = (out / SELECTOR).stat().st_mtime_ns
@@ -92,7 +94,7 @@ def test_the_same_call_gives_what_there_is_and_another_is_refused(trained, squar
 
 
 def test_without_validation_there_is_no_named_tau(squares, tmp_path):
-    record = train_selector(CONFIG, [squares], tmp_path / "out", overrides=TINY, iterations=2)
+    record = train_selector(CONFIG, [squares], tmp_path / "out", overrides=TINY_SWIN, iterations=2)
     assert record["tuning"]["taus"] == {}
     assert "no validation pictures" in summary(record, tmp_path / "out")
     with pytest.raises(ConfigError, match="train with --val"):
@@ -102,7 +104,7 @@ def test_without_validation_there_is_no_named_tau(squares, tmp_path):
 def test_the_last_iteration_may_be_kept(squares, tmp_path):
     val = write_squares(tmp_path / "val", 4, first=50)
     out = tmp_path / "out"
-    train_selector(CONFIG, [squares], out, [val], overrides=TINY, iterations=2, checkpoint="last")
+    train_selector(CONFIG, [squares], out, [val], overrides=TINY_SWIN, iterations=2, checkpoint="last")
     assert json.loads((out / "train.json").read_text())["validation_best"] == {}
     assert Selector.load(out).tuning.num_validation == 4
 

@@ -1,4 +1,4 @@
-"""A selector made small, trained for seconds on red squares, and sets to train it on."""
+"""Pictures whose fault is a red square, sets of them, and a small network made smaller: training takes seconds."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import numpy as np
 from shards.schema import Meta, Sample, SourceMeta, make_key
 from shards.writer import RunInfo, RunWriter
 
-CONFIG = "configs/region_select/swin_mini.py"
 SIDE = 32
-TINY = (
+TINY_SWIN = (
     "initialise=None",
     f"image_size={SIDE}",
-    "log_every=10",
+    "log_every=2",
     "model.backbone.embed_dims=8",
     "model.backbone.depths=[1, 1, 1, 1]",
     "model.backbone.num_heads=[1, 1, 2, 2]",
@@ -28,6 +27,7 @@ TINY = (
     "train_dataloader.dataset.pipeline.0.crop_size=(24, 24)",
     f"val_dataloader.dataset.pipeline.0.size={SIDE}",
 )
+"overrides for the configs of detectors and selectors"
 
 
 def picture(seed: int, broken: bool, side: int = SIDE) -> Sample:
@@ -43,11 +43,13 @@ def picture(seed: int, broken: bool, side: int = SIDE) -> Sample:
     return Sample(make_key(0, seed), image, mask, Meta(label, SourceMeta("squares", f"square:{seed}", f"{seed:064x}")))
 
 
-def write_squares(out: Path, count: int = 16, first: int = 0) -> Path:
-    """A finished run of one shard; every other sample is clean."""
-    run = RunWriter(out, RunInfo({"count": count, "first": first}, {"name": "squares", "items": count}, 1))
+def write_squares(out: Path, count: int = 16, side: int = SIDE, every: int = 2, first: int = 0) -> Path:
+    """A finished run of one shard; one sample in `every` is clean, none where that is 0, all where it is 1."""
+    config = {"count": count, "every": every, "first": first}
+    run = RunWriter(out, RunInfo(config, {"name": "squares", "items": count}, 1))
     with run.shard(0) as shard:
         for row in range(count):
-            shard.write(dataclasses.replace(picture(first + row, row % 2 == 1), key=make_key(0, row)))
+            sample = picture(first + row, every == 0 or row % every != 0, side)
+            shard.write(dataclasses.replace(sample, key=make_key(0, row)))
     run.finalise()
     return out
