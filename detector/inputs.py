@@ -10,11 +10,11 @@ from pathlib import Path
 
 from detector.errors import InputError
 from shards.errors import MissingInputError, SchemaError
-from shards.folder import list_files
 from shards.masks import U8
-from shards.pictures import read_picture
 from shards.reader import ShardReader
 from shards.source import Reject
+from shards.sources.folder import list_files
+from shards.sources.pictures import read_picture
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 Pure: keys and integer counts in, Markdown out. Feed it the scorer's per-image counts,
 
-    tasks = shards.pal.tasks_by_key("out/pal/unified/test")
+    tasks = shards.human.pal.tasks_by_key("out/pal/unified/test")
     print(task_table({"ours": score_tasks(zip(counts.keys, counts.hits.tolist()), tasks)}))
 
 The paper's "mIoU" is taken to be the artifact IoU over a task's whole set (a two-class mean could not be 0.0).

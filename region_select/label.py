@@ -26,11 +26,11 @@ from shards.build import plain
 from shards.config import apply_overrides, differences
 from shards.errors import ResumeError
 from shards.files import make_folder, write_bytes, write_json
-from shards.gather import write_rejects
-from shards.listed import ListedSource
 from shards.masks import ARTIFACT, CLEAN, U8, label_components, mask_to_file
 from shards.schema import Meta, RegionMeta, Sample, SizeMeta, SourceMeta, decode_mask, encode_image, make_key
 from shards.source import SOURCES, Reject, Source, SourceItem, open_source
+from shards.sources.gather import write_rejects
+from shards.sources.listed import ListedSource
 from shards.writer import RunInfo, RunWriter
 
 MASKS, TABLE, REJECTS, RUN = "masks", "regions.csv", "rejects.jsonl", "masks.json"

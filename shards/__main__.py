@@ -10,7 +10,7 @@ from pathlib import Path
 from shards.check import check_run
 from shards.errors import ConfigError, run_cli
 from shards.files import make_folder
-from shards.importers import IMPORTERS, add_importers
+from shards.human.importers import IMPORTERS, add_importers
 from shards.reader import ShardReader
 from shards.show import choose, write_sheet
 
@@ -92,8 +92,8 @@ def run_show(args: argparse.Namespace) -> int:
 
 def run_index(args: argparse.Namespace) -> int:
     """Make what is missing; the same command again goes on where it stopped."""
-    from shards.stores import find_files
-    from shards.tars import open_indexes
+    from shards.sources.stores import find_files
+    from shards.sources.tars import open_indexes
 
     files = find_files(args.tars)
     indexes = open_indexes(files, args.index)
@@ -108,8 +108,8 @@ def run_index(args: argparse.Namespace) -> int:
 def run_gather(args: argparse.Namespace) -> int:
     """Copy what is missing and say how much."""
     from shards.config import apply_overrides
-    from shards.gather import gather
     from shards.source import open_source
+    from shards.sources.gather import gather
 
     source = open_source(args.source, **apply_overrides({}, args.options))
     print(gather(source, args.out, bar if sys.stderr.isatty() else iter))

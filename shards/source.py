@@ -141,9 +141,9 @@ class Source(abc.ABC):
 
 
 SOURCES: dict[str, str] = {
-    "folder": "shards.folder:FolderSource",
-    "webdataset": "shards.tars:TarSource",
-    "shards": "shards.own:ShardSource",
+    "folder": "shards.sources.folder:FolderSource",
+    "webdataset": "shards.sources.tars:TarSource",
+    "shards": "shards.sources.own:ShardSource",
     "miniworld": "miniworld.source:MiniworldSource",
 }
 """Source name -> "module:callable". The callable takes the options of the config and returns a Source; a class with

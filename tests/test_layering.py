@@ -66,9 +66,10 @@ def test_package_files_are_nearly_empty(package):
 
 
 def test_reading_and_writing_shards_loads_nothing_heavy():
-    names = [path.stem for path in modules("shards") if not path.stem.startswith("_")]
+    files = [path for path in modules("shards") if not path.stem.startswith("_")]
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
     code = (
-        f"import sys, importlib\nfor name in {names!r}: importlib.import_module('shards.' + name)\n"
+        f"import sys, importlib\nfor name in {names!r}: importlib.import_module(name)\n"
         "heavy = {'torch', 'diffusers', 'mmengine', 'mmseg', 'transformers', 'webdataset'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )

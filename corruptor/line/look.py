@@ -11,7 +11,7 @@ from corruptor.plan_cost import declared_count
 from shards.build import BuildError, build, nearest
 from shards.errors import ConfigError, MissingInputError, SourceError
 from shards.source import SOURCES, Source, SourceItem, load_target, open_source
-from shards.stores import REMOTE
+from shards.sources.stores import REMOTE
 
 
 @dataclass(frozen=True)

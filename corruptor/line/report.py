@@ -14,10 +14,10 @@ from tqdm import tqdm
 from corruptor.line.plan import Plan
 from corruptor.line.processes import Place
 from shards.errors import MissingInputError
-from shards.gather import write_rejects
 from shards.reader import ShardReader
 from shards.show import choose, write_sheet
 from shards.source import Source
+from shards.sources.gather import write_rejects
 from shards.writer import MANIFEST, RunWriter, read_manifest
 
 SHEET, SHEET_SAMPLES, LEFT_OUT = "sheet.png", 32, "left_out.jsonl"

@@ -10,7 +10,7 @@ from detector.score.counts import ScoreError
 from detector.score.store import load_counts
 from detector.tasks import TaskScore, join, score_tasks, task_table
 from shards.errors import MissingInputError
-from shards.pal import tasks_by_key
+from shards.human.pal import tasks_by_key
 
 HELP = "PAL's table from scored runs: artifact IoU for each synthesis task, beside the paper's rows"
 EXAMPLE = """example:

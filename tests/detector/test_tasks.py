@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from detector.tasks import COLUMNS, PAPER, TaskScore, join, positions, score_tasks, task_table
-from shards.pal_files import TASKS
+from shards.human.pal_files import TASKS
 
 TASK_OF = {"a": "ldm", "b": "stylegan2", "c": "ldm", "d": "blobgan", "e": "cvton"}
 ROWS = [("a", (1, 2, 1, 5)), ("b", (0, 0, 0, 9)), ("c", (3, 0, 1, 5)), ("d", (1, 1, 0, 7)), ("e", (0, 4, 0, 5))]

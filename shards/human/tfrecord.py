@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from shards.crc32c import crc32c
 from shards.errors import SourceError
+from shards.human.crc32c import crc32c
 
 HEADER, FOOTER = 12, 4
 MAX_PAYLOAD = 1 << 28

@@ -14,12 +14,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from shards.errors import MissingInputError, SourceError
-from shards.example import Values, WireError, parse_example
 from shards.files import hash_file
-from shards.importing import fingerprint, refuse_pointer
-from shards.parquet import Rows, picture_bytes
+from shards.human.example import Values, WireError, parse_example
+from shards.human.importing import fingerprint, refuse_pointer
+from shards.human.tfrecord import Damage, read_frames, read_payload
 from shards.source import Reject
-from shards.tfrecord import Damage, read_frames, read_payload
+from shards.sources.parquet import Rows, picture_bytes
 
 SCORES = ("aesthetics_score", "artifact_score", "misalignment_score", "overall_score")
 MAPS = ("artifact_map", "misalignment_map")
@@ -156,7 +156,7 @@ class JoinedSet(RecordSet):
         self._whole = Rows(paths, [*text, *MAPS, *optional, "image"])
 
     def _has(self, name: str) -> bool:
-        from shards.parquet import open_table
+        from shards.sources.parquet import open_table
 
         return all(name in open_table(path, []).schema_arrow.names for path in self.paths)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shards.errors import MissingInputError, SourceError
-from shards.heads import LONG_HEAD, head_sides
-from shards.listed import ListedOptions, ListedSource
 from shards.source import Reject
+from shards.sources.heads import LONG_HEAD, head_sides
+from shards.sources.listed import ListedOptions, ListedSource
 
 SIDECARS = {".txt", ".json", ".jsonl", ".csv", ".tsv", ".md", ".html", ".yaml", ".yml"}
 """Extensions of text beside the pictures; such files are never inputs. Every other file is sniffed by content."""

@@ -11,8 +11,8 @@ import pytest
 from hps_tools import hps_set, picture
 
 from shards.__main__ import main
-from shards.gather import file_names
 from shards.source import open_source
+from shards.sources.gather import file_names
 
 
 def files(folder: Path) -> set[str]:

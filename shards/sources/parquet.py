@@ -16,7 +16,7 @@ import numpy as np
 
 from shards.errors import ConfigError, SourceError
 from shards.files import make_folder, write_bytes, write_json
-from shards.importing import fingerprint, refuse_pointer
+from shards.human.importing import fingerprint, refuse_pointer
 
 BATCH = 8
 """Rows decoded at once."""

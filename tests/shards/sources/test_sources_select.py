@@ -11,8 +11,8 @@ import pytest
 from hps_tools import SIZES, hps_set, picture
 
 from shards.errors import ConfigError, MissingInputError, SourceError
-from shards.select import ParTable, Selection
 from shards.source import Reject, Source, open_source
+from shards.sources.select import ParTable, Selection
 
 
 def uris(source: Source) -> list[str]:

@@ -13,12 +13,12 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from hps_tools import hps_set
 
-from shards import stores
 from shards.__main__ import main
 from shards.errors import MissingInputError, SourceError
 from shards.source import Reject, open_source
-from shards.stores import find_files
-from shards.tars import folder_name
+from shards.sources import stores
+from shards.sources.stores import find_files
+from shards.sources.tars import folder_name
 
 
 @pytest.fixture

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from shards.errors import OutputError, UserError
 from shards.files import make_folder, write_bytes
-from shards.heads import LONG_HEAD, head_sides, record_sides
 from shards.locks import Locks
-from shards.stores import StoredFile
+from shards.sources.heads import LONG_HEAD, head_sides, record_sides
+from shards.sources.stores import StoredFile
 
 VERSION = 1
 IMAGE_MEMBERS = ("webp", "png", "jpg", "jpeg")

@@ -18,7 +18,7 @@ from typing import Any
 
 from shards.errors import ConfigError, MissingInputError
 from shards.files import write_json
-from shards.importing import (
+from shards.human.importing import (
     add_common,
     check_common,
     fill,
@@ -30,9 +30,7 @@ from shards.importing import (
     stretch,
     write_excluded,
 )
-from shards.parquet import PictureStore, gather, safe
-from shards.pictures import read_picture
-from shards.richhf_labels import (
+from shards.human.richhf_labels import (
     NOBODY,
     PAPER_ANNOTATORS,
     PAPER_KEPT,
@@ -49,9 +47,11 @@ from shards.richhf_labels import (
     numbers_from_scores,
     score_scale,
 )
-from shards.richhf_records import EXPECTED, SPLITS, JoinedSet, Record, RecordSet, find, open_sets
+from shards.human.richhf_records import EXPECTED, SPLITS, JoinedSet, Record, RecordSet, find, open_sets
 from shards.schema import Sample, SourceMeta
 from shards.source import Reject
+from shards.sources.parquet import PictureStore, gather, safe
+from shards.sources.pictures import read_picture
 from shards.writer import RunInfo, RunWriter
 
 STORE = ".pictures"

@@ -9,7 +9,7 @@ import pytest
 import richhf_bytes as made
 from PIL import Image
 
-from shards.richhf_labels import (
+from shards.human.richhf_labels import (
     NUMBERS,
     Annotators,
     MapError,

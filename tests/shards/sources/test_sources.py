@@ -15,8 +15,8 @@ from PIL import Image
 
 from shards.errors import ConfigError, MissingInputError, SourceError
 from shards.source import REASONS, SOURCES, Reject, Source, SourceItem, open_source, register_source
-from shards.stores import find_files
-from shards.tars import caption_of
+from shards.sources.stores import find_files
+from shards.sources.tars import caption_of
 
 
 def picture(seed: int, kind: str = "PNG", side: int = 24) -> bytes:

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from shards.errors import ConfigError
 from shards.files import make_folder, whole_file, write_bytes
-from shards.listed import ListedSource
 from shards.source import Reject, Source
+from shards.sources.listed import ListedSource
 
 READERS = 16
 MAX_NAME = 200

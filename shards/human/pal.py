@@ -20,7 +20,7 @@ from PIL import Image
 from shards.build import nearest
 from shards.errors import ConfigError, SchemaError
 from shards.files import write_json
-from shards.importing import (
+from shards.human.importing import (
     add_common,
     check_common,
     fill,
@@ -32,12 +32,12 @@ from shards.importing import (
     stretch,
     write_excluded,
 )
+from shards.human.pal_files import TASKS, UNIFIED, UNKNOWN, Item, Listing, Store, list_set, listing_lines, open_store
 from shards.masks import U8
-from shards.pal_files import TASKS, UNIFIED, UNKNOWN, Item, Listing, Store, list_set, listing_lines, open_store
-from shards.pictures import read_picture
 from shards.reader import ShardReader
 from shards.schema import MAX_PIXELS, Sample, SourceMeta
 from shards.source import Reject
+from shards.sources.pictures import read_picture
 from shards.writer import RunInfo, RunWriter
 
 PAPER_IMAGES = 10168

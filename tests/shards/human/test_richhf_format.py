@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import richhf_bytes as made
 
-from shards.crc32c import crc32c
 from shards.errors import SourceError
-from shards.example import WireError, parse_example
-from shards.tfrecord import Damage, Frame, read_frames, read_payload
+from shards.human.crc32c import crc32c
+from shards.human.example import WireError, parse_example
+from shards.human.tfrecord import Damage, Frame, read_frames, read_payload
 
 
 @pytest.mark.parametrize(

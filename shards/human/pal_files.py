@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from shards.errors import MissingInputError, SourceError
-from shards.folder import SIDECARS, list_files
-from shards.importing import refuse_pointer
+from shards.human.importing import refuse_pointer
 from shards.source import Reject
+from shards.sources.folder import SIDECARS, list_files
 
 TASKS = (
     "stylegan2",

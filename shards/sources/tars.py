@@ -19,10 +19,10 @@ import numpy as np
 from tqdm import tqdm
 
 from shards.errors import SourceError
-from shards.listed import ListedOptions, ListedSource
 from shards.source import Reject
-from shards.stores import StoredFile, find_files
-from shards.tar_index import IMAGE_MEMBERS, PARTS, TarIndex, open_index
+from shards.sources.listed import ListedOptions, ListedSource
+from shards.sources.stores import StoredFile, find_files
+from shards.sources.tar_index import IMAGE_MEMBERS, PARTS, TarIndex, open_index
 
 CAPTION_KEYS = ("caption", "short_caption", "prompt", "original_prompt", "text", "long_caption", "title")
 LOCAL_READERS, REMOTE_READERS = 2, 16

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shards.masks import U8
-from shards.pictures import FORMATS
+from shards.sources.pictures import FORMATS
 
 ScoreScale = Literal["unit", "1-5", "unknown"]
 Rule = Literal["two_thirds", "two_marks"]

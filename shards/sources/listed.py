@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from shards.masks import U8
-from shards.pictures import Limits, read_mask, read_picture
-from shards.select import Choice, ParTable, Selection, choose
 from shards.source import Reject, Source, SourceItem
+from shards.sources.pictures import Limits, read_mask, read_picture
+from shards.sources.select import Choice, ParTable, Selection, choose
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shards.errors import SchemaError, SourceError
-from shards.heads import head_sides
-from shards.listed import ListedOptions, ListedSource
 from shards.reader import ShardReader
 from shards.schema import MASK_MEMBER
 from shards.source import Reject
+from shards.sources.heads import head_sides
+from shards.sources.listed import ListedOptions, ListedSource
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,13 +12,13 @@ import pytest
 from hps_tools import SIZES, hps_set, hps_tar, picture
 from PIL import Image
 
-from shards import tar_index
 from shards.__main__ import main
 from shards.errors import SourceError
-from shards.heads import head_sides, record_sides
 from shards.source import open_source
-from shards.stores import LocalFile, local_file
-from shards.tar_index import PARTS, TarIndex, open_index
+from shards.sources import tar_index
+from shards.sources.heads import head_sides, record_sides
+from shards.sources.stores import LocalFile, local_file
+from shards.sources.tar_index import PARTS, TarIndex, open_index
 
 
 @pytest.fixture

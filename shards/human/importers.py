@@ -9,8 +9,8 @@ import importlib
 from typing import Any
 
 IMPORTERS: dict[str, tuple[str, str]] = {
-    "richhf": ("shards.richhf", "RichHF-18k: human artifact maps, with their pictures from Pick-a-Pic"),
-    "pal": ("shards.pal", "PAL (PAL4VST): eleven synthesis tasks with human labels"),
+    "richhf": ("shards.human.richhf", "RichHF-18k: human artifact maps, with their pictures from Pick-a-Pic"),
+    "pal": ("shards.human.pal", "PAL (PAL4VST): eleven synthesis tasks with human labels"),
 }
 """Name -> (module, one line of help)."""
 

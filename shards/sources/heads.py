@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from shards.pictures import FORMATS
+from shards.sources.pictures import FORMATS
 
 LONG_HEAD = 1 << 16
 """Bytes that hold the size of nearly every picture, thumbnails and profiles in its head included."""

@@ -15,8 +15,8 @@ from PIL import Image
 
 from shards.__main__ import main
 from shards.check import check_run
-from shards.pal import tasks_by_key
-from shards.pal_files import match_task, task_of_name
+from shards.human.pal import tasks_by_key
+from shards.human.pal_files import match_task, task_of_name
 from shards.reader import ShardReader
 
 
@@ -199,7 +199,7 @@ def test_the_same_command_again_makes_what_is_missing(source, tmp_path, monkeypa
     whole = tree(out)
     (out / "stylegan2" / "train" / "shards" / "00001.stats.json").unlink()
     made = []
-    from shards.pal import Maker
+    from shards.human.pal import Maker
 
     make = Maker.make
     monkeypatch.setattr(Maker, "make", lambda self, index: made.append(index) or make(self, index))

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shards.pictures import Limits, read_mask, read_picture
 from shards.source import Reject
+from shards.sources.pictures import Limits, read_mask, read_picture
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
