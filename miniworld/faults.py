@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from miniworld import breaks
 from miniworld.breaks import Broken
-from miniworld.draw import Array, Layer, draw_ground, frame, light
+from miniworld.draw import Array, Layer, cover_of, draw_ground, frame, light
 from miniworld.scenes import SIZE, Scene, Thing, half_extent, sample_scene
 from miniworld.things import layers_of
 
@@ -183,7 +183,7 @@ def _paint(picture: Array, thing: Thing, layers: list[Layer], opacity: Array | N
     covered = np.zeros((SIZE, SIZE), dtype=np.float32)
     before = picture.copy()
     for layer in layers:
-        cover = np.clip(np.float32(0.5) - layer.distance(u, v) * np.float32(thing.s), 0, 1)
+        cover = cover_of(layer.distance, u, v, thing.s)
         picture += cover[..., None] * (np.asarray(layer.colour, dtype=np.float32) - picture)
         covered = np.maximum(covered, cover)
     if opacity is not None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from miniworld.backdrop import Backdrop, fit_backdrop
-from miniworld.draw import Array, frame
+from miniworld.draw import Array, cover_of, frame
 from miniworld.fit import Fit, Patch, around, cost_of, cut, draw_patch, fit_kind, starts_in
 from miniworld.reading import nearest_word, wrong_letters
 from miniworld.scenes import KINDS, SIZE, Scene, Thing, half_extent, position_words
@@ -281,7 +281,7 @@ def _draw_adapted(picture: Array, behind: Array, light: Array, thing: Thing, lim
     u, v = frame(thing, everything, everything)
     out = behind.copy()
     layers = layers_of(thing)
-    covers = [np.clip(np.float32(0.5) - layer.distance(u, v) * np.float32(thing.s), 0, 1) for layer in layers]
+    covers = [cover_of(layer.distance, u, v, thing.s) for layer in layers]
     front = np.full((SIZE, SIZE), -1)
     for k, cover in enumerate(covers):
         front[cover > 0.02] = -1

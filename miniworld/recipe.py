@@ -23,7 +23,9 @@ class Recipe:
     "standard deviation of the noise added to latents while the autoencoder trains (latents have a spread near 1)"
     unet_scenes: int = 30_000
     unet_batch: int = 32
-    unet_lr: float = 8e-4
+    unet_lr: float = 6e-4
+    unet_cool: float = 0.9
+    "share of a call's minutes over which the rate of the UNet falls to nothing: a long fall pays more than a plateau"
     caption_dropout: float = 0.1
     "share of captions replaced by the empty one, for classifier-free guidance"
     min_snr: float = 5.0

@@ -7,11 +7,13 @@ height (sign), half the length (vehicles). All coordinates below are in units of
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from miniworld.draw import Array, Layer, both, box, ellipse, paint_layers, polygon, stroke, strokes
+from miniworld.draw import Array, Layer, box, ellipse, paint_layers, polygon, stroke, strokes, without
 from miniworld.palette import GLYPHS, HAIRS, LIGHT_PAINTS, LIPS, PAINTS, SKINS
 from miniworld.scenes import SIZE, Scene, Thing
 
@@ -38,7 +40,15 @@ def shade(colour: Rgb, factor: float) -> Rgb:
 
 def layers_of(thing: Thing) -> list[Layer]:
     """All layers of a thing, back to front."""
-    return {"face": face, "hand": hand, "sign": sign, "car": car, "bus": bus}[thing.kind](thing)
+    t = thing
+    return list(_built(t.kind, t.skin, t.hair, t.style, t.mouth, t.gaze, t.spread, t.paint, t.word))
+
+
+@lru_cache(maxsize=1024)
+def _built(kind: str, *look: Any) -> tuple[Layer, ...]:
+    """The layers of a look, which no pose changes."""
+    thing = Thing(kind, 0, 0, 1, 0, False, *look)
+    return tuple({"face": face, "hand": hand, "sign": sign, "car": car, "bus": bus}[kind](thing))
 
 
 def face(t: Thing) -> list[Layer]:
@@ -57,7 +67,7 @@ def face(t: Thing) -> list[Layer]:
     fringe = ellipse(0, 1.0, 1.35, 1.42)
     # A little wider than the head, or a seam of skin shows between fringe and hair.
     crown = ellipse(0, 0.04, 0.82, 0.96)
-    out.append(Layer("face.hair", hair, both(crown, lambda u, v: -fringe(u, v))))
+    out.append(Layer("face.hair", hair, without(crown, fringe)))
     for x in (-0.33, 0.33):
         out.append(eye(x, t.gaze)[0])
         out.append(eye(x, t.gaze)[1])

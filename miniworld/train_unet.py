@@ -102,7 +102,7 @@ def train_denoiser(
     step, warm = _restore(work / "unet.pt", model, ema, optimiser)
     begun = 0 if warm else step  # a fresh optimiser warms up, also on weights that are far along
     abar = build_scheduler().alphas_cumprod.to(device)
-    clock, log = Clock(minutes), Log(work / "unet.jsonl")
+    clock, log = Clock(minutes, recipe.unet_cool), Log(work / "unet.jsonl")
     recent = math.nan  # a running mean of the loss
 
     def save() -> None:
