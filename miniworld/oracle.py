@@ -269,7 +269,7 @@ def _read(picture: Array, fit: Fit) -> Fit:
 
 
 def _draw_all(picture: Array, backdrop: Backdrop, fits: list[Fit]) -> Array:
-    """The nearest scene as a picture; every large flat part may shift its colour a little."""
+    """The nearest scene as a picture; parts may shift their colours a little, as the autoencoder does to small ones."""
     drawn = backdrop.picture.copy()
     for fit in fits:
         drawn = _draw_adapted(picture, drawn, backdrop.light, fit.thing)
@@ -292,8 +292,10 @@ def _draw_adapted(picture: Array, behind: Array, light: Array, thing: Thing, lim
         groups.setdefault((layer.part, layer.colour), []).append(k)
     for members in groups.values():
         shown = np.isin(front, members)
-        if shown.sum() >= 16:
-            shift = np.median(picture[shown] - light[shown] * colours[members[0]], axis=0)
+        off = picture[shown] - light[shown] * colours[members[0]]
+        off = off[np.abs(off).max(axis=1) < 2 * limit]  # what is broken, such as a missing wheel, has no say
+        if len(off) >= 4:
+            shift = np.median(off, axis=0)
             for k in members:
                 colours[k] = colours[k] + np.clip(shift, -limit, limit)
     for colour, cover in zip(colours, covers, strict=True):
