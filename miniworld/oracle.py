@@ -42,9 +42,9 @@ class Thresholds:
     "the same on things, which have no texture"
     core: float = 16.0
     "excess over the tolerance that a component must reach somewhere"
-    mass: float = 110.0
+    mass: float = 150.0
     "sum of excess over a component's pixels that makes it a fault"
-    area: int = 4
+    area: int = 12
     "fewest pixels in excess"
     border: int = 2
     "width of the picture's rim that is not judged: there the autoencoder blurs"

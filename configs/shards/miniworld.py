@@ -1,7 +1,7 @@
 """The default of `make shards`: rendered scenes, damaged by the generator that comes with this package."""
 
 seed = 0
-source = dict(name="miniworld", options=dict(count=576))
+source = dict(name="miniworld", options=dict(count=544))
 size = dict(policy="none")
 model = dict(folder="miniworld/weights", licence="Apache-2.0")
 region = dict(
@@ -24,10 +24,10 @@ region = dict(
 )
 corruption = dict(
     inversion=dict(mode="warm", warm_passes=[3, 5, 2, 1]),
-    # Step 7 of 25 is the noise of step 14 of 50 at half the passes. The generator mends most of what starts later; the
+    # Step 6 of 25 is the noise of step 12 of 50 at half the passes. The generator mends most of what starts later; the
     # threshold is still the one chosen at step 10 with an earlier generator (docs/corruption.md).
     num_grid_steps=25,
-    injection=dict(method="noised", start_step=7),
+    injection=dict(method="noised", start_step=6),
     verification=dict(policy="drop", metric="mean_abs", threshold=14.0),
 )
 # Regions that do not change enough are dropped, about half: one source in eleven makes a fifth of the samples.
