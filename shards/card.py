@@ -57,6 +57,7 @@ Config hash `{manifest["config_hash"]}`; the full config is in `manifest.json`, 
 
 ```python
 from datasets import load_dataset
+
 samples = load_dataset("webdataset", data_files="shards/*.tar", split="train")
 ```
 """
