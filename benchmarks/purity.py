@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.purity_count import Mask, Row, judge
 from corruptor.config import METHODS
-from miniworld.oracle import Thresholds
+from miniworld.residue import Thresholds
 from miniworld.splits import SPLITS
 from shards.errors import ConfigError, run_cli
 from shards.files import make_folder, write_json

@@ -28,6 +28,8 @@ from miniworld.scenes import SIZES, Scene, caption, sample_scene
 from miniworld.splits import SPLITS
 
 Mask = NDArray[np.uint8]
+CLEAN_OFFSET = 50_000
+"clean scenes lie so far behind the scenes of drawn faults"
 MATCH = 0.25
 "two components match when their overlap is at least this share of the smaller one"
 
@@ -124,7 +126,7 @@ def fault_figures(count: int, first: int, trip: Trip, judge: Judge) -> dict[str,
 
 def clean_figures(count: int, first: int, trip: Trip, judge: Judge) -> dict[str, Any]:
     """In how many clean scenes the oracle finds a fault after the round trip, and how many things it finds there."""
-    seeds = [SPLITS["calibration"].start + 50_000 + first + i for i in range(count)]
+    seeds = [SPLITS["calibration"].start + CLEAN_OFFSET + first + i for i in range(count)]
     scenes = [sample_scene(s) for s in seeds]
     said = judge(list(zip(seeds, trip(np.stack([render(s) for s in scenes])), scenes, strict=True)), "clean scenes")
     found = [f for s in said for f in s[1]]
@@ -163,12 +165,13 @@ def sample_figures(pipe: Any, count: int, first: int, judge: Judge) -> dict[str,
     }
 
 
+def cell(s: dict[str, Any]) -> str:
+    """A share with its interval and counts, for a table."""
+    return f"{100 * s['share']:.1f}% ({100 * s['low']:.1f} to {100 * s['high']:.1f}; {s['hits']} of {s['of']})"
+
+
 def table(figures: dict[str, Any]) -> str:
     """The figures as Markdown."""
-
-    def cell(s: dict[str, Any]) -> str:
-        return f"{100 * s['share']:.1f}% ({100 * s['low']:.1f} to {100 * s['high']:.1f}; {s['hits']} of {s['of']})"
-
     lines = ["| drawn fault | component recall | component precision |", "| --- | --- | --- |"]
     lines += [
         f"| {k.replace('_', ' ')} | {cell(v['recall'])} | {cell(v['precision'])} |"
@@ -193,30 +196,44 @@ def main(argv: Sequence[str]) -> None:
     for name in ("faults", "clean", "samples", "first", "processes"):
         if getattr(args, name) < (1 if name == "processes" else 0):
             raise ValueError(f"--{name} is {getattr(args, name)}: give a larger whole number")
-    from miniworld.sample import load_pipeline, round_trip
+    from miniworld.sample import load_pipeline
 
     pipe = load_pipeline(args.weights)
-    figures: dict[str, Any] = {"match": MATCH, "first": args.first}
     with multiprocessing.get_context("spawn").Pool(args.processes) as pool:
 
-        def judge(jobs: list[tuple[int, NDArray[np.uint8], Scene]], what: str) -> list[Any]:
+        def judge(jobs: list[Any], what: str, ask: Callable[[Any], Any] = _judge) -> list[Any]:
             from tqdm import tqdm
 
             quiet = not sys.stderr.isatty()
-            return list(
-                tqdm(pool.imap(_judge, jobs, chunksize=4), total=len(jobs), desc=what, unit="picture", disable=quiet)
-            )
+            asked = pool.imap(ask, jobs, chunksize=4)
+            return list(tqdm(asked, total=len(jobs), desc=what, unit="picture", disable=quiet))
 
-        if args.faults:
-            figures["faults"] = fault_figures(args.faults, args.first, partial(round_trip, pipe), judge)
-        if args.clean:
-            figures["clean"] = clean_figures(args.clean, args.first, partial(round_trip, pipe), judge)
-        if args.samples:
-            figures["samples"] = sample_figures(pipe, args.samples, args.first, judge)
-    print(table(figures))
+        figures, words = _measure(args, pipe, judge)
+    print(words)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def _measure(args: argparse.Namespace, pipe: Any, judge: Any) -> tuple[dict[str, Any], str]:
+    from miniworld.sample import round_trip
+
+    figures: dict[str, Any] = {"match": MATCH, "first": args.first}
+    trip = partial(round_trip, pipe)
+    if args.thresholds:
+        from miniworld import thresholds
+
+        figures["thresholds"] = thresholds.compare(
+            args.clean, args.faults, args.first, trip, partial(judge, ask=thresholds.masks_of)
+        )
+        return figures, thresholds.table(figures["thresholds"])
+    if args.faults:
+        figures["faults"] = fault_figures(args.faults, args.first, trip, judge)
+    if args.clean:
+        figures["clean"] = clean_figures(args.clean, args.first, trip, judge)
+    if args.samples:
+        figures["samples"] = sample_figures(pipe, args.samples, args.first, judge)
+    return figures, table(figures)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -228,6 +245,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--faults", type=int, default=60, help="pictures of each kind of drawn fault (default 60)")
     parser.add_argument("--clean", type=int, default=600, help="clean scenes (default 600)")
     parser.add_argument("--samples", type=int, default=200, help="guided samples (default 200)")
+    parser.add_argument(
+        "--thresholds", action="store_true", help="instead, what other thresholds of the oracle would mark"
+    )
     parser.add_argument("--first", type=int, default=0, help="offset into the calibration split (default 0)")
     parser.add_argument("--processes", type=int, default=2, help="worker processes (default 2)")
     parser.add_argument(

@@ -18,40 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from miniworld.alignment import compare_things
 from miniworld.backdrop import Backdrop, fit_backdrop
 from miniworld.draw import Array, cover_of, frame
 from miniworld.fit import Fit, Patch, around, cost_of, cut, draw_patch, fit_kind, starts_in
 from miniworld.reading import nearest_word, wrong_letters
-from miniworld.scenes import KINDS, SIZE, Scene, Thing, half_extent, position_words
+from miniworld.residue import EIGHT, Mask, Thresholds, beyond, excess_of, faults_in, near_horizon
+from miniworld.scenes import KINDS, SIZE, Scene, Thing, half_extent
 from miniworld.things import layers_of
 
-Mask = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
-_EIGHT = np.ones((3, 3), dtype=bool)
 _ROUGH = 0.035
 "mean bounded error on a thing above which its fit is tried again from poses around it"
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Frozen on the calibration split; see docs/miniworld.md."""
-
-    tolerance: float = 29.0
-    "difference, 0..255 units, that still counts as the same colour"
-    inside: float = 15.0
-    "the same on things, which have no texture"
-    core: float = 16.0
-    "excess over the tolerance that a component must reach somewhere"
-    mass: float = 150.0
-    "sum of excess over a component's pixels that makes it a fault"
-    area: int = 12
-    "fewest pixels in excess"
-    border: int = 2
-    "width of the picture's rim that is not judged: there the autoencoder blurs"
-    letter: float = 0.88
-    "correlation with the right letter below which a letter is wrong"
-    rival: float = 0.02
-    "how much better another letter, or a mirrored one, may correlate before a letter is wrong"
 
 
 @dataclass(frozen=True)
@@ -70,6 +48,8 @@ class Explanation:
     "the nearest scene as a picture, float32 HWC"
     excess: Array | None = None
     "how far each pixel is beyond the tolerance, 0..255 units"
+    letters: Mask | None = None
+    "1 on wrong letters; they are in the mask whatever the excess"
 
 
 def explain(image: NDArray[np.uint8], start: Scene | None = None, thresholds: Thresholds | None = None) -> Explanation:
@@ -89,15 +69,16 @@ def explain(image: NDArray[np.uint8], start: Scene | None = None, thresholds: Th
     fits = [_read(picture, f) for f in fits]
     drawn = _draw_all(picture, backdrop, fits)
     covered = np.any([silhouette(f.thing) for f in fits], axis=0) if fits else np.zeros((SIZE, SIZE), dtype=bool)
-    excess = _excess(picture, drawn, covered, _horizon(backdrop), limits)
-    mask = _clean(excess, limits)
+    excess = excess_of(picture, drawn, covered, near_horizon(backdrop), limits)
+    letters = np.zeros((SIZE, SIZE), dtype=np.uint8)
     for fit in fits:
         if fit.thing.kind == "sign":
-            mask |= wrong_letters(picture, fit.thing, limits.letter, limits.rival)
+            letters |= wrong_letters(picture, fit.thing, limits.letter, limits.rival)
+    mask = faults_in(excess, limits) | letters
     things = tuple(f.thing for f in fits)
     scene = Scene(seed=start.seed if start is not None else 0, ground=backdrop.ground, things=things)
-    found, misaligned = _compare(start.things if start is not None else (), things)
-    return Explanation(mask, scene, misaligned, found, drawn, excess)
+    found, misaligned = compare_things(start.things if start is not None else (), things)
+    return Explanation(mask, scene, misaligned, found, drawn, excess, letters)
 
 
 # --- finding things -------------------------------------------------------------------------------------------------
@@ -128,14 +109,14 @@ def _find_things(picture: Array, backdrop: Backdrop, wanted: Iterable[Thing]) ->
 
 
 def _regions(picture: Array, behind: Array, limit: float = 30.0) -> NDArray[np.bool_]:
-    off = _beyond(picture, behind, limit) > 0
+    off = beyond(picture, behind, limit) > 0
     # Opening drops lines one pixel wide: the horizon, a texture's ridges.
     kept = ndimage.binary_opening(off, np.ones((2, 2), dtype=bool))
     return np.asarray(ndimage.binary_closing(np.pad(kept, 2), iterations=1)[2:-2, 2:-2] | kept, dtype=bool)
 
 
 def _largest(open_: NDArray[np.bool_]) -> tuple[Box, int]:
-    labels, count = ndimage.label(open_, _EIGHT)
+    labels, count = ndimage.label(open_, EIGHT)
     if count == 0:
         return (0, 0, 0, 0), 0
     sizes = np.bincount(labels.ravel())[1:]
@@ -145,7 +126,7 @@ def _largest(open_: NDArray[np.bool_]) -> tuple[Box, int]:
 
 
 def _component(open_: NDArray[np.bool_], box: Box) -> NDArray[np.bool_]:
-    labels, _ = ndimage.label(open_, _EIGHT)
+    labels, _ = ndimage.label(open_, EIGHT)
     inside = labels[box[0] : box[2], box[1] : box[3]]
     counts = np.bincount(inside.ravel())
     counts[0] = 0
@@ -188,8 +169,8 @@ def _boxes(picture: Array, behind: Array, box: Box) -> list[Box]:
 
     Where a thing's colour is close to the background's, only fragments of it differ plainly.
     """
-    faint = ndimage.binary_closing(np.pad(_beyond(picture, behind, 13.0) > 0, 3), _EIGHT, iterations=2)[3:-3, 3:-3]
-    labels, _ = ndimage.label(ndimage.binary_opening(faint, _EIGHT), _EIGHT)
+    faint = ndimage.binary_closing(np.pad(beyond(picture, behind, 13.0) > 0, 3), EIGHT, iterations=2)[3:-3, 3:-3]
+    labels, _ = ndimage.label(ndimage.binary_opening(faint, EIGHT), EIGHT)
     inside = set(np.unique(labels[box[0] : box[2], box[1] : box[3]])) - {0}
     if not inside:
         return [box]
@@ -233,7 +214,7 @@ def _good(patch: Patch, thing: Thing, share: float) -> bool:
 
 def _roughness(patch: Patch, thing: Thing) -> float:
     """Mean bounded error on a thing and two pixels around it, 0..1."""
-    shape = ndimage.binary_dilation(silhouette(thing), _EIGHT, iterations=2)[patch.rows, patch.cols]
+    shape = ndimage.binary_dilation(silhouette(thing), EIGHT, iterations=2)[patch.rows, patch.cols]
     if not shape.any():
         return 1.0
     miss = np.square(draw_patch(patch, thing) - patch.image).mean(-1)[shape]
@@ -301,97 +282,3 @@ def _draw_adapted(picture: Array, behind: Array, light: Array, thing: Thing, lim
     for colour, cover in zip(colours, covers, strict=True):
         out += cover[..., None] * (light * colour - out)
     return out
-
-
-def _beyond(a: Array, b: Array, limit: float, reach: int = 3) -> Array:
-    """How far a lies outside the range that b takes near by, and b outside a's, less `limit`: HW, >= 0.
-
-    Near by: one pixel sideways, `reach` // 2 pixels up and down.
-    """
-    size = (reach, 3, 1)
-
-    def outside(p: Array, q: Array) -> Array:
-        low, high = ndimage.minimum_filter(q, size, mode="nearest"), ndimage.maximum_filter(q, size, mode="nearest")
-        return np.asarray(np.maximum(low - p, p - high).max(-1))
-
-    return np.maximum(np.maximum(outside(a, b), outside(b, a)) - limit, 0).astype(np.float32)
-
-
-def _excess(
-    picture: Array, drawn: Array, covered: NDArray[np.bool_], horizon: NDArray[np.bool_], limits: Thresholds
-) -> Array:
-    """How far each pixel is from what the nearest scene allows: HW, 0..255 units, 0 where it is allowed.
-
-    Least is allowed on things; on the background textures count as valid, and near the horizon three rows of shift.
-    """
-    away = _beyond(picture, drawn, limits.tolerance)
-    inner = ndimage.binary_erosion(covered, _EIGHT)
-    away = np.where(inner, _beyond(picture, drawn, limits.inside), away)
-    away = np.where(horizon & ~covered, _beyond(picture, drawn, limits.tolerance, 7), away)
-    rim = limits.border
-    return np.pad(away[rim:-rim, rim:-rim], rim) if rim else away
-
-
-def _horizon(backdrop: Backdrop) -> NDArray[np.bool_]:
-    """HW bool: the pixels within four rows of the horizon, whose exact place nobody could call a fault."""
-    y, x = np.mgrid[0:SIZE, 0:SIZE] + 0.5
-    ground = backdrop.ground
-    return np.asarray(np.abs(y - ground.horizon - ground.tilt * (x - SIZE / 2)) < 4)
-
-
-def _clean(excess: Array, limits: Thresholds) -> Mask:
-    """Components of the excess that are large and strong enough, each filled and widened by one pixel."""
-    seeds = excess > 0
-    labels, count = ndimage.label(ndimage.binary_dilation(seeds, _EIGHT), _EIGHT)
-    mask = np.zeros(excess.shape, dtype=bool)
-    for k in range(1, count + 1):
-        own = (labels == k) & seeds
-        strong = excess[own].max(initial=0) >= limits.core
-        if own.sum() >= limits.area and strong and excess[own].sum() >= limits.mass:
-            mask |= labels == k
-    padded = ndimage.binary_closing(np.pad(mask, 3), _EIGHT, iterations=2)[3:-3, 3:-3]
-    return np.asarray(ndimage.binary_fill_holes(padded | mask)).astype(np.uint8)
-
-
-# --- alignment ------------------------------------------------------------------------------------------------------
-
-
-def _compare(wanted: tuple[Thing, ...], things: tuple[Thing, ...]) -> tuple[tuple[bool, ...], list[dict[str, Any]]]:
-    """Match requested things with found ones of their kind, nearest first; name what is missing, elsewhere or other."""
-    free = list(things)
-    found, notes = [], []
-    for k, want in enumerate(wanted):
-        same = [t for t in free if _family(t.kind) == _family(want.kind)]
-        if not same:
-            found.append(False)
-            notes.append({"thing": k, "kind": want.kind, "problem": "missing"})
-            continue
-        got = min(same, key=lambda t: _distance(t, want))
-        free.remove(got)
-        found.append(True)
-        wrong = [n for n in _CLAIMS[want.kind] if getattr(got, n) != getattr(want, n)]
-        if position_words(got) != position_words(want) and math.hypot(got.x - want.x, got.y - want.y) > 16:
-            wrong.append("place")
-        if wrong:
-            notes.append({"thing": k, "kind": want.kind, "problem": "differs", "in": wrong})
-    if wanted:
-        notes += [{"thing": -1, "kind": t.kind, "problem": "unrequested"} for t in free]
-    return tuple(found), notes
-
-
-_CLAIMS = {
-    "face": ("skin", "hair", "style", "mouth"),
-    "hand": ("skin", "paint"),
-    "sign": ("paint", "word"),
-    "car": ("paint",),
-    "bus": ("paint",),
-}
-
-
-def _family(kind: str) -> str:
-    return kind
-
-
-def _distance(got: Thing, want: Thing) -> float:
-    other = sum(getattr(got, n) != getattr(want, n) for n in _CLAIMS[want.kind])
-    return math.hypot(got.x - want.x, got.y - want.y) + 12.0 * other
