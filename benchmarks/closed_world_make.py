@@ -31,10 +31,9 @@ from shards.source import SourceItem
 
 @dataclass(frozen=True)
 class Kept:
-    """One inverted source; latents CHW fp32 on the model's device, the round trip uint8 HWC on the CPU."""
+    """One inverted source; its latents from clean to noisy, TCHW fp32, on the model's device; round trip uint8 HWC."""
 
-    z0: Tensor
-    z_t: Tensor
+    trajectory: Tensor
     round_trip: Tensor
     nfe: int
 
@@ -53,7 +52,7 @@ class SharedWorker(Worker):
             images_BHWC=torch.from_numpy(np.stack([item.image for item in items])),
             round_trips_BHWC=torch.stack([one.round_trip for one in found]),
             conditioning=self.backbone.embed([self.config.samples.prompt_of(item.caption) for item in items]),
-            trajectory=(torch.stack([one.z0 for one in found]), torch.stack([one.z_t for one in found])),
+            trajectory=tuple(torch.stack([one.trajectory for one in found], dim=1)),
             nfe_calls=max(one.nfe for one in found),
             nfe_samples=sum(one.nfe for one in found),
         )
@@ -75,8 +74,7 @@ class SharedWorker(Worker):
         done = invert_images(self.backbone, images, prompts, self.config.corruption)
         for at, item in enumerate(items):
             self.kept[name_of(item)] = Kept(
-                done.trajectory[0][at],
-                done.trajectory[-1][at],
+                torch.stack([latents[at] for latents in done.trajectory]),
                 done.round_trips_BHWC[at],
                 done.nfe_samples // len(items),
             )
@@ -126,7 +124,6 @@ def open_lines(plan: Plan, out: Path, chosen: Chosen, kept: dict[str, Kept]) -> 
         shared = SharedWorker(line.backbone, line.config, line.plan, line.worker.recorder, kept)
         lines.append(dataclasses.replace(line, worker=shared))
     assert len({repr(inversion_of(line.config)) for line in lines}) == 1, "arms that share inversions invert alike"
-    assert not lines[0].config.corruption.resampling.blend, "blending needs the whole trajectory, which is not kept"
     return lines
 
 

@@ -118,7 +118,7 @@ def make_pictures(
     lowest = min([base.num_grid_steps - 1, *(one.config.start_step for one in settings)])
     deepest = replace(base, injection=replace(base.injection, method="noised", acts_on="auto", start_step=lowest))
     images = torch.from_numpy(np.stack([item.image for item in sources.items]))
-    prompts = [item.caption if config.samples.use_captions else "" for item in sources.items]
+    prompts = [config.samples.prompt_of(item.caption) for item in sources.items]
     inverted = invert_images(backbone, images, prompts, deepest)
     masks = torch.from_numpy(sources.masks_NHW)
     seeds = [noise_seed(config.seed, item, 0) for item in sources.items]

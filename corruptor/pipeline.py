@@ -129,8 +129,6 @@ def corrupt_inverted(
     rows = tuple(range(num_sources) if source_of_row is None else source_of_row)
     _check(inverted.images_BHWC, masks_NHW, None, seeds, rows)
     cells = cells_from_mask(masks_NHW, backbone.factor)
-    if config.sham:
-        cells = torch.zeros_like(cells)
     before = backbone.nfe.snapshot()
     pieces = []
     for first in range(0, len(rows), num_sources):
@@ -148,7 +146,7 @@ def corrupt_inverted(
         images_NHWC=images,
         masks_NHW=torch.stack([torch.from_numpy(mask) for mask, _ in checked]),
         requested_masks_NHW=masks_NHW.cpu(),
-        cells_NHW=cells,
+        cells_NHW=torch.zeros_like(cells) if config.sham else cells,
         round_trips_NHWC=round_trips,
         source_of_row=rows,
         seeds=tuple(int(seed) for seed in seeds),
@@ -167,7 +165,10 @@ def _resampled_latents(
     rows: Sequence[int],
     config: CorruptionConfig,
 ) -> Tensor:
-    """Steps 3 and 4 for a piece of rows: clean latents that hold the artifact."""
+    """Steps 3 and 4 for a piece of rows: clean latents that hold the artifact.
+
+    Of a sham no cell is filled, and the same cells as otherwise are left free where the rest is blended.
+    """
     index = torch.tensor(rows, device=backbone.device)
     schedule, method = _schedule(backbone, config), config.injection
     z0, z_t = inverted.trajectory[0][index], inverted.trajectory[-1][index]
@@ -177,15 +178,16 @@ def _resampled_latents(
     if method.place == "image":
         changed = transform_images(inverted.images_BHWC[list(rows)], masks, method, backbone.factor)
         changed_z0 = backbone.encode(changed)
-    on_device = cells.to(backbone.device)
+    free = cells.to(backbone.device)
+    filled = torch.zeros_like(free) if config.sham else free
     if not METHODS[method.method].resampled:
-        return inject(z_t, z0, noise, on_device, 1.0, method)
+        return inject(z_t, z0, noise, filled, 1.0, method)
     abar = schedule.abar_at(schedule.timestep_of(config.start_step))
-    injected = inject(z_t, z0, noise, on_device, abar, method, changed_z0)
+    injected = inject(z_t, z0, noise, filled, abar, method, changed_z0)
     conditioning = inverted.conditioning.rows(rows)
     predict = _predictor(backbone, conditioning, config.resampling.guidance_scale, config.negative_prompt)
     stored = [latents[index] for latents in inverted.trajectory] if config.resampling.blend else []
-    return resample(predict, injected, schedule, config.start_step, config.resampling, generators, stored, on_device)
+    return resample(predict, injected, schedule, config.start_step, config.resampling, generators, stored, free)
 
 
 def _with_source_pixels(images: Tensor, sources: Tensor, masks: Tensor, config: CorruptionConfig) -> Tensor:

@@ -12,7 +12,7 @@ from shards.errors import run_cli
 EXAMPLES = """examples:
   python -m region_select train configs/region_select/swin_mini.py --labels miniworld/sets/v1/select \\
       --val miniworld/sets/v1/validation --out out/region_select/swin_mini
-  python -m region_select report configs/shards/miniworld_learned.py --truth miniworld/sets/v1/validation \\
+  python -m region_select report configs/shards/miniworld.py --truth miniworld/sets/v1/validation \\
       --out out/report
   python -m region_select masks out/region_select/swin_mini pictures --out out/regions
   python -m region_select pseudo out/region_select/swin_mini out/wild --out out/pseudo
@@ -114,7 +114,7 @@ def add_report(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     report = verbs.add_parser(
         "report",
         help="do the regions of a config lie where pictures really break?",
-        epilog="example: python -m region_select report configs/shards/miniworld_learned.py --truth "
+        epilog="example: python -m region_select report configs/shards/miniworld.py --truth "
         "miniworld/sets/v1/validation --out out/report --set region.options.tau=0.1",
     )
     report.add_argument("config", metavar="CONFIG", help="of `make shards`; its source and region policy are looked at")

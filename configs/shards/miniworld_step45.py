@@ -5,10 +5,12 @@ from mmengine.config import read_base
 with read_base():
     from .miniworld import *
 
-# Every masked region stays, as in the paper: the default's threshold belongs to its own start step.
+# As in the paper nothing is held in place, and every masked region stays, whether it changed or not.
 corruption.update(
+    inversion=dict(mode="warm", warm_passes=[3, 5, 2, 1]),
     num_grid_steps=50,
     injection=dict(method="noised", start_step=45),
+    resampling=dict(blend=False),
     verification=dict(policy="keep"),
 )
 source.update(options=dict(count=320))

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from corruptor.backbone import Backbone
-from corruptor.config import METHODS, CorruptionConfig, InjectionConfig, InversionConfig, VerificationConfig
+from corruptor.config import (
+    METHODS,
+    CorruptionConfig,
+    InjectionConfig,
+    InversionConfig,
+    ResamplingConfig,
+    VerificationConfig,
+)
 from corruptor.pipeline import corrupt
 
 PROMPTS, SEEDS = ["a red face", "", "car"], [11, 12, 13]
@@ -32,6 +39,16 @@ def test_a_sham_is_the_clean_picture_under_its_mask(backbone: Backbone, images: 
     assert torch.equal(sham.masks_NHW, masks)
     assert not sham.cells_NHW.any()
     assert sham.nfe == injected.nfe
+
+
+def test_a_blended_sham_is_resampled_inside_its_mask_alone(backbone: Backbone, images: Tensor, masks: Tensor):
+    """Else a seam between resampled and stored latents could not show in it."""
+    blended = dataclasses.replace(SHAM, resampling=ResamplingConfig(blend=True))
+    sham = corrupt(backbone, images, masks, PROMPTS, SEEDS, blended)
+    round_trips = backbone.decode(backbone.encode(images)).cpu()
+    assert not torch.equal(sham.images_NHWC[0], round_trips[0])
+    assert torch.equal(sham.images_NHWC[1], round_trips[1])  # the clean row
+    assert not sham.cells_NHW.any()
 
 
 def test_with_paste_back_the_mask_holds_the_reconstruction_and_the_rest_the_source(

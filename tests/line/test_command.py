@@ -15,6 +15,7 @@ from line_tools import line_values, tree
 from PIL import Image
 
 from corruptor.__main__ import main, parser
+from corruptor.config import InversionConfig
 from corruptor.line.config import LineConfig
 from shards.config import INSTALLED, load_config
 
@@ -235,4 +236,4 @@ def test_packaged_configs_build(path: Path, tmp_path: Path, monkeypatch: pytest.
         changed = {name for name in vars(config) if getattr(config, name) != getattr(default, name)}
         assert changed == {"corruption", "samples", "source", "title"}
         assert (config.corruption.num_grid_steps, config.corruption.verification.policy) == (50, "keep")
-        assert config.corruption.inversion == default.corruption.inversion
+        assert config.corruption.inversion == InversionConfig()

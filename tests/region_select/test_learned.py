@@ -158,7 +158,7 @@ def test_missing_and_foreign_weights(trained, tmp_path):
         open_policy("learned", {"weights": str(tmp_path / "plain.safetensors"), "tau": "match_area"})
 
 
-def test_the_config_of_the_embedded_world_differs_in_its_regions_alone():
-    learned, default = (read_config(f"configs/shards/{name}.py") for name in ("miniworld_learned", "miniworld"))
-    assert {key for key in default if learned[key] != default[key]} == {"region", "title"}
-    assert learned["region"]["policy"] == "learned"
+def test_the_embedded_default_is_learned_and_parts_differ_in_their_regions_alone():
+    default, parts = (read_config(f"configs/shards/{name}.py") for name in ("miniworld", "miniworld_parts"))
+    assert {key for key in default if parts[key] != default[key]} == {"region", "title"}
+    assert default["region"]["policy"] == "learned"
