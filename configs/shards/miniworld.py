@@ -3,7 +3,7 @@
 seed = 0
 source = dict(name="miniworld", options=dict(count=448))
 size = dict(policy="none")
-model = dict(folder="miniworld/weights", licence="Apache-2.0")
+model = dict(folder="miniworld/weights", licence="Apache-2.0", channels_last=True)
 region = dict(
     policy="learned",
     options=dict(
