@@ -67,7 +67,7 @@ def test_another_process_sees_the_same(trained, items):
     policy = open_policy("learned", {"weights": str(trained), "tau": 0.3})
     here = [hashlib.sha256(one or b"").hexdigest() for one in pixels(policy.select(items, rngs_of(7)))]
     code = (
-        "import sys, hashlib; sys.path.insert(0, 'tests/region_select')\n"
+        "import sys, hashlib; sys.path[:0] = ['tests', 'tests/region_select']\n"
         "import torch; torch.set_num_threads(int(sys.argv[2]))\n"
         "from test_learned import *\n"
         "policy = open_policy('learned', {'weights': sys.argv[1], 'tau': 0.3})\n"
