@@ -28,6 +28,10 @@ from miniworld.scenes import SIZES, Scene, caption, sample_scene
 from miniworld.splits import SPLITS
 
 Mask = NDArray[np.uint8]
+Job = tuple[int, NDArray[np.uint8], Scene]
+"""Seed, picture after the round trip, and the scene as it was drawn."""
+Judge = Callable[[list[Job], str], list[Any]]
+Trip = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 CLEAN_OFFSET = 50_000
 "clean scenes lie so far behind the scenes of drawn faults"
 MATCH = 0.25
@@ -100,24 +104,31 @@ def faulty_pictures(kind: str, count: int, first: int) -> Iterator[tuple[int, ND
         seed += 1
 
 
-def _judge(job: tuple[int, NDArray[np.uint8], Scene]) -> tuple[Mask, tuple[bool, ...], list[dict[str, Any]]]:
+def _judge(job: Job) -> tuple[Mask, tuple[bool, ...], list[dict[str, Any]]]:
     seed, image, scene = job
     said = explain(image, blind(scene, np.random.default_rng(seed)))
     return said.mask, said.found, said.misaligned
 
 
-Judge = Callable[[list[tuple[int, NDArray[np.uint8], Scene]], str], list[Any]]
-Trip = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+def faulty_jobs(kind: str, count: int, first: int, trip: Trip) -> tuple[list[Job], list[Mask]]:
+    """Drawn faults of a kind, and their exact masks."""
+    seeds, images, masks, scenes = (list(column) for column in zip(*faulty_pictures(kind, count, first), strict=True))
+    return list(zip(seeds, trip(np.stack(images)), scenes, strict=True)), masks
+
+
+def clean_jobs(count: int, first: int, trip: Trip) -> list[Job]:
+    """Valid scenes."""
+    seeds = [SPLITS["calibration"].start + CLEAN_OFFSET + first + i for i in range(count)]
+    scenes = [sample_scene(s) for s in seeds]
+    return list(zip(seeds, trip(np.stack([render(s) for s in scenes])), scenes, strict=True))
 
 
 def fault_figures(count: int, first: int, trip: Trip, judge: Judge) -> dict[str, Any]:
     """Component recall and precision of the oracle for each kind of drawn fault, after the round trip."""
     out = {}
     for kind in FAULT_KINDS:
-        seeds, images, masks, scenes = (
-            list(column) for column in zip(*faulty_pictures(kind, count, first), strict=True)
-        )
-        said = judge(list(zip(seeds, trip(np.stack(images)), scenes, strict=True)), kind)
+        jobs, masks = faulty_jobs(kind, count, first, trip)
+        said = judge(jobs, kind)
         totals = np.sum([matches(s[0], m) for s, m in zip(said, masks, strict=True)], axis=0)
         hit, ours, seen, theirs = (int(t) for t in totals)
         out[kind] = {"recall": share(seen, theirs), "precision": share(hit, ours)}
@@ -126,11 +137,10 @@ def fault_figures(count: int, first: int, trip: Trip, judge: Judge) -> dict[str,
 
 def clean_figures(count: int, first: int, trip: Trip, judge: Judge) -> dict[str, Any]:
     """In how many clean scenes the oracle finds a fault after the round trip, and how many things it finds there."""
-    seeds = [SPLITS["calibration"].start + CLEAN_OFFSET + first + i for i in range(count)]
-    scenes = [sample_scene(s) for s in seeds]
-    said = judge(list(zip(seeds, trip(np.stack([render(s) for s in scenes])), scenes, strict=True)), "clean scenes")
+    jobs = clean_jobs(count, first, trip)
+    said = judge(jobs, "clean scenes")
     found = [f for s in said for f in s[1]]
-    wrong = [seed for seed, s in zip(seeds, said, strict=True) if s[0].any()]
+    wrong = [job[0] for job, s in zip(jobs, said, strict=True) if s[0].any()]
     return {"with a fault": share(len(wrong), count), "things found": share(sum(found), len(found)), "seeds": wrong}
 
 

@@ -5,27 +5,22 @@ A picture is explained once; sum and number of pixels of a fault are applied to 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from miniworld.draw import render
 from miniworld.faults import FAULT_KINDS
-from miniworld.figures import CLEAN_OFFSET, Mask, Trip, blind, cell, faulty_pictures, matches, share
+from miniworld.figures import Job, Judge, Mask, Trip, blind, cell, clean_jobs, faulty_jobs, matches, share
 from miniworld.oracle import explain
 from miniworld.residue import Thresholds, faults_in
-from miniworld.scenes import Scene, sample_scene
-from miniworld.splits import SPLITS
 
 CANDIDATES = ((4, 110.0), (4, 200.0), (8, 150.0), (12, 150.0), (12, 200.0))
 """Fewest pixels, and least sum of the excess over them."""
-Jobs = list[tuple[int, NDArray[np.uint8], Scene]]
 
 
-def masks_of(job: tuple[int, NDArray[np.uint8], Scene]) -> list[Mask]:
+def masks_of(job: Job) -> list[Mask]:
     """One mask, uint8 HW of 0 and 1, for each of CANDIDATES."""
     seed, image, scene = job
     said = explain(image, blind(scene, np.random.default_rng(seed)))
@@ -35,21 +30,18 @@ def masks_of(job: tuple[int, NDArray[np.uint8], Scene]) -> list[Mask]:
     return [faults_in(said.excess, one) | said.letters for one in limits]
 
 
-def compare(clean: int, faults: int, first: int, trip: Trip, judge: Callable[[Jobs, str], list[Any]]) -> dict[str, Any]:
+def compare(clean: int, faults: int, first: int, trip: Trip, judge: Judge) -> dict[str, Any]:
     """Figures of every candidate on `clean` valid scenes and `faults` of each kind of drawn fault."""
-    seeds = [SPLITS["calibration"].start + CLEAN_OFFSET + first + i for i in range(clean)]
-    scenes = [sample_scene(seed) for seed in seeds]
     marked = np.zeros(len(CANDIDATES), dtype=int)
     if clean:
-        jobs = list(zip(seeds, trip(np.stack([render(s) for s in scenes])), scenes, strict=True))
-        marked = np.sum([[bool(mask.any()) for mask in masks] for masks in judge(jobs, "clean scenes")], axis=0)
+        found = judge(clean_jobs(clean, first, trip), "clean scenes")
+        marked = np.sum([[bool(mask.any()) for mask in masks] for masks in found], axis=0)
     counts = {}
     for kind in FAULT_KINDS if faults else ():
-        drawn = [list(column) for column in zip(*faulty_pictures(kind, faults, first), strict=True)]
-        said = judge(list(zip(drawn[0], trip(np.stack(drawn[1])), drawn[3], strict=True)), kind)
-        truths = drawn[2]
+        jobs, truths = faulty_jobs(kind, faults, first, trip)
         counts[kind] = np.sum(
-            [[matches(mask, truth) for mask in masks] for masks, truth in zip(said, truths, strict=True)], axis=0
+            [[matches(mask, truth) for mask in masks] for masks, truth in zip(judge(jobs, kind), truths, strict=True)],
+            axis=0,
         )
     return {_name(k): _figures(k, int(marked[k]), clean, counts) for k in range(len(CANDIDATES))}
 
