@@ -58,15 +58,12 @@ score: env  ## look at the test sets with it and score: MODEL=.. TESTS="DIR .."
 	done
 
 LEAK    ?= out/leakcheck
-MAKINGS := default:False:False raw-negatives:False:True paste-back:True:False paste-back-raw-negatives:True:True
+MAKINGS := default raw-negatives paste-back paste-back-raw-negatives
 
 leakcheck: env | $(START)  ## can a detector tell a label by how the picture was made? Four makings, LEAK=DIR
-	pairs=(); for making in $(MAKINGS); do IFS=: read -r name paste raw <<< "$$making"; \
-	  for part in leakcheck leakcheck_sham; do \
-	    $(PY) -m corruptor shards configs/shards/$$part.py --out $(LEAK)/shards/$$name/$$part \
-	      --set corruption.paste_back=$$paste --set corruption.raw_negatives=$$raw; \
-	  done; pairs+=(--pair $(LEAK)/shards/$$name/leakcheck $(LEAK)/shards/$$name/leakcheck_sham); \
-	done; $(PY) -m detector leakcheck "$${pairs[@]}" --config configs/detector/$(MODEL).py --out $(LEAK)/$(MODEL) $(ARGS)
+	$(PY) -m benchmarks.leak_shards --out $(LEAK)/shards
+	$(PY) -m detector leakcheck $(foreach m,$(MAKINGS),--pair $(LEAK)/shards/$m/leakcheck $(LEAK)/shards/$m/leakcheck_sham) \
+	  --config configs/detector/$(MODEL).py --out $(LEAK)/$(MODEL) --processes $$(nproc) $(ARGS)
 
 CLOSED  ?= out/closed_world
 

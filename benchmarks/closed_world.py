@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import shlex
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -43,6 +41,7 @@ from shards.build import plain
 from shards.config import differences as config_differences
 from shards.errors import ConfigError, MissingInputError, ResumeError, run_cli
 from shards.files import make_folder, write_bytes, write_json
+from shards.pool import in_processes
 
 PLAN, STAGES, TABLE = "plan.json", "stages.json", "table.md"
 BEGIN, END = "<!-- closed-world: begin -->", "<!-- closed-world: end -->"
@@ -132,36 +131,6 @@ def read_stages(out: Path) -> dict[str, float]:
     path = out / STAGES
     stages: dict[str, float] = json.loads(path.read_bytes()) if path.is_file() else {}
     return stages
-
-
-@contextmanager
-def workers(processes: int) -> Iterator[Any]:
-    """A pool of fresh processes of one thread each, which end with their parent even where that is killed."""
-    from benchmarks.purity import single_threaded
-
-    with single_threaded(), multiprocessing.get_context("spawn").Pool(processes, _begin, (os.getpid(),)) as pool:
-        yield pool
-
-
-def _begin(parent: int) -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def in_processes(processes: int, work: Callable[[Any], Any], tasks: Sequence[Any], unit: str) -> Iterator[Any]:
-    """Results as they come, with a bar that is quiet when not a terminal."""
-    from tqdm import tqdm
-
-    with workers(min(processes, len(tasks))) as pool:
-        yield from tqdm(pool.imap_unordered(work, tasks), total=len(tasks), unit=unit, disable=not sys.stderr.isatty())
 
 
 def train_all(plan: Plan, out: Path, jobs: Sequence[Job], processes: int) -> None:

@@ -13,12 +13,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +27,7 @@ from miniworld.residue import Thresholds
 from miniworld.splits import SPLITS
 from shards.errors import ConfigError, run_cli
 from shards.files import make_folder, write_json
+from shards.pool import open_pool
 
 if TYPE_CHECKING:  # torch is imported late: the oracle's processes import this file too, and need none
     from benchmarks.purity_make import Pictures, Setting, Sources
@@ -143,29 +142,13 @@ def run(args: argparse.Namespace) -> None:
     settings = settings_of(config.corruption, args.steps, args.methods)
     backbone = open_model(config.model, config.compute.device)
     bench = Benchmark(args, config, backbone, settings)
-    with single_threaded(), multiprocessing.get_context("spawn").Pool(args.processes) as pool:
+    with open_pool(args.processes) as pool:
         rows = bench.rows(pool)
     if not rows:
         raise ConfigError(f"the region policy found no region in any of {args.n} scenes; try a larger --n")
     noised = {one.name for one in settings if one.noised}
     write_purity(args.out, rows, noised, config, split=args.split, first=args.first)
     shutil.rmtree(bench.parts)
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """Processes started in here compute with one thread each: there are as many of them as cores."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _check(args: argparse.Namespace) -> None:

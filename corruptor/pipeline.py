@@ -51,6 +51,18 @@ class InvertedBatch:
 
 
 @dataclass(frozen=True)
+class ResampledRows:
+    """N rows as the decoder gives them, before the switches that bring source pixels back; on the CPU."""
+
+    images_NHWC: Tensor
+    """uint8."""
+    cells_NHW: Tensor
+    """bool: the latent cells under the masks."""
+    nfe_calls: int
+    nfe_samples: int
+
+
+@dataclass(frozen=True)
 class CorruptedBatch:
     """N finished rows, on the CPU."""
 
@@ -121,13 +133,26 @@ def corrupt_inverted(
     config: CorruptionConfig,
     source_of_row: Sequence[int] | None = None,
 ) -> CorruptedBatch:
-    """Steps 3 to 5 on inverted sources; `config` must be the one they were inverted with.
+    """Steps 3 to 5 on inverted sources; `config` must be the one they were inverted with."""
+    rows = tuple(range(len(inverted.images_BHWC)) if source_of_row is None else source_of_row)
+    _check(inverted.images_BHWC, masks_NHW, None, seeds, rows)
+    resampled = resample_rows(backbone, inverted, masks_NHW, seeds, config, rows)
+    return finish_rows(resampled, inverted, masks_NHW, seeds, config, rows, backbone.factor)
+
+
+def resample_rows(
+    backbone: Backbone,
+    inverted: InvertedBatch,
+    masks_NHW: Tensor,
+    seeds: Sequence[int],
+    config: CorruptionConfig,
+    rows: Sequence[int],
+) -> ResampledRows:
+    """Steps 3 and 4 and the decoder. Does not depend on `paste_back`, `raw_negatives` and `verification`.
 
     Works through the rows in pieces of at most B, so that variants need no more memory than the inversion did.
     """
     num_sources = len(inverted.images_BHWC)
-    rows = tuple(range(num_sources) if source_of_row is None else source_of_row)
-    _check(inverted.images_BHWC, masks_NHW, None, seeds, rows)
     cells = cells_from_mask(masks_NHW, backbone.factor)
     before = backbone.nfe.snapshot()
     pieces = []
@@ -135,23 +160,36 @@ def corrupt_inverted(
         part = slice(first, first + num_sources)
         latents = _resampled_latents(backbone, inverted, masks_NHW[part], cells[part], seeds[part], rows[part], config)
         pieces.append(backbone.decode(latents).cpu())
-    calls, samples = _since(backbone, before)
-    images = _with_source_pixels(torch.cat(pieces), inverted.images_BHWC[list(rows)], masks_NHW, config)
+    return ResampledRows(torch.cat(pieces), cells.cpu(), *_since(backbone, before))
+
+
+def finish_rows(
+    resampled: ResampledRows,
+    inverted: InvertedBatch,
+    masks_NHW: Tensor,
+    seeds: Sequence[int],
+    config: CorruptionConfig,
+    rows: Sequence[int],
+    factor: int,
+) -> CorruptedBatch:
+    """Step 5: source pixels where the config wants them, and labels of what changed. `factor`: pixels a latent cell."""
+    images = _with_source_pixels(resampled.images_NHWC, inverted.images_BHWC[list(rows)], masks_NHW, config)
     round_trips = inverted.round_trips_BHWC[list(rows)]
     checked = [
-        verify(image.numpy(), twin.numpy(), mask.numpy(), backbone.factor, config.verification)
+        verify(image.numpy(), twin.numpy(), mask.numpy(), factor, config.verification)
         for image, twin, mask in zip(images, round_trips, masks_NHW.cpu(), strict=True)
     ]
+    cells = resampled.cells_NHW
     return CorruptedBatch(
         images_NHWC=images,
         masks_NHW=torch.stack([torch.from_numpy(mask) for mask, _ in checked]),
         requested_masks_NHW=masks_NHW.cpu(),
         cells_NHW=torch.zeros_like(cells) if config.sham else cells,
         round_trips_NHWC=round_trips,
-        source_of_row=rows,
+        source_of_row=tuple(rows),
         seeds=tuple(int(seed) for seed in seeds),
         verifications=tuple(numbers for _, numbers in checked),
-        nfe=Nfe(inverted.nfe_calls, inverted.nfe_samples, calls, samples),
+        nfe=Nfe(inverted.nfe_calls, inverted.nfe_samples, resampled.nfe_calls, resampled.nfe_samples),
     )
 
 

@@ -135,6 +135,7 @@ def add_leakcheck(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     leak.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change the config")
     leak.add_argument("--iterations", type=int, metavar="N", help="how long each detector is trained")
     leak.add_argument("--seeds", type=int, default=1, help="detectors a making (default 1)")
+    leak.add_argument("--processes", type=int, default=1, metavar="N", help="trainings at a time (default 1)")
     leak.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="resamples of pictures (default 1000)")
     leak.set_defaults(run=run_leakcheck)
 
@@ -173,7 +174,7 @@ def run_leakcheck(args: argparse.Namespace) -> int:
     """1 where the check fails."""
     from detector.leakcheck import Options, leakcheck
 
-    options = Options(args.config, tuple(args.overrides), args.iterations, args.seeds, args.bootstrap)
+    options = Options(args.config, tuple(args.overrides), args.iterations, args.seeds, args.bootstrap, args.processes)
     holds, text = leakcheck([(train, sham) for train, sham in args.pair], args.out, options)
     print(text, end="")
     return 0 if holds else 1

@@ -36,6 +36,11 @@ NAMES = {
 }
 
 
+def folder_name(switches: tuple[bool, bool]) -> str:
+    """A making's name as a folder."""
+    return NAMES[switches].replace(", ", "-").replace(" ", "-")
+
+
 @dataclass(frozen=True)
 class Seen:
     """What one detector saw in the pictures of one making."""

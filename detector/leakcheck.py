@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ import numpy as np
 from PIL import Image
 
 from detector.errors import DataError
-from detector.leak import HALF_WIDTH, LIMIT, NAMES, Finding, Seen, as_markdown, conclusion, count, judge
+from detector.leak import HALF_WIDTH, LIMIT, NAMES, Finding, Seen, as_markdown, conclusion, count, folder_name, judge
 from shards.errors import ConfigError
 from shards.files import make_folder, write_bytes, write_json
 from shards.masks import U8
+from shards.pool import in_processes
 from shards.reader import ShardReader
 
 JSON_NAME, MARKDOWN_NAME = "leakcheck.json", "leakcheck.md"
@@ -47,7 +49,7 @@ class Making:
     @property
     def folder(self) -> str:
         """Name of its folder below OUT."""
-        return NAMES[self.switches].replace(", ", "-").replace(" ", "-")
+        return folder_name(self.switches)
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,12 @@ class Options:
     iterations: int | None = None
     seeds: int = 1
     resamples: int = 1000
+    processes: int = 1
+    """Trainings at a time. With more than one each computes with one thread, which may change last digits."""
     bootstrap_seed: str = "leakcheck"
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "resamples"):
+        for name in ("seeds", "resamples", "processes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name} is {getattr(self, name)}; needs 1 or more")
 
@@ -77,10 +81,11 @@ def leakcheck(pairs: Sequence[tuple[str, str]], out: Path, options: Options = Op
     `predict` raise.
     """
     makings = open_makings(pairs)
-    findings = []
-    for making in makings:
-        seen = [look(making, seed, out / making.folder, options) for seed in steps(making, options.seeds)]
-        findings.append(judge(making.switches, seen, making.trained_on, options.resamples, options.bootstrap_seed))
+    seen = look_at_all(makings, out, options)
+    findings = [
+        judge(one.switches, seen[one.folder], one.trained_on, options.resamples, options.bootstrap_seed)
+        for one in makings
+    ]
     holds, words = conclusion(findings)
     text = as_markdown(findings, notes(makings, options))
     make_folder(out)
@@ -143,30 +148,38 @@ def facts_of(where: str) -> Facts:
     )
 
 
-def steps(making: Making, seeds: int) -> Any:
-    """Training seeds with a bar, quiet when not a terminal."""
+def look_at_all(makings: Sequence[Making], out: Path, options: Options) -> dict[str, list[Seen]]:
+    """What every detector saw, by folder of the making and then by seed; seeds outermost, with a bar."""
     from tqdm import tqdm
 
-    return tqdm(range(seeds), desc=NAMES[making.switches], unit="detector", disable=not sys.stderr.isatty())
+    tasks = [(making, seed) for seed in range(options.seeds) for making in makings]
+    work = partial(look, out=out, options=options)
+    if options.processes > 1:
+        found = dict(in_processes(options.processes, work, tasks, "detector"))
+    else:
+        found = dict(map(work, tqdm(tasks, unit="detector", disable=not sys.stderr.isatty())))
+    return {one.folder: [found[one.folder, seed] for seed in range(options.seeds)] for one in makings}
 
 
-def look(making: Making, seed: int, folder: Path, options: Options) -> Seen:
-    """Train one detector, or go on with it, and count what it sees in the shams."""
+def look(task: tuple[Making, int], out: Path, options: Options) -> tuple[tuple[str, int], Seen]:
+    """Train one detector, or go on with it, and count what it sees in the shams; ((folder of the making, seed), ..)."""
     from detector.config import load_config, set_seed
     from detector.predict import Options as Looking
     from detector.predict import predict
     from detector.train import WEIGHTS, Job, train
 
+    making, seed = task
     config = load_config(options.config, options.overrides, options.iterations)
     set_seed(config, seed)
-    out = folder / f"seed{seed}"
+    folder = out / making.folder
     # No validation set chooses the weights: it would have to be of one making, and so favour one.
-    train(Job(config, Path(options.config).stem, out, (making.train,)))
+    trained = folder / f"seed{seed}"
+    train(Job(config, Path(options.config).stem, trained, (making.train,)))
     seen = folder / f"seed{seed}-seen"
-    predict(out / WEIGHTS, making.sham, seen, Looking(overlays=False))
+    predict(trained / WEIGHTS, making.sham, seen, Looking(overlays=False))
     reader = ShardReader(making.sham)
     heats = [read_heat(seen / "heat" / f"{reader.key(i)}.png") for i in range(len(reader))]
-    return count(heats, [reader.mask(i) for i in range(len(reader))])
+    return (making.folder, seed), count(heats, [reader.mask(i) for i in range(len(reader))])
 
 
 def read_heat(path: Path) -> U8:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import multiprocessing
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -26,6 +25,7 @@ from miniworld.faults import FAULT_KINDS, draw_fault, kinds_for
 from miniworld.oracle import explain
 from miniworld.scenes import SIZES, Scene, caption, sample_scene
 from miniworld.splits import SPLITS
+from shards.pool import open_pool
 
 Mask = NDArray[np.uint8]
 Job = tuple[int, NDArray[np.uint8], Scene]
@@ -209,7 +209,7 @@ def main(argv: Sequence[str]) -> None:
     from miniworld.sample import load_pipeline
 
     pipe = load_pipeline(args.weights)
-    with multiprocessing.get_context("spawn").Pool(args.processes) as pool:
+    with open_pool(args.processes) as pool:
 
         def judge(jobs: list[Any], what: str, ask: Callable[[Any], Any] = _judge) -> list[Any]:
             from tqdm import tqdm

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import multiprocessing
 import sys
 import zlib
 from collections.abc import Sequence
@@ -30,6 +29,7 @@ from miniworld.source import LICENCE
 from miniworld.splits import SPLITS
 from shards.build import plain
 from shards.errors import MissingInputError
+from shards.pool import open_pool
 from shards.schema import CorruptionMeta, Meta, ModelMeta, Sample, SizeMeta, SourceMeta, encode_sample, make_key
 from shards.writer import RunInfo, RunWriter
 
@@ -93,8 +93,7 @@ def make_sets(job: Job, names: Sequence[str] = SHIPPED, processes: int = 2) -> d
     todo = [(job, name, shard) for name, run in runs.items() for shard in run.todo()]
     bar = tqdm(total=len(todo), unit="shard", disable=not sys.stderr.isatty())
     if todo:
-        # Fresh processes with one thread each: neither their number nor the caller's threads can change a pixel.
-        with multiprocessing.get_context("spawn").Pool(min(processes, len(todo)), initializer=_one_thread) as pool:
+        with open_pool(min(processes, len(todo))) as pool:
             for _ in pool.imap_unordered(_shard, todo):
                 bar.update()
     bar.close()
@@ -137,12 +136,6 @@ def _pipeline(weights: Path) -> Any:
     from miniworld.sample import load_pipeline
 
     return load_pipeline(weights)
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def _shard(task: tuple[Job, str, int]) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from benchmarks import closed_world as command
-from benchmarks import closed_world_make, closed_world_plan
-from benchmarks.closed_world_make import SharedWorker, make_arms, open_lines
+from benchmarks import closed_world_make, closed_world_plan, shared_lines
+from benchmarks.closed_world_make import make_arms, runs_of
 from benchmarks.closed_world_plan import (
     ARMS,
     LABELS,
@@ -32,6 +32,7 @@ from benchmarks.closed_world_plan import (
 )
 from benchmarks.closed_world_report import as_markdown, load_cells, write_results
 from benchmarks.closed_world_train import ROW, job_folder, look
+from benchmarks.shared_lines import Kept, SharedWorker, open_lines
 from corruptor.line.command import make_shards
 from detector.score.pairs import score_pairs
 from detector.score.store import save_counts
@@ -120,13 +121,13 @@ def test_arms_that_share_inversions_are_what_the_line_makes_alone(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blobs_for_learned: None
 ):
     plan, inverted = quick_plan(tiny), []
-    invert = closed_world_make.invert_images
+    invert = shared_lines.invert_images
 
     def counted(backbone: Any, images: Any, prompts: Any, config: Any) -> Any:
         inverted.append(len(images))
         return invert(backbone, images, prompts, config)
 
-    monkeypatch.setattr(closed_world_make, "invert_images", counted)
+    monkeypatch.setattr(shared_lines, "invert_images", counted)
     for rank in (1, 0):  # the second process to end closes the runs
         make_arms(plan, tmp_path / "shared", SELECTOR, rank, 2)
     assert sum(inverted) == plan.sources
@@ -166,7 +167,7 @@ def test_what_is_done_is_not_made_again(tiny: Path, tmp_path: Path, monkeypatch:
 
 
 def test_arms_must_invert_alike(tiny: Path, tmp_path: Path, blobs_for_learned: None):
-    lines = open_lines(quick_plan(tiny), tmp_path, SELECTOR, {})
+    lines = open_lines(runs_of(quick_plan(tiny), tmp_path, SELECTOR), Kept())
     assert [line.config.corruption.sham for line in lines] == [True, False, False]
     assert len({id(line.backbone) for line in lines}) == 1
     assert len({id(line.worker.kept) for line in lines}) == 1

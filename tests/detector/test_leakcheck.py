@@ -165,7 +165,7 @@ def test_from_shards_to_table_and_again(tmp_path: Path, capsys: pytest.CaptureFi
         train = write_run(tmp_path / name / "train", 0, sham=False, **switches)
         pairs.append((train, write_run(tmp_path / name / "sham", 100, sham=True, **switches)))
     out = tmp_path / "out"
-    options = Options(overrides=TINY_SWIN, iterations=2, resamples=20)
+    options = Options(overrides=TINY_SWIN, iterations=2, resamples=20, processes=2)
     _, text = leakcheck(pairs, out, options)
     told = json.loads((out / "leakcheck.json").read_text())
     assert [one["making"] for one in told["makings"]] == ["default", "paste-back, raw negatives"]
