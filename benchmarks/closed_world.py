@@ -29,6 +29,7 @@ from benchmarks.closed_world_plan import (
     LABELS,
     MADE,
     TESTS,
+    WILD,
     Chosen,
     Job,
     Plan,
@@ -78,6 +79,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
     """The plan at full scale. Raises ConfigError."""
     return Plan(
         sources=args.sources,
+        sources_from=args.sources_from,
         oracle=args.oracle_count,
         iterations=args.iterations,
         seeds=args.seeds,
@@ -164,8 +166,8 @@ def make_wild(plan: Plan, out: Path, processes: int) -> None:
 
     told = json.loads(Path(plan.sets, "select", "manifest.json").read_bytes())["config"]
     weights = Path(find_model(load_config(plan.config, LineConfig, plan.overrides).model.folder))
-    scale = plan.oracle / SETS["wild-train"].count
-    make_sets(SetJob(out, weights, told["steps"], told["guidance"], scale), ("wild-train",), processes)
+    scale = plan.oracle / SETS[WILD].count
+    make_sets(SetJob(out, weights, told["steps"], told["guidance"], scale), (WILD,), processes)
 
 
 def make_shards(plan: Plan, out: Path, processes: int) -> None:
@@ -209,7 +211,8 @@ def origin(plan: Plan, args: argparse.Namespace, results: dict[str, Any], second
     words.append(f"{args.processes} processes of one thread, {results['machine']['processor']}")
     words.append(time.strftime("%Y-%m-%d"))
     notes = (
-        f"{plan.sources} sources, {plan.oracle} wild training pictures, {plan.iterations} iterations a training. In "
+        f"{plan.sources} sources ({plan.sources_from}), {plan.oracle} wild training pictures, {plan.iterations} "
+        "iterations a training. In "
         "brackets 95% intervals of the mean over seeds, from 1,000 bootstrap resamples of test pictures; sd is over "
         "seeds. Each detector's threshold is the one of the largest artifact IoU on the validation set."
     )
@@ -232,6 +235,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     top.add_argument("--out", type=Path, required=True, metavar="DIR")
     top.add_argument("--scale", type=float, default=1.0, help="everything smaller by this factor, for a trial")
     top.add_argument("--sources", type=int, default=default.sources, help=f"source scenes ({default.sources})")
+    top.add_argument(
+        "--sources-from", choices=("renders", "wild"), default=default.sources_from, help=f"({default.sources_from})"
+    )
     top.add_argument("--oracle-count", type=int, default=default.oracle, help=f"wild pictures ({default.oracle})")
     top.add_argument("--iterations", type=int, default=default.iterations, help=f"a training ({default.iterations})")
     top.add_argument("--seeds", type=int, default=default.seeds, help=f"trainings of each kind ({default.seeds})")

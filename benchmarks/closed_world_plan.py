@@ -20,6 +20,8 @@ MADE = (PSEUDO, OURS, RANDOM)
 TESTS = ("wild-test", "faults-test", "clean-test")
 PAIRS = ((OURS, PSEUDO), (OURS, LABELS), (OURS, RANDOM), (ORACLE, OURS))
 """Differences that are reported: first minus second."""
+WILD = "wild-train"
+"""Set of wild training pictures, a folder of the run."""
 FIRST_SEED = 500_000
 """Of the source scenes; nothing else in this repository uses these."""
 BLOBS = {"area": [0.01, 0.1], "max_blobs": 2}
@@ -40,6 +42,9 @@ class Plan:
     """Everything that decides the table; stored beside it, and another one in the same folder is refused."""
 
     sources: int = 2000
+    sources_from: str = "renders"
+    """`renders`: scenes without a fault; `wild`: the generator's own pictures, those that the oracle's arm has labels
+    of, as the paper's sources are pictures in the wild."""
     oracle: int = 2000
     """Wild training pictures with the oracle's labels."""
     iterations: int = 1500
@@ -60,6 +65,10 @@ class Plan:
         for name, least in (("sources", 16), ("oracle", 16), ("iterations", 1), ("seeds", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}; the closed world needs {least} or more")
+        if self.sources_from not in ("renders", "wild"):
+            raise ConfigError(f"sources_from is {self.sources_from!r}; choose renders or wild")
+        if self.sources_from == "wild" and self.sources > self.oracle:
+            raise ConfigError(f"{self.sources} sources from {self.oracle} wild pictures; ask for as many or fewer")
         if not self.backbones or self.fallback not in ("none", "hottest"):
             raise ConfigError(f"needed: one backbone or more, fallback none or hottest; got {self}")
 

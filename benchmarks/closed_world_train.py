@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.closed_world_plan import LABELS, ORACLE, TESTS, Chosen, Job, Plan
+from benchmarks.closed_world_plan import LABELS, ORACLE, TESTS, WILD, Chosen, Job, Plan
 from detector.config import load_config, set_seed
 from detector.heat import Detector
 from detector.score.counts import Counts
@@ -42,7 +42,7 @@ def shards_of(plan: Plan, out: Path, arm: str) -> str:
     if arm == LABELS:
         return f"{plan.sets}/select"
     if arm == ORACLE:
-        return str(out / "wild-train")
+        return str(out / WILD)
     from benchmarks.closed_world_make import arm_folder
 
     return str(arm_folder(out, arm))

@@ -133,7 +133,7 @@ def test_arms_that_share_inversions_are_what_the_line_makes_alone(
     assert sum(inverted) == plan.sources
     found = {arm: ShardReader(closed_world_make.arm_folder(tmp_path / "shared", arm)) for arm in MADE}
     for arm in (PSEUDO, RANDOM):
-        config = closed_world_make.arm_config(plan, arm, SELECTOR)
+        config = closed_world_make.arm_config(plan, tmp_path, arm, SELECTOR)
         make_shards(config, tmp_path / "alone" / arm)
         alone, reader = ShardReader(tmp_path / "alone" / arm), found[arm]
         assert check_run(closed_world_make.arm_folder(tmp_path / "shared", arm)).ok
@@ -171,6 +171,26 @@ def test_arms_must_invert_alike(tiny: Path, tmp_path: Path, blobs_for_learned: N
     assert [line.config.corruption.sham for line in lines] == [True, False, False]
     assert len({id(line.backbone) for line in lines}) == 1
     assert len({id(line.worker.kept) for line in lines}) == 1
+
+
+def test_wild_pictures_as_sources_of_all_arms_come_without_their_labels(
+    tiny: Path, tmp_path: Path, blobs_for_learned: None
+):
+    labelled = ShardReader("miniworld/sets/v1/validation")
+    (tmp_path / "wild-train").symlink_to(Path("miniworld/sets/v1/validation").resolve())
+    plan = dataclasses.replace(quick_plan(tiny), sources_from="wild")
+    make_arms(plan, tmp_path, SELECTOR, 0, 1)
+    for arm in MADE:
+        reader = ShardReader(closed_world_make.arm_folder(tmp_path, arm))
+        metas = [reader.meta(i) for i in range(len(reader))]
+        known = {f"validation/00000.tar#{labelled.key(i)}": labelled.meta(i).source.caption for i in range(16)}
+        assert metas
+        assert {meta.source.uri: meta.source.caption for meta in metas}.items() <= known.items()
+        assert {meta.region.policy for meta in metas} <= {"blobs", ""}
+    with pytest.raises(ConfigError, match="17 sources from 16 wild pictures"):
+        dataclasses.replace(plan, sources=17)
+    with pytest.raises(ConfigError, match="choose renders or wild"):
+        dataclasses.replace(plan, sources_from="tame")
 
 
 def fake_row(plan: Plan, out: Path, job: Job, strength: float) -> None:
