@@ -1,4 +1,4 @@
-"""The default under masks that know nothing of the picture: what the leak check trains on (docs/leak_check.md).
+"""Weak damage under masks that know nothing of the picture: what the leak check trains on (docs/leak_check.md).
 
 `corruption.paste_back` and `corruption.raw_negatives` choose the making; `make leakcheck` runs all four.
 """
@@ -9,8 +9,9 @@ with read_base():
     from .miniworld import *
 
 source.update(options=dict(count=600, first_seed=600_000))
-# Unchanged regions stay labelled: nothing but the making marks those, so that a detector has most reason to read it.
-corruption.update(verification=dict(policy="keep"))
+# From the paper's start step (40 of 50) this generator mends nearly every region, and unchanged regions stay labelled:
+# hardly anything but the making marks those, so that a detector has most reason to read it.
+corruption.update(injection=dict(method="noised", start_step=6), verification=dict(policy="keep"))
 samples.update(clean_share=0.2)
 region = dict(policy="blobs", options=dict(area=[0.01, 0.1], max_blobs=2))
 title = "Blemish miniworld, blobs"
