@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 INVERSION_MODES = ("warm", "renoise", "ddim")
 METRICS = ("mean_abs", "changed_share")
-POLICIES = ("keep", "trim", "ignore", "drop")
+POLICIES = ("keep", "trim", "ignore", "drop", "tighten")
 PLACES = ("auto", "image", "z0", "z_t")
 
 
@@ -173,7 +173,8 @@ class VerificationConfig:
 
     policy: str = "drop"
     """For components below the threshold. `keep`: as they are; `trim`: shrink to the pixels that changed;
-    `ignore`: label 255, out of training; `drop`: out of the mask."""
+    `ignore`: label 255, out of training; `drop`: out of the mask; `tighten`: as `drop`, and components that reach the
+    threshold shrink to the pixels that changed as well."""
 
     metric: str = "mean_abs"
     """`mean_abs`: mean absolute change inside the component, 0..255; `changed_share`: share of its pixels that

@@ -73,7 +73,8 @@ def verify(
     """Measures change per component and applies the policy to components below the threshold.
 
     `trim` keeps of such a component the pixels whose change, averaged over a window of one latent cell (f x f,
-    edges repeated), exceeds pixel_threshold; should fewer than f * f remain, the component is dropped.
+    edges repeated), exceeds pixel_threshold; should fewer than f * f remain, the component is dropped. `tighten` drops
+    such components and trims the others.
 
     Args:
         corrupted_HWC, round_trip_HWC: uint8 images of one size (ValueError otherwise).
@@ -98,8 +99,8 @@ def verify(
         ring = _dilated(member, factor) & (mask_HW[window] == 0)
         in_any_ring[window] |= ring
         numbers = _measure(change[window], member, ring, box, config)
-        if not numbers.passed:
-            kept = _apply_policy(new_mask, change, labels == index, factor, config)
+        if not numbers.passed or config.policy == "tighten":
+            kept = _apply_policy(new_mask, change, labels == index, factor, config, numbers.passed)
             numbers = replace(numbers, num_pixels_kept=kept)
         components.append(numbers)
     outside = (mask_HW == 0) & ~in_any_ring
@@ -156,15 +157,16 @@ def _apply_policy(
     member: NDArray[np.bool_],
     factor: int,
     config: VerificationConfig,
+    passed: bool,
 ) -> int:
-    """Rewrites one failed component in `new_mask`; returns how many of its pixels stay artifact."""
+    """Rewrites one component in `new_mask`; returns how many of its pixels stay artifact."""
     if config.policy == "keep":
         return int(member.sum())
     if config.policy == "ignore":
         new_mask[member] = IGNORE
         return 0
     new_mask[member] = 0
-    if config.policy == "drop":
+    if config.policy == "drop" or (config.policy == "tighten" and not passed):
         return 0
     smooth = ndimage.uniform_filter(change, size=factor, mode="nearest")
     kept = member & (smooth > config.pixel_threshold)

@@ -147,8 +147,10 @@ class Recorder:
 
 def _component(one: ComponentChange, policy: str) -> Component:
     verdict = "keep"
-    if not one.passed and policy != "keep":
-        verdict = policy if policy != "trim" or one.num_pixels_kept else "drop"
+    if policy == "tighten" or (policy == "trim" and not one.passed):
+        verdict = "trim" if one.num_pixels_kept else "drop"
+    elif not one.passed:
+        verdict = policy
     inside, ring = round(one.change_inside, DECIMALS), round(one.change_ring, DECIMALS)
     return Component(one.box, one.num_pixels, inside, ring, verdict)
 

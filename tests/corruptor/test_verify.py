@@ -77,6 +77,21 @@ def test_trim_keeps_what_changed() -> None:
     assert numbers.components[0].num_pixels_kept == 10
 
 
+def test_tighten_shrinks_what_passed_and_drops_the_rest() -> None:
+    corrupted, round_trip, mask = scene()
+    config = VerificationConfig(policy="tighten", threshold=10.0, pixel_threshold=15.0)
+    new_mask, numbers = verify(corrupted, round_trip, mask, FACTOR, config)
+    expected = np.zeros_like(mask)
+    expected[1:5, 1:4] = 1
+    expected[1, 1] = expected[1, 3] = 0
+    assert np.array_equal(new_mask, expected)
+    assert [one.num_pixels_kept for one in numbers.components] == [10, 0]
+    assert (numbers.num_components_passed, numbers.num_components_kept) == (1, 1)
+    # 2 x 2 pixels are the least that is left: a higher bar leaves three, and so none.
+    higher = dataclasses.replace(config, pixel_threshold=25.0)
+    assert not verify(corrupted, round_trip, mask, FACTOR, higher)[0].any()
+
+
 def test_metric_decides() -> None:
     corrupted, round_trip, mask = scene()
     share = VerificationConfig(metric="changed_share", threshold=0.6)
@@ -123,5 +138,5 @@ def test_errors() -> None:
         verify(corrupted, round_trip, mask[:8], FACTOR, VerificationConfig())
     with pytest.raises(ValueError, match=r"metric 'changed_share' allows 0\.\.1"):
         VerificationConfig(metric="changed_share", threshold=4.0)
-    with pytest.raises(ValueError, match="allowed are keep, trim, ignore, drop"):
+    with pytest.raises(ValueError, match="allowed are keep, trim, ignore, drop, tighten"):
         VerificationConfig(policy="delete")

@@ -111,8 +111,11 @@ def test_remaking_a_sample_gives_it_again(config_file: Callable[..., str], tmp_p
     }
 
 
-def test_remaking_where_verification_took_components_away(config_file: Callable[..., str], tmp_path: Path, capsys: Any):
-    corruption = {"injection": {"start_step": 47}, "verification": {"threshold": 52.0, "policy": "ignore"}}
+@pytest.mark.parametrize("policy", ["ignore", "tighten"])
+def test_remaking_where_verification_took_components_away(
+    policy: str, config_file: Callable[..., str], tmp_path: Path, capsys: Any
+):
+    corruption = {"injection": {"start_step": 47}, "verification": {"threshold": 52.0, "policy": policy}}
     region = {"policy": "blobs", "options": {"area": [0.01, 0.1], "max_blobs": 4}}
     out = tmp_path / "run"
     assert main(["shards", config_file(corruption=corruption, region=region), "--out", str(out)]) == 0
