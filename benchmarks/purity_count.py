@@ -7,7 +7,7 @@ a component is an 8-connected one of the mask that was asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,8 @@ class Row:
     change_outside: float
     """Mean change against the round trip, 0..255; outside is beyond the ring of one cell."""
     components: tuple[Component, ...]
+    labels: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    """By rule of verification, see `benchmarks.purity_labels.count_labels`."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Row:
@@ -203,12 +205,12 @@ def purity(rows: Sequence[Row], passes: Callable[[Row, Component], bool], rounds
         "with_fault": share(sum(one.fault for one in parts), len(parts)),
         "dropped": share(num_all - len(parts), num_all),
         "pictures_left": share(len(left), len(rows)),
-        "leak": _ratio(
+        "leak": ratio(
             [row.fault_pixels - sum(one.fault_pixels for one in ones) for row, ones in left],
             [row.fault_pixels for row, _ in left],
             rounds,
         ),
-        "mask_pixels_faulty": _ratio(
+        "mask_pixels_faulty": ratio(
             [sum(one.fault_pixels for one in ones) for _, ones in left],
             [sum(one.num_pixels for one in ones) for _, ones in left],
             rounds,
@@ -221,19 +223,19 @@ def picture_figures(rows: Sequence[Row], rounds: int = ROUNDS) -> dict[str, Any]
     return {
         "pictures": len(rows),
         "pictures_with_fault": share(sum(row.fault_pixels > 0 for row in rows), len(rows)),
-        "leak_far": _ratio([row.fault_pixels_far for row in rows], [row.fault_pixels for row in rows], rounds),
+        "leak_far": ratio([row.fault_pixels_far for row in rows], [row.fault_pixels for row in rows], rounds),
         "change_inside": float(np.mean([row.change_inside for row in rows])),
         "change_outside": float(np.mean([row.change_outside for row in rows])),
     }
 
 
-def _ratio(above: Sequence[int], below: Sequence[int], rounds: int) -> dict[str, Any]:
+def ratio(above: Sequence[int], below: Sequence[int], rounds: int) -> dict[str, Any]:
     """Sum over sum with a bootstrap interval over its entries, which are pictures; nan over nothing."""
     top, bottom = np.array(above, float), np.array(below, float)
 
-    def ratio(k: NDArray[np.intp]) -> float:
+    def of(k: NDArray[np.intp]) -> float:
         return float(top[k].sum() / bottom[k].sum()) if bottom[k].sum() else float("nan")
 
     everything = np.arange(len(top))
-    low, high = bootstrap(ratio, everything, rounds)
-    return {"hits": int(top.sum()), "of": int(bottom.sum()), "share": ratio(everything), "low": low, "high": high}
+    low, high = bootstrap(of, everything, rounds)
+    return {"hits": int(top.sum()), "of": int(bottom.sum()), "share": of(everything), "low": low, "high": high}

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.purity_count import Component, Row, far_from, faults_in
+from benchmarks.purity_labels import count_labels
 from corruptor.backbone import Backbone
 from corruptor.config import METHODS, CorruptionConfig, VerificationConfig
 from corruptor.line.config import LineConfig
@@ -170,5 +171,6 @@ def count_rows(
                 parts.append(Component(size, hit, faulty, scores))
             far = far_from(mask, fault, factor)
             inside, outside = whole.change_inside, whole.change_outside
-            rows.append(Row(number, name, int(fault.sum()), far, inside, outside, tuple(parts)))
+            labels = count_labels(pictures[k], made[ROUND_TRIP][k], mask, fault, factor, config)
+            rows.append(Row(number, name, int(fault.sum()), far, inside, outside, tuple(parts), labels))
     return rows

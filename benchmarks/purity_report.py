@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.purity_count import Component, Row, calibrate, halves, picture_figures, purity
+from benchmarks.purity_labels import label_figures
 from benchmarks.report import machine
 from corruptor.line.config import LineConfig
 from shards.files import make_folder, write_bytes, write_json
@@ -41,6 +42,7 @@ def write_purity(out: Path, rows: Sequence[Row], noised: set[str], config: LineC
         "threshold": float(verification.threshold),
         "calibration": [calibrate(together, name) for name in measures_of(verification)] if together else [],
         "calibration_by_setting": {name: calibrate(by_setting[name], used) for name in by_setting if name in noised},
+        "labels": {name: label_figures(by_setting[name]) for name in by_setting if name in noised},
         "purity": {
             name: purity_of(own, used, verification.threshold, halves(together, used))
             for name, own in by_setting.items()
@@ -88,6 +90,8 @@ def markdown(facts: Mapping[str, Any]) -> str:
             "or below the threshold calibrated on the other half of the pictures.",
             _table([{"setting": name, **one} for name, one in facts["purity"].items()], PURITY_COLUMNS),
             _table([{"setting": name, **one} for name, one in facts["purity"].items()], PICTURE_COLUMNS),
+            "Pixels of the labels, of the pictures that keep one:",
+            _table([{"setting": s, **one} for s, many in facts["labels"].items() for one in many], LABEL_COLUMNS),
             f"`{facts['command']}`: {facts['sources']} sources, {told['processor']}, {told['cores']} cores, "
             f"{facts['date']}. In brackets 95% intervals: Wilson for shares of components and pictures, "
             "else bootstrap over pictures.\n",
@@ -153,6 +157,17 @@ PICTURE_COLUMNS: Columns = {
     "after `drop`": inside("dropped", "leak"),
     "beyond one cell": inside("leak_far"),
     "change inside / outside": lambda row: f"{row['change_inside']:.2f} / {row['change_outside']:.2f}",
+}
+
+
+LABEL_COLUMNS: Columns = {
+    "setting": lambda row: row["setting"],
+    "rule": lambda row: row["rule"],
+    "pictures left": inside("pictures_left"),
+    "pixels a label": lambda row: f"{row['pixels_a_label']:.0f}",
+    "precision": inside("precision"),
+    "recall": inside("recall"),
+    "IoU": inside("iou"),
 }
 
 

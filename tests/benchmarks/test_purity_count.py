@@ -22,7 +22,9 @@ from benchmarks.purity_count import (
     halves,
     purity,
 )
+from benchmarks.purity_labels import count_labels, label_figures, rules_of
 from benchmarks.purity_report import purity_of
+from corruptor.config import VerificationConfig
 
 
 def mask_of(*rows: str) -> np.ndarray[Any, Any]:
@@ -52,6 +54,27 @@ def test_a_small_fault_in_a_large_component_counts_and_one_beside_it_does_not():
     assert faults_in(mask, fault) == [(64, 4, True)]
     assert faults_in(mask, np.roll(fault, 7, axis=1)) == [(64, 0, False)]
     assert faults_in(np.zeros_like(mask), fault) == []
+
+
+def test_labels_pixel_by_pixel():
+    trip = np.full((8, 8, 3), 100, np.uint8)
+    made = trip.copy()
+    made[0:4, 0:4] += 60
+    mask, fault = np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8)
+    mask[0:4, 0:8] = 1
+    fault[0:4, 0:5] = 1
+    own = VerificationConfig(policy="drop", threshold=30.0, pixel_threshold=20.0)
+    found = count_labels(made, trip, mask, fault, 1, own)
+    # The component changed by 60 on half of it: 30 on average.
+    assert found["drop below 30"] == (20, 12, 0)
+    assert found["drop below 30, tighten to pixels above 20"] == (16, 0, 4)
+    assert rules_of(VerificationConfig(metric="changed_share", threshold=0.5)).keys() < found.keys() | {
+        f"drop below {t}, tighten to pixels above 8" for t in (14, 18, 22)
+    }
+    rows = [Row(0, "a", 20, 0, 1.0, 1.0, (), {"r": (16, 4, 4)}), Row(1, "a", 5, 0, 1.0, 1.0, (), {"r": (0, 0, 5)})]
+    [told] = label_figures(rows, 10)
+    assert (told["pictures_left"]["hits"], told["pixels_a_label"]) == (1, 20.0)
+    assert [told[name]["share"] for name in ("precision", "recall", "iou")] == [0.8, 0.8, 16 / 24]
 
 
 def test_far_faults_are_beyond_one_cell_in_every_direction():
