@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from corruptor.config import CorruptionConfig
+from corruptor.line.prompt import misspell
 from shards.resize import SizePolicy
 
 DTYPES = ("auto", "float32", "float16", "bfloat16")
@@ -71,6 +72,9 @@ class SamplesConfig:
     prompt: str = "{caption}"
     """The prompt, with {caption} where the caption goes; a picture without a caption has the empty prompt. Without
     {caption} it is the prompt of every picture."""
+    misspell: bool = False
+    """Shuffle the letters of the lettering that a caption names: text in quotation marks, and words of three or more
+    capitals. What the generator makes of it under the mask is lettering, and wrong."""
     source_twin: bool = True
     """Store the VAE round trip of the source beside each image."""
     codec: Literal["webp", "png", "jpg"] = "webp"
@@ -94,7 +98,7 @@ class SamplesConfig:
         """What the model is told of a picture with this caption ("" for none)."""
         if not self.use_captions or ("{caption}" in self.prompt and not caption):
             return ""
-        return self.prompt.replace("{caption}", caption)
+        return self.prompt.replace("{caption}", misspell(caption) if self.misspell else caption)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,32 @@
+"""Captions with their lettering misspelt: a generator asked for a word that is none draws what no sign says."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import numpy as np
+
+LETTERING = re.compile(r"\"[^\"]+\"|“[^”]+”|«[^»]+»|(?<!\w)'[^']+'(?!\w)|\b[A-Z]{3,}\b")
+"""Text in quotation marks, and words of three or more capitals. An apostrophe within a word is no quotation mark."""
+WORD = re.compile(r"[^\W\d_]{2,}")
+
+
+def misspell(caption: str) -> str:
+    """The caption with the letters of every word of its lettering in another order.
+
+    The order follows from the caption alone. Words of one letter repeated stay as they are.
+    """
+    digest = hashlib.sha256(f"misspell/{caption}".encode()).digest()
+    rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
+    return LETTERING.sub(lambda found: WORD.sub(lambda word: _shuffled(word.group(), rng), found.group()), caption)
+
+
+def _shuffled(word: str, rng: np.random.Generator) -> str:
+    """Another order of the letters; all orders but the given one are equally likely."""
+    if len(set(word)) == 1:
+        return word
+    while True:
+        other = "".join(word[k] for k in rng.permutation(len(word)))
+        if other != word:
+            return other
