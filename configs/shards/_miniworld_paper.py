@@ -13,4 +13,4 @@ corruption.update(
     verification=dict(policy="keep"),
 )
 source.update(options=dict(count=320))
-samples.update(clean_share=0.2)
+samples.update(clean_share=0.2, misspell=False)
