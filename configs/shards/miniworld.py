@@ -23,9 +23,9 @@ corruption = dict(
     resampling=dict(blend=True),
     verification=dict(policy="tighten", metric="mean_abs", threshold=18.0, pixel_threshold=14.0),
 )
-# The captions of this world tell every word of its signs, so that a region would be made anew as it was. Regions that do
-# not change enough are dropped, and more than half of the sources with them: a tenth of the sources makes a fifth of
-# the samples.
+# The captions of this world tell every word of its signs, so that a region would be made anew as it was: misspell.
+# Regions that do not change enough are dropped, and more than half of the sources with them: a tenth of the sources
+# makes a fifth of the samples.
 samples = dict(clean_share=0.1, misspell=True, source_twin=True, sources_per_shard=64)
 compute = dict(batch_size=32)
 title = "Blemish miniworld"
