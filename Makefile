@@ -58,12 +58,13 @@ score: env  ## look at the test sets with it and score: MODEL=.. TESTS="DIR .."
 	done
 
 LEAK    ?= out/leakcheck
+PROBE   ?= probe
 MAKINGS := default raw-negatives paste-back paste-back-raw-negatives
 
-leakcheck: env | $(START)  ## can a detector tell a label by how the picture was made? Four makings, LEAK=DIR
+leakcheck: env | $(START)  ## can a detector tell a label by how the picture was made? Four makings, LEAK=DIR PROBE=..
 	$(PY) -m benchmarks.leak_shards --out $(LEAK)/shards
 	$(PY) -m detector leakcheck $(foreach m,$(MAKINGS),--pair $(LEAK)/shards/$m/leakcheck $(LEAK)/shards/$m/leakcheck_sham) \
-	  --config configs/detector/$(MODEL).py --out $(LEAK)/$(MODEL) --processes $$(nproc) $(ARGS)
+	  --config configs/detector/$(PROBE).py --out $(LEAK)/$(PROBE) --processes $$(nproc) $(ARGS)
 
 CLOSED  ?= out/closed_world
 

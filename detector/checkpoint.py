@@ -25,7 +25,15 @@ Tensors = dict[str, torch.Tensor]
 CARD = "blemish.detector"
 TYPES = frozenset(
     (
-        *("EncoderDecoder", "SegDataPreProcessor", "SwinTransformer", "HubBackbone", "UPerHead", "FCNHead"),
+        *(
+            "EncoderDecoder",
+            "SegDataPreProcessor",
+            "SwinTransformer",
+            "HubBackbone",
+            "TraceBackbone",
+            "UPerHead",
+            "FCNHead",
+        ),
         *("CrossEntropyLoss", "BN", "SyncBN", "LN", "GELU", "ReLU"),
     )
 )
@@ -88,7 +96,7 @@ def build_model(card: Card) -> Any:
     from mmengine.registry import DefaultScope
     from mmseg.registry import MODELS
 
-    from detector import hub_backbone  # noqa: F401  registers itself
+    from detector import hub_backbone, trace_backbone  # noqa: F401  register themselves
 
     with DefaultScope.overwrite_default_scope("mmseg"), quiet():
         return revert_sync_batchnorm(MODELS.build(plain(card.model))).eval()

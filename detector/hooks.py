@@ -77,8 +77,8 @@ class PriorHook(Hook):  # type: ignore[misc]
 
 
 def set_prior(model: Any, labels: Sequence[U8]) -> None:
-    """Set the bias of both classifiers from label maps, uint8 HW with 255 ignored; unseen classes count one pixel."""
-    for head in (model.decode_head, model.auxiliary_head):
+    """Set the bias of all classifiers from label maps, uint8 HW with 255 ignored; unseen classes count one pixel."""
+    for head in filter(None, (model.decode_head, getattr(model, "auxiliary_head", None))):
         size = head.num_classes
         counts = sum(np.bincount(one.ravel(), minlength=256)[:size] for one in labels)
         shares = torch.from_numpy(np.maximum(counts, 1) / np.maximum(counts, 1).sum())

@@ -54,6 +54,7 @@ QUICK = (
     "corruption.injection.start_step=23",
     "corruption.inversion.warm_passes=[1]",
     "corruption.verification.threshold=0.0",
+    "corruption.verification.policy='drop'",
     "samples.sources_per_shard=8",
     "compute.device='cpu'",
     "compute.batch_size=4",

@@ -174,6 +174,7 @@ def test_nothing_calibrated_is_said_as_n_a():
         {
             "calibration": [calibrate(rows, "mean_abs", rounds=5)],
             "calibration_by_setting": {},
+            "labels": {},
             "purity": figures,
             "metric": "mean_abs",
             "threshold": 4.0,

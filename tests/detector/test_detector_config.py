@@ -24,6 +24,7 @@ SIZES = {
     "pal_ten_shot": 59.83,
     "swin_mini": 1.5,
     "convnext_mini": 1.29,
+    "probe": 0.02,
 }
 
 
