@@ -1,4 +1,4 @@
-"""What an autoencoder leaves in flat areas is half a grey level deep: a network that looks at little else."""
+"""What an autoencoder leaves in a picture is a grey level or two deep: a network that looks at little else."""
 
 from __future__ import annotations
 
