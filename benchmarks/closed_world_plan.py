@@ -18,7 +18,7 @@ ARMS = (LABELS, PSEUDO, OURS, RANDOM, ORACLE)
 MADE = (PSEUDO, OURS, RANDOM)
 """Arms whose shards the line makes, from the same sources."""
 TESTS = ("wild-test", "faults-test", "clean-test")
-PAIRS = ((OURS, PSEUDO), (OURS, LABELS), (OURS, RANDOM), (ORACLE, OURS))
+PAIRS = ((OURS, PSEUDO), (OURS, LABELS), (OURS, RANDOM), (PSEUDO, LABELS), (ORACLE, OURS))
 """Differences that are reported: first minus second."""
 WILD = "wild-train"
 """Set of wild training pictures, a folder of the run."""

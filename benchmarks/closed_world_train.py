@@ -82,11 +82,12 @@ def run_job(plan: Plan, out: Path, job: Job) -> dict[str, Any]:
 
 
 def train_detector(plan: Plan, out: Path, job: Job, folder: Path) -> dict[str, Any]:
-    """Train, or go on. The validation set chooses the weights."""
+    """Train, or go on. The validation set chooses the weights, by the artifact IoU at the best threshold for them."""
     if folder.is_dir() and not (folder / RUN).is_file():
         shutil.rmtree(folder)  # killed before it said what it is
     config = load_config(f"configs/detector/{job.backbone}.py", plan.detector_overrides, plan.iterations)
     set_seed(config, job.seed)
+    config.val_score = "val/best_artifact_iou"  # the threshold is chosen there, too
     if plan.test_limit:
         config.val_dataloader.dataset.limit = plan.test_limit
     validation = (f"{plan.sets}/validation",)
