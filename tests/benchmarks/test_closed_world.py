@@ -31,7 +31,7 @@ from benchmarks.closed_world_plan import (
     scaled,
 )
 from benchmarks.closed_world_report import as_markdown, load_cells, write_results
-from benchmarks.closed_world_train import ROW, job_folder, look
+from benchmarks.closed_world_train import ROW, job_folder, look, run_job
 from benchmarks.shared_lines import Kept, SharedWorker, open_lines
 from corruptor.line.command import make_shards
 from detector.score.pairs import score_pairs
@@ -79,11 +79,11 @@ def test_the_plan_holds_every_training_once_and_its_sources_serve_nothing_else()
     assert all(end <= start for (_, end), (start, _) in itertools.pairwise(ranges))
 
 
-def test_a_trial_is_smaller_and_the_full_run_takes_under_two_hours():
+def test_a_trial_is_smaller_and_the_full_run_takes_under_three_hours():
     plan = scaled(Plan(), 0.01)
     assert (plan.sources, plan.oracle, plan.iterations, plan.seeds, plan.test_limit) == (20, 20, 20, 1, 16)
     assert scaled(Plan(), 1.0) == Plan()
-    assert sum(estimate(Plan(), 2).values()) < 110
+    assert 140 < sum(estimate(Plan(), 2).values()) < 180  # measured: docs/results.md
     assert sum(estimate(plan, 2).values()) < sum(estimate(Plan(), 2).values()) / 20
     for wrong in (0.0, 1.5):
         with pytest.raises(ConfigError, match="--scale"):
@@ -192,6 +192,19 @@ def test_wild_pictures_as_sources_of_all_arms_come_without_their_labels(
         dataclasses.replace(plan, sources=17)
     with pytest.raises(ConfigError, match="choose renders or wild"):
         dataclasses.replace(plan, sources_from="tame")
+
+
+def test_weights_are_chosen_by_what_the_threshold_is_chosen_by(tmp_path: Path):
+    plan = Plan(sources=16, oracle=16, iterations=16, seeds=1, backbones=("swin_mini",), test_limit=16)
+    job = Job(LABELS, "swin_mini", 0)
+    row = run_job(plan, tmp_path, job)
+    log = [json.loads(line) for line in (job_folder(tmp_path, job) / "train" / "log.jsonl").read_text().splitlines()]
+    seen = {line["iteration"]: line["val/best_artifact_iou"] for line in log if "val/best_artifact_iou" in line}
+    assert list(seen) == [4, 8, 12, 16]
+    assert seen[row["chosen_iteration"]] == max(seen.values())
+    # In training as in the scorer: the same pixels, the same weights, the threshold free.
+    assert row["validation"]["oracle_threshold_iou"] == pytest.approx(max(seen.values()), abs=2e-3)
+    assert set(row["tests"]) == set(TESTS)
 
 
 def fake_row(plan: Plan, out: Path, job: Job, strength: float) -> None:
