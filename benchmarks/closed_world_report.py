@@ -23,13 +23,14 @@ RESAMPLES, BOOTSTRAP_SEED = 1000, "closed-world"
 COLUMNS = (
     ("wild-test", "artifact_iou", "wild: artifact IoU"),
     ("wild-test", "pixel_ap", "wild: pixel AP"),
+    ("wild-test", "image_auroc_max", "wild: image AUROC"),
     ("faults-test", "artifact_iou", "drawn faults: artifact IoU"),
     ("faults-test", "pixel_ap", "drawn faults: pixel AP"),
     ("clean-test", "fpr_clean", "clean: FPR"),
     ("clean-test", "apaa_clean", "clean: APAA"),
 )
 """Test set, metric and heading; all in percent."""
-DIFFERENCES = COLUMNS[:4]
+DIFFERENCES = COLUMNS[:5]
 RESULTS = "results.json"
 
 
