@@ -194,10 +194,10 @@ def manifests(out: Path) -> list[Path]:
 
 def report(plan: Plan, args: argparse.Namespace) -> None:
     """Means, intervals and differences; the table to OUT, the screen and the docs."""
-    from benchmarks.closed_world_report import as_markdown, load_cells, write_results
+    from benchmarks.closed_world_report import as_markdown, load_cells, load_contents, write_results
 
-    stages = read_stages(args.out)
-    results = write_results(plan, args.out, stages, load_cells(plan, args.out))
+    stages, contents = read_stages(args.out), load_contents(plan, args.out)
+    results = write_results(plan, args.out, stages, load_cells(plan, args.out, contents=contents), contents)
     text = f"{as_markdown(results)}\n{origin(plan, args, results, sum(stages.values()))}\n"
     write_bytes(args.out / TABLE, text.encode())
     if args.docs:

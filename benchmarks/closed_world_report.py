@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.closed_world_plan import ARMS, PAIRS, TESTS, Job, Plan
+from benchmarks.closed_world_content import content_alone, matched_auroc, read_contents
+from benchmarks.closed_world_plan import ARMS, PAIRS, TESTS, WILD, Job, Plan
 from benchmarks.closed_world_train import job_folder, read_rows
 from benchmarks.report import machine
-from detector.score.bootstrap import Estimate, draw, estimate
+from detector.score.bootstrap import Estimate, draw, estimate, resample_weights
 from detector.score.counts import F64, Counts
 from detector.score.metrics import point_values
 from detector.score.report import table
@@ -24,13 +25,14 @@ COLUMNS = (
     ("wild-test", "artifact_iou", "wild: artifact IoU"),
     ("wild-test", "pixel_ap", "wild: pixel AP"),
     ("wild-test", "image_auroc_max", "wild: image AUROC"),
+    ("wild-test", "image_auroc_matched", "wild: image AUROC, same content"),
     ("faults-test", "artifact_iou", "drawn faults: artifact IoU"),
     ("faults-test", "pixel_ap", "drawn faults: pixel AP"),
     ("clean-test", "fpr_clean", "clean: FPR"),
     ("clean-test", "apaa_clean", "clean: APAA"),
 )
 """Test set, metric and heading; all in percent."""
-DIFFERENCES = COLUMNS[:5]
+DIFFERENCES = COLUMNS[:6]
 RESULTS = "results.json"
 
 
@@ -59,9 +61,17 @@ class Cell:
 
 Cells = dict[tuple[str, str, str], Cell]
 """By (arm, backbone, test set)."""
+Contents = Mapping[str, Mapping[str, tuple[str, bool]]]
+"""What pictures show and whether they are broken, by set and key."""
 
 
-def load_cells(plan: Plan, out: Path, resamples: int = RESAMPLES) -> Cells:
+def load_contents(plan: Plan, out: Path) -> Contents:
+    """Of the wild test set and, where they are there, of the oracle's training pictures. Raises UserErrors."""
+    where = {"wild-test": f"{plan.sets}/wild-test", WILD: str(out / WILD)}
+    return {name: read_contents(path) for name, path in where.items() if Path(path).is_dir()}
+
+
+def load_cells(plan: Plan, out: Path, resamples: int = RESAMPLES, contents: Contents | None = None) -> Cells:
     """Every arm and backbone of which all seeds are done."""
     rows = {(row["arm"], row["backbone"], row["seed"]) for row in read_rows(out, plan.jobs())}
     cells: Cells = {}
@@ -71,19 +81,39 @@ def load_cells(plan: Plan, out: Path, resamples: int = RESAMPLES) -> Cells:
             if all((job.arm, job.backbone, job.seed) in rows for job in jobs):
                 for test in TESTS:
                     counts = [load_counts(job_folder(out, job) / test)[0] for job in jobs]
-                    cells[arm, backbone, test] = make_cell(counts, resamples)
+                    cells[arm, backbone, test] = make_cell(counts, resamples, (contents or {}).get(test))
     return cells
 
 
-def make_cell(counts: Sequence[Counts], resamples: int) -> Cell:
-    """Seeds were counted at thresholds of their own; the counts hold that, so the field may be set alike."""
+def make_cell(counts: Sequence[Counts], resamples: int, contents: Mapping[str, tuple[str, bool]] | None = None) -> Cell:
+    """Seeds were counted at thresholds of their own; the counts hold that, so the field may be set alike.
+
+    Without `contents` the AUROC among pictures of the same content is not defined.
+    """
     alike = [dataclasses.replace(one, threshold=0.5) for one in counts]
     points = [point_values(one) for one in alike]
     by_metric = {metric: [point[metric] for point in points] for metric in points[0]}
-    return Cell(by_metric, draw(alike, (), resamples, BOOTSTRAP_SEED), len(alike[0].keys))
+    drawn, size = draw(alike, (), resamples, BOOTSTRAP_SEED), len(alike[0].keys)
+    each = [matched(one, np.ones((1, size)), contents) for one in alike]
+    by_metric["image_auroc_matched"] = [float(one[0]) for one in each]
+    chunks = resample_weights(size, resamples, BOOTSTRAP_SEED) if size > 1 else ()
+    means = [np.mean([matched(one, weights, contents) for one in alike], axis=0) for weights in chunks]
+    drawn["image_auroc_matched"] = np.concatenate(means) if means else np.zeros(0)
+    return Cell(by_metric, drawn, size)
 
 
-def write_results(plan: Plan, out: Path, stages: Mapping[str, float], cells: Cells | None = None) -> dict[str, Any]:
+def matched(counts: Counts, weights: F64, contents: Mapping[str, tuple[str, bool]] | None) -> F64:
+    """float64 [B] for weights [B, N]: the image AUROC (maximum) among pictures of the same content."""
+    if contents is None:
+        return np.full(len(weights), np.nan)
+    there = counts.valid > 0
+    shown = [contents[key][0] for key, counted in zip(counts.keys, there, strict=True) if counted]
+    return matched_auroc(weights[:, there], counts.max_score[there], counts.artifact[there] > 0, shown)
+
+
+def write_results(
+    plan: Plan, out: Path, stages: Mapping[str, float], cells: Cells | None = None, contents: Contents | None = None
+) -> dict[str, Any]:
     """OUT/results.json: a row for each finished (arm, backbone, seed); with `cells` also means and differences."""
     results: dict[str, Any] = {
         "schema": "blemish-closed-world",
@@ -98,6 +128,8 @@ def write_results(plan: Plan, out: Path, stages: Mapping[str, float], cells: Cel
         results["bootstrap"] = {"unit": "image", "resamples": RESAMPLES, "seed": BOOTSTRAP_SEED, "level": 0.95}
         results["means"] = means(cells)
         results["differences"] = differences(plan, cells)
+    if contents and {WILD, "wild-test"} <= contents.keys():
+        results["content_alone"] = content_alone(contents[WILD], contents["wild-test"])
     write_json(out / RESULTS, results)
     return results
 
@@ -188,6 +220,11 @@ def shows(results: Mapping[str, Any]) -> list[str]:
             told.append(f"{heading} {', '.join(by_backbone)}")
         if found:
             sentences.append(f"{first}, against {second}: {'; '.join(told)}.")
+    if "content_alone" in results:
+        sentences.append(
+            "what the captions of the wild test pictures name, scored by how often such pictures are broken in the "
+            f"oracle's arm: wild: image AUROC {100 * results['content_alone']:.2f}% without a look at the picture."
+        )
     return sentences
 
 

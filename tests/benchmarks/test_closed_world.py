@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks import closed_world as command
 from benchmarks import closed_world_make, closed_world_plan, shared_lines
+from benchmarks.closed_world_content import content_alone, content_of, matched_auroc
 from benchmarks.closed_world_make import make_arms, runs_of
 from benchmarks.closed_world_plan import (
     ARMS,
@@ -30,7 +31,7 @@ from benchmarks.closed_world_plan import (
     estimate,
     scaled,
 )
-from benchmarks.closed_world_report import as_markdown, load_cells, write_results
+from benchmarks.closed_world_report import as_markdown, load_cells, make_cell, write_results
 from benchmarks.closed_world_train import ROW, job_folder, look, run_job
 from benchmarks.shared_lines import Kept, SharedWorker, open_lines
 from corruptor.line.command import make_shards
@@ -251,6 +252,51 @@ def test_means_intervals_and_paired_differences(tmp_path: Path):
     assert "- pseudo labels + corruption, against pseudo labels: wild: artifact IoU higher with swin_mini; wild" in text
     assert "against random masks + corruption: wild: artifact IoU not told apart with swin_mini; wild" in text
     assert "| 3 / 1 " in text
+
+
+def test_content_is_what_the_caption_names():
+    caption = (
+        "red sign with CAFE at top, calm face with tan skin and bun red hair at middle, blue sign with STOP at left"
+    )
+    assert content_of(caption) == "face sign sign"
+    assert content_of("blue sky, sand ground") == content_of("carpet, business, facets") == ""
+
+
+def test_auroc_among_pictures_of_the_same_content_by_hand():
+    # Signs: broken .9 and .4, whole .5: one pair of two. Faces: broken .2, whole .2: half a pair of one. Cars: no pair.
+    content = ["sign", "sign", "sign", "face", "face", "car"]
+    score = np.array([0.9, 0.4, 0.5, 0.2, 0.2, 0.8])
+    broken = np.array([True, True, False, True, False, True])
+    once, no_signs, no_pairs = np.ones(6), np.array([0.0, 0, 0, 2, 3, 1]), np.array([1.0, 1, 0, 1, 0, 1])
+    first_sign_twice = np.array([2.0, 1, 1, 0, 0, 0])
+    found = matched_auroc(np.stack([once, no_signs, no_pairs, first_sign_twice]), score, broken, content)
+    np.testing.assert_allclose(found, [1.5 / 3, 0.5, np.nan, 2 / 3])
+    one_content = matched_auroc(np.ones((1, 6)), score, broken, ["x"] * 6)
+    assert one_content[0] == pytest.approx((2 + 1 + 0.5 + 2) / 8)  # the plain AUROC
+
+
+def test_auroc_of_the_content_alone_by_hand():
+    learned = {"a": ("sign", True), "b": ("sign", True), "c": ("face", True), "d": ("face", False), "e": ("car", False)}
+    told = {"k": ("sign", True), "l": ("face", False), "m": ("car", True), "n": ("hand", True)}  # 1, 1/2, 0, 3/5
+    assert content_alone(learned, told) == pytest.approx(2 / 3)
+
+
+def test_the_same_content_is_drawn_as_everything_else():
+    rng = np.random.default_rng(3)
+    pairs = []
+    for k in range(10):
+        truth = np.zeros((4, 4), np.uint8)
+        truth[1:3, 1:3] = k % 2
+        pairs.append((f"k{k}", truth, rng.random((4, 4)).astype(np.float32)))
+    counts = [score_pairs(pairs, 0.5)]
+    alike = make_cell(counts, 50, {f"k{k}": ("sign", k % 2 == 1) for k in range(10)})
+    assert alike.points["image_auroc_matched"] == alike.points["image_auroc_max"]  # one content: the plain AUROC
+    np.testing.assert_allclose(alike.drawn["image_auroc_matched"], alike.drawn["image_auroc_max"])
+    apart = make_cell(counts, 50, {f"k{k}": ("sign" if k % 2 else "face", k % 2 == 1) for k in range(10)})
+    assert apart.estimate("image_auroc_matched").value is None  # every sign is broken, and no face
+    unknown = make_cell(counts, 50)
+    assert unknown.estimate("image_auroc_matched").value is None
+    assert unknown.estimate("image_auroc_max").low is not None
 
 
 def test_a_table_of_some_arms(tmp_path: Path):
