@@ -163,8 +163,9 @@ def as_markdown(results: Mapping[str, Any]) -> str:
     """Both tables, a pair for each backbone, and what they show. Needs `means` and `differences`."""
     plan = results["plan"]
     parts = []
+    seeds = f"{plan['seeds']} seed{'s' if plan['seeds'] > 1 else ''}"
     for backbone in plan["backbones"]:
-        parts += [f"**{backbone}**, {plan['seeds']} seeds", arm_table(results, backbone), pair_table(results, backbone)]
+        parts += [f"**{backbone}**, {seeds}", arm_table(results, backbone), pair_table(results, backbone)]
     parts.append("\n".join(f"- {text}" for text in shows(results)))
     return "\n\n".join(parts) + "\n"
 
