@@ -259,6 +259,7 @@ def test_content_is_what_the_caption_names():
         "red sign with CAFE at top, calm face with tan skin and bun red hair at middle, blue sign with STOP at left"
     )
     assert content_of(caption) == "face sign sign"
+    assert content_of("black sign with BUS at top, pink sky, navy ground") == "sign"  # a word on it is no thing
     assert content_of("blue sky, sand ground") == content_of("carpet, business, facets") == ""
 
 
