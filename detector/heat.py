@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from detector.checkpoint import Card, load_detector
+from detector.card import Card
+from detector.checkpoint import load_detector
 from detector.errors import CheckpointError
 from detector.transforms import resize_linear
 from shards.errors import ConfigError

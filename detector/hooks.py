@@ -16,7 +16,8 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
-from detector.checkpoint import Card, save_weights
+from detector.card import Card
+from detector.checkpoint import save_weights
 from detector.data import entropy
 from detector.initialise import Initial, initialise_model
 from shards.files import PARTIAL, sync_folder, write_bytes

@@ -20,11 +20,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from detector.checkpoint import Card, read_tensors, write_tensors
+from detector.card import Card, without_losses
+from detector.checkpoint import write_tensors
 from detector.compat import quiet
 from detector.config import initial_options, plain_config
 from detector.errors import DataError
 from detector.initialise import Initial, find_initial
+from detector.tensors import read_tensors
 from shards.build import plain
 from shards.config import differences
 from shards.errors import ConfigError, ResumeError, SchemaError
@@ -109,7 +111,7 @@ def make_card(job: Job) -> Card:
     classes = ("clean", "artifact") if head.num_classes == 2 else tuple(str(i) for i in range(head.num_classes))
     facts = {"config": job.name}
     try:
-        model = plain(config.model.to_dict())
+        model = without_losses(plain(config.model.to_dict()))
         return Card(model, config.image_size, classes, config.train_cfg.max_iters, config.randomness.seed, facts)
     except ValueError as error:
         raise ConfigError(f"config {job.name}: {error}") from error

@@ -88,8 +88,9 @@ def train_selector(
 
 def write_selector(out: Path, labels: Sequence[str], val: Sequence[str]) -> Tuning:
     """OUT/selector.safetensors from OUT/weights.safetensors."""
-    from detector.checkpoint import read_tensors, write_tensors
+    from detector.checkpoint import write_tensors
     from detector.errors import CheckpointError
+    from detector.tensors import read_tensors
     from detector.train import WEIGHTS
 
     tensors, card = read_tensors(out / WEIGHTS)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from detector.__main__ import main
-from detector.checkpoint import read_tensors
 from detector.config import load_config
 from detector.scenes import SceneDataset
+from detector.tensors import read_tensors
 from detector.train import RESULT, WEIGHTS
 from miniworld.draw import render
 from miniworld.scenes import sample_scene
