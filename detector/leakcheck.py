@@ -164,6 +164,7 @@ def look_at_all(makings: Sequence[Making], out: Path, options: Options) -> dict[
 def look(task: tuple[Making, int], out: Path, options: Options) -> tuple[tuple[str, int], Seen]:
     """Train one detector, or go on with it, and count what it sees in the shams; ((folder of the making, seed), ..)."""
     from detector.config import load_config, set_seed
+    from detector.inputs import ShardPictures
     from detector.predict import Options as Looking
     from detector.predict import predict
     from detector.train import WEIGHTS, Job, train
@@ -178,7 +179,7 @@ def look(task: tuple[Making, int], out: Path, options: Options) -> tuple[tuple[s
     seen = folder / f"seed{seed}-seen"
     predict(trained / WEIGHTS, making.sham, seen, Looking(overlays=False))
     reader = ShardReader(making.sham)
-    heats = [read_heat(seen / "heat" / f"{reader.key(i)}.png") for i in range(len(reader))]
+    heats = [read_heat(seen / "heat" / f"{key}.png") for key in ShardPictures(reader).keys]
     return (making.folder, seed), count(heats, [reader.mask(i) for i in range(len(reader))])
 
 
