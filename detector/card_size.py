@@ -12,6 +12,7 @@ from typing import Any
 
 MAX_VALUES = 1 << 29
 """Most values a model may have, 2 GiB as 32-bit floats: twice UPerNet with Swin-L."""
+HEADS = ("decode_head", "auxiliary_head")
 WIDEST = 1 << 25
 """Most values a layer may compute for one picture, 128 MiB; more only where the model itself is large."""
 
@@ -36,10 +37,10 @@ def model_size(model: Mapping[str, Any], image_size: int) -> Size:
     """Of a model of the form of detector.card_form. Raises ValueError where its parts do not fit each other."""
     spine = backbone_size(model["backbone"], image_size)
     heads = [
-        head_size(f"model.{name}", model[name], spine, image_size)
-        for name in ("decode_head", "auxiliary_head")
-        if model.get(name) is not None
+        head_size(f"model.{name}", model[name], spine, image_size) for name in HEADS if model.get(name) is not None
     ]
+    if len({model[name]["num_classes"] for name in HEADS if model.get(name) is not None}) > 1:
+        raise ValueError("decode_head and auxiliary_head must have the same num_classes")
     parts = [spine, *heads]
     values, spare = sum(one.values for one in parts), sum(one.spare for one in parts)
     return Size(spine.channels, spine.sides, values, spare, max(one.widest for one in parts))

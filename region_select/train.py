@@ -54,7 +54,8 @@ def train_selector(
     Raises what detector.train.train raises; ResumeError where OUT was tuned on something else.
     """
     from detector.config import load_config, set_seed
-    from detector.train import Job, describe_shards, read_json, train
+    from detector.folder import read_damaged
+    from detector.train import Job, describe_shards, train
 
     if checkpoint not in ("best", "last"):
         raise ConfigError(f"checkpoint must be best or last, got {checkpoint!r}")
@@ -73,7 +74,7 @@ def train_selector(
         "validation": describe_shards(choose),
     }
     if (out / RESULT).is_file() and (out / SELECTOR).is_file():
-        stored = read_json(out / RESULT)
+        stored = read_damaged(out / RESULT)
         changed = differences({key: stored.get(key) for key in identity}, identity)
         if changed:
             raise ResumeError(f"{out} was tuned on something else ({'; '.join(changed[:3])}); choose another folder")

@@ -9,9 +9,10 @@ import pytest
 
 from detector.__main__ import main
 from detector.config import load_config
+from detector.folder import RESULT
 from detector.scenes import SceneDataset
 from detector.tensors import read_tensors
-from detector.train import RESULT, WEIGHTS
+from detector.train import WEIGHTS
 from miniworld.draw import render
 from miniworld.scenes import sample_scene
 from miniworld.splits import SPLITS
