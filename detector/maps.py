@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ IDENTITY = "source_sha256"
 """Text in the PNGs: sha256 of the picture's bytes, so that maps of another picture under its name are not kept."""
 STRIP = 256
 """Rows of an overlay that are computed together."""
+OVERLAY_PIXELS = 1 << 24
+"""An overlay is to be looked at: of a picture with more pixels it shows every second, third, .. row and column."""
 LONGEST_WEBP = 16383
 
 
@@ -79,10 +82,10 @@ def write_maps(
         grey[rows] = np.rint(heat[rows] * 255).astype(np.uint8)
     whole = image.pop()
     if places.overlay is not None:
-        drawn = overlay(whole, heat, mask)
+        step = max(math.ceil(math.sqrt(height * width / OVERLAY_PIXELS)), -(-max(height, width) // LONGEST_WEBP))
+        drawn = overlay(whole[::step, ::step], heat[::step, ::step], mask[::step, ::step])
         del heat, whole
-        step = -(-max(height, width) // LONGEST_WEBP)
-        save(places.overlay, drawn[::step, ::step], quality=90)
+        save(places.overlay, drawn, quality=90)
         del drawn
     marked = PngInfo()
     marked.add_text(IDENTITY, sha256)
@@ -136,7 +139,7 @@ def save(path: Path, array: U8, **options: Any) -> None:
 
 def overlay(image: U8, heat: Heat, mask: U8) -> U8:
     """uint8 HWC RGB with the heat laid over it in red, and a white line around each marked region."""
-    drawn = np.empty_like(image)
+    drawn = np.empty(image.shape, np.uint8)
     for top in range(0, len(image), STRIP):
         rows = slice(top, top + STRIP)
         weight = 0.6 * heat[rows, :, None]

@@ -47,8 +47,8 @@ RUN, LOCK = "predict.json", ".lock"
 AHEAD = 2
 """Batches that are read in advance."""
 MAX_BATCH = 1024
-IN_FLIGHT = 1 << 29
-"""Bytes that pictures may take together, 512 MiB; one that takes more is alone."""
+IN_FLIGHT = 3 << 27
+"""Bytes that pictures may take together, 384 MiB; one that takes more is alone."""
 WRITING = 16
 """Bytes a pixel while the files of a picture are made."""
 NOTHING = np.empty((0, 0, 3), np.uint8)
