@@ -22,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 from corruptor.backbone import Backbone, load_backbone
 from corruptor.line.batch import Batch, Done
 from corruptor.line.channel import Channel
-from corruptor.line.config import CHANGEABLE, LineConfig, ModelConfig
+from corruptor.line.config import CHANGEABLE, MOST_THREADS, LineConfig, ModelConfig
 from corruptor.line.feed import Feeder
 from corruptor.line.finish import Finisher
 from corruptor.line.plan import Plan, make_plan
@@ -106,7 +106,8 @@ def begun_threads(out: Path) -> int:
         threads = read_manifest(out / MANIFEST)["config"]["compute"]["num_threads"]
     except (UserError, KeyError, TypeError):  # whatever lies there, the writer says so
         return 0
-    return threads if isinstance(threads, int) else 0
+    usable = isinstance(threads, int) and not isinstance(threads, bool) and 0 < threads <= MOST_THREADS
+    return int(threads) if usable else 0  # the writer says what differs
 
 
 def resolve_compute(config: LineConfig, begun: int = 0, place: Place | None = None) -> LineConfig:
@@ -118,9 +119,9 @@ def resolve_compute(config: LineConfig, begun: int = 0, place: Place | None = No
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
+        torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"compute.device = {name!r} cannot be used ({reason}); try compute.device=cpu") from error
     if name == "cuda" and place is not None:
         torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
