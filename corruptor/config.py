@@ -149,7 +149,7 @@ class InjectionConfig:
         _within("injection.start_step", self.start_step, -1, MOST_STEPS)
         _within("injection.downscale_factor", self.downscale_factor, 2, MOST_FACTOR)
         if not 0 < self.blur_sigma <= MOST_BLUR:
-            raise ValueError(f"injection.blur_sigma is {self.blur_sigma}; allowed are numbers above 0, to {MOST_BLUR:g}")
+            raise ValueError(f"injection.blur_sigma is {self.blur_sigma}; allowed are those above 0, to {MOST_BLUR:g}")
 
     @property
     def place(self) -> str:

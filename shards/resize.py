@@ -41,8 +41,8 @@ class SizePolicy:
             raise ValueError(f"max_aspect must be 1 to {MAX_ASPECT:g}, got {self.max_aspect}")
         if self.policy == "bucket" and self.size * self.max_aspect / self.multiple > MAX_BUCKET_SIDES:
             raise ValueError(
-                f"size {self.size}, multiple {self.multiple} and max_aspect {self.max_aspect} make buckets of more than "
-                f"{MAX_BUCKET_SIDES} different sides; take a larger multiple"
+                f"size {self.size}, multiple {self.multiple} and max_aspect {self.max_aspect} make buckets of "
+                f"more than {MAX_BUCKET_SIDES} different sides; take a larger multiple"
             )
 
     def buckets(self) -> list[tuple[int, int]]:

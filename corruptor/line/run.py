@@ -36,6 +36,8 @@ from shards.errors import ConfigError, MissingInputError, UserError
 from shards.source import Source, open_source
 from shards.writer import MANIFEST, RunInfo, RunWriter, read_manifest
 
+GRACE = 10.0
+"""Seconds that reader and writer are given to stop after Ctrl-C."""
 EMBEDDED = ("miniworld",)
 """First parts of model folders that come with this package and are never names on a hub."""
 
@@ -201,6 +203,7 @@ def run_shards(line: Line, shards: Iterable[int], progress: Callable[[int], None
         start("feeder", [batches, works], lambda: pour(feeder.batches(shards), batches)),
         start("writer", [batches, works], lambda: finisher.consume(iter(works))),
     ]
+    patience = None
     try:
         for batch in batches:
             works.put(line.worker.work(batch))
@@ -208,10 +211,12 @@ def run_shards(line: Line, shards: Iterable[int], progress: Callable[[int], None
     except BaseException as error:
         batches.fail(error)
         works.fail(error)
+        # A reader may hang in the operating system for good, and so does who waits for it.
+        patience = None if isinstance(error, Exception) else GRACE
         raise
     finally:
-        for thread in threads:
-            thread.join()
+        for thread in reversed(threads):
+            thread.join(patience)
     works.check()
 
 
