@@ -58,12 +58,13 @@ configs:
 def card_text(manifest: dict[str, Any]) -> str:
     """The whole card."""
     totals, codec = manifest["totals"], manifest["codec"]
+    source = line(str(manifest["source"].get("name", "")))
     rejects = ", ".join(f"{reason} {count}" for reason, count in totals["rejects"].items()) or "none"
     return f"""{header(manifest)}
 # {line(manifest["title"]) or "Blemish shards"}
 
 {totals["samples"]} samples in {totals["shards"]} shards: {totals["artifact"]} with artifacts, {totals["clean"]} clean.
-Source: {line(str(manifest["source"].get("name", "")))} ({manifest["source"].get("items", "?")} items). Rejected inputs: {rejects}.
+Source: {source} ({manifest["source"].get("items", "?")} items). Rejected inputs: {rejects}.
 Config hash `{manifest["config_hash"]}`; the full config is in `manifest.json`, rejected inputs in `rejects.jsonl`.
 
 | member | content |

@@ -22,9 +22,9 @@ from corruptor.line.config import LineConfig
 from corruptor.line.feed import load_picture
 from corruptor.line.run import open_line, run_shards
 from shards import files
-from shards.files import process_name
 from shards.check import check_run
 from shards.errors import ConfigError, OutputError, ResumeError
+from shards.files import process_name
 from shards.masks import unpack_cells
 from shards.reader import ShardReader
 from shards.schema import Sample
