@@ -29,16 +29,16 @@ def line(text: str) -> str:
 
 
 def yaml_text(text: str) -> str:
-    """A YAML scalar that is this text: bare where that is safe, else quoted as JSON has it, which YAML reads."""
+    """A YAML scalar that is this text of one printable line: bare where that is safe, else quoted as JSON has it, which YAML reads."""
     safe = SAFE_WORD.fullmatch(text) and text not in YAML_WORDS
-    return text if safe else json.dumps(line(text), ensure_ascii=False)
+    return text if safe else json.dumps(text, ensure_ascii=False)
 
 
 def header(manifest: dict[str, Any]) -> str:
     """The YAML block: one default config, one split over all shards."""
-    licence = manifest["licence"] or "other"
+    licence = line(manifest["licence"]).lower() or "other"
     return f"""---
-license: {yaml_text(licence.lower())}
+license: {yaml_text(licence)}
 task_categories:
 - image-segmentation
 tags:
