@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ from shards.files import write_bytes
 from shards.schema import SCHEMA_VERSION
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+YAML_WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
 
 
 def size_category(samples: int) -> str:
@@ -18,9 +22,8 @@ def size_category(samples: int) -> str:
 
 def header(manifest: dict[str, Any]) -> str:
     """The YAML block: one default config, one split over all shards."""
-    licence = manifest["licence"] or "other"
     return f"""---
-license: {licence.lower()}
+license: {scalar(manifest["licence"].lower() or "other")}
 task_categories:
 - image-segmentation
 tags:
@@ -37,12 +40,29 @@ configs:
 """
 
 
+def scalar(text: str) -> str:
+    """Text as a YAML value: as it is where that is the same text, else quoted (JSON's strings are YAML's)."""
+    if re.fullmatch(r"[a-z][a-z0-9.+-]*", text) and text not in (
+        "no",
+        "yes",
+        "on",
+        "off",
+        "true",
+        "false",
+        "null",
+        "y",
+        "n",
+    ):
+        return text
+    return json.dumps(text)
+
+
 def card_text(manifest: dict[str, Any]) -> str:
     """The whole card."""
     totals, codec = manifest["totals"], manifest["codec"]
     rejects = ", ".join(f"{reason} {count}" for reason, count in totals["rejects"].items()) or "none"
     return f"""{header(manifest)}
-# {manifest["title"]}
+# {" ".join(manifest["title"].split())}
 
 {totals["samples"]} samples in {totals["shards"]} shards: {totals["artifact"]} with artifacts, {totals["clean"]} clean.
 Source: {manifest["source"].get("name", "")} ({manifest["source"].get("items", "?")} items). Rejected inputs: {rejects}.

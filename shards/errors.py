@@ -37,12 +37,18 @@ class OutputError(UserError, OSError):
     """The output could not be written: full disk, read-only folder, a file in the way."""
 
 
+def one_line(text: str, most: int = 1500) -> str:
+    """Text that may hold names from outside, as one line that a terminal can show: the rest is spelt out, and cut."""
+    safe = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[: most + 1])
+    return safe if len(safe) <= most else safe[: most - 3] + "..."
+
+
 def run_cli(main: Callable[[], int | None]) -> int:
     """Call `main`; turn a `UserError` into one line on stderr and exit code 2, Ctrl-C into 130."""
     try:
         return main() or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
