@@ -37,10 +37,15 @@ class OutputError(UserError, OSError):
     """The output could not be written: full disk, read-only folder, a file in the way."""
 
 
-def one_line(text: str, most: int = 1500) -> str:
-    """Text that may hold names from outside, as one line that a terminal can show: the rest is spelt out, and cut."""
-    safe = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[: most + 1])
-    return safe if len(safe) <= most else safe[: most - 3] + "..."
+LONGEST = 1200
+"""Characters of an error that are shown."""
+
+
+def one_line(text: str, longest: int = LONGEST) -> str:
+    """Any text, such as one with names from outside, as one printable line of bounded length."""
+    line = " ".join(text[: 4 * longest].split())
+    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+    return shown if len(shown) <= longest else f"{shown[: longest - 4]} ..."
 
 
 def run_cli(main: Callable[[], int | None]) -> int:
