@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: in
         line = line.encode("latin-1", "replace").decode("latin-1")
     if font.getlength(line) <= width:
         return line
-    most = bisect.bisect_right(range(len(line)), width, key=lambda end: font.getlength(line[:end] + "..."))
+    most = bisect.bisect_right(range(len(line)), width, key=lambda end: math.ceil(font.getlength(line[:end] + "...")))
     return line[: max(most - 1, 0)] + "..."
 
 
