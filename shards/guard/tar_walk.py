@@ -122,7 +122,9 @@ class TarWalk:
             elif kind in (b"x", b"X"):
                 said.pax.update(pax_records(self._extension(header), self.position))
             elif kind == b"g":
+                start = self.position - BLOCK
                 self._pass_global(header)
+                first = self.position if first == start else first
             else:
                 return self._member(header, first, said)
         raise TarDamage(f"more than {MAX_CHAIN} headers without a member at byte {first}")

@@ -9,7 +9,7 @@ from shards.errors import ConfigError
 
 MAX_NAMES = 1 << 20
 """Most names that one pattern gives."""
-MAX_CHARACTERS = 1 << 27
+MAX_CHARACTERS = 1 << 25
 MAX_PATTERN, MAX_DEPTH = 4096, 8
 RANGE = re.compile(r"(-?[0-9]{1,15})\.\.(-?[0-9]{1,15})(?:\.\.(-?[0-9]{1,15}))?|([A-Za-z])\.\.([A-Za-z])")
 
