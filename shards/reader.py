@@ -25,7 +25,6 @@ from shards.schema import (
     MAX_MEMBER,
     MAX_SIZES,
     META_MEMBER,
-    SCHEMA_VERSION,
     Meta,
     Sample,
     decode_image,
@@ -92,7 +91,7 @@ class ShardReader(Sequence[Sample]):
             try:
                 self.meta(first)
             except SchemaError as error:
-                raise SchemaError(f"{self.paths[shard]}: {error} (expected schema version {SCHEMA_VERSION})") from error
+                raise SchemaError(f"{self.paths[shard]}: {error}") from error
 
     def __len__(self) -> int:
         return len(self._spans)

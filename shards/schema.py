@@ -44,6 +44,7 @@ CODECS: tuple[Codec, ...] = ("webp", "png", "jpg")
 NOT_APPLICABLE = -1.0
 MAX_PIXELS = 1 << 26
 """Largest picture read from a shard, 8192 x 8192: a guard against image bombs."""
+STRIP_PIXELS = 1 << 20
 MAX_MEMBER = 1 << 28
 """Largest file of a sample, in bytes: a picture of MAX_PIXELS that does not compress."""
 MAX_SIZES = {META_MEMBER: RECORD.max_bytes, MASK_MEMBER: MAX_MEMBER >> 1}
@@ -304,11 +305,24 @@ def _open(data: bytes, formats: tuple[str, ...] = ("WEBP", "PNG", "JPEG")) -> Im
     return picture
 
 
+def _pixels(picture: Image.Image) -> U8:
+    """uint8 HWC RGB; of a large picture in strips, so that it is in memory twice and not four times."""
+    width, height = picture.size
+    if width * height <= STRIP_PIXELS:
+        return np.asarray(picture.convert("RGB"))
+    picture.load()
+    image = np.empty((height, width, 3), np.uint8)
+    rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        image[top : top + rows] = picture.crop((0, top, width, min(top + rows, height))).convert("RGB")
+    return image
+
+
 def decode_image(data: bytes) -> U8:
     """File bytes -> uint8 HWC RGB. Raises SchemaError on damaged or oversized pictures."""
     try:
         with _open(data) as picture:
-            return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
+            return _pixels(picture)
     except SchemaError:
         raise
     except Exception as error:  # Pillow raises a dozen unrelated types on damaged data
