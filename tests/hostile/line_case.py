@@ -29,7 +29,9 @@ def make_case(folder: Path, model: Path, num_pictures: int = 3) -> Path:
     tools.make_pictures(folder / "pictures", num_pictures)
     (folder / "pictures" / "picture 00.png").write_bytes(b"no picture")
     groups = {"num_variants": 1, "sources_per_shard": 3, "clean_share": 0.0, "source_twin": False}
-    values = tools.line_values(Path("pictures"), model, samples=groups, region={"policy": "blobs", "options": {"area": [0.05, 0.2]}})
+    values = tools.line_values(
+        Path("pictures"), model, samples=groups, region={"policy": "blobs", "options": {"area": [0.05, 0.2]}}
+    )
     (folder / "quick.py").write_text("".join(f"{name} = {value!r}\n" for name, value in values.items()))
     return folder
 
