@@ -106,10 +106,11 @@ def overlaps(
 ) -> tuple[NDArray[np.int64], F64]:
     """Pairs int64 [K, 2] (true, found), from 0, that share a pixel, and the IoU of each."""
     both = (true_labels > 0) & (found_labels > 0)
-    pairs, shared = np.unique(np.stack([true_labels[both], found_labels[both]], 1), axis=0, return_counts=True)
-    pairs = pairs.astype(np.int64).reshape(-1, 2) - 1
+    touching = np.stack([true_labels[both], found_labels[both]], 1).astype(np.int64)
+    found, shared = np.unique(touching, axis=0, return_counts=True)
+    pairs = found.reshape(-1, 2) - 1
     union = pixels[pairs[:, 0]] + found_pixels[pairs[:, 1]] - shared
-    return pairs, shared / np.maximum(union, 1)
+    return pairs, np.asarray(shared / np.maximum(union, 1), np.float64)
 
 
 def greedy_matches(pairs: NDArray[np.int64], ious: F64, scores: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -90,9 +90,9 @@ def load_counts(folder: Path) -> list[Counts]:
 
 def load_regions(arrays: Mapping[str, Any], seed: int, images: int, path: Path) -> Regions:
     """The regions of one training seed. Raises ScoreError where they are damaged."""
-    found = {name: arrays.get(f"regions{seed}_{name}") for name in REGION_FIELDS}
+    found: dict[str, Any] = {name: arrays.get(f"regions{seed}_{name}") for name in REGION_FIELDS}
     scores = "histograms" in arrays
-    true, said = (len(found[name]) if found[name] is not None else 0 for name in ("truth_image", "found_image"))
+    true, said = (np.size(found[name]) for name in ("truth_image", "found_image"))
     shapes = {
         "truth_image": (true,),
         "pixels": (true,),
@@ -102,7 +102,7 @@ def load_regions(arrays: Mapping[str, Any], seed: int, images: int, path: Path) 
         "matched": (said, len(MATCH_IOUS)),
         "region_iou": (images,),
     }
-    wrong = [name for name, shape in shapes.items() if found[name] is None or found[name].shape != shape]
+    wrong = [name for name, shape in shapes.items() if np.shape(found[name]) != shape]
     if not wrong:
         places = np.concatenate([found["truth_image"], found["found_image"]])
         wrong = ["image"] if places.size and not (places.min() >= 0 and places.max() < images) else []

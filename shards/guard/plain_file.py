@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
 
 KINDS = {
     stat.S_IFREG: "file",
@@ -39,7 +39,7 @@ def is_plain(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def open_plain(path: str | os.PathLike[str]) -> BinaryIO:
+def open_plain(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Open an ordinary file for reading. Raises OSError, SpecialFileError for anything else, which is never opened."""
     kind = kind_of(path)
     if kind != "file":
