@@ -19,10 +19,10 @@ from corruptor.line.config import LineConfig
 from corruptor.line.plan import noise_seed, region_rng
 from corruptor.pipeline import corrupt_inverted, invert_images
 from corruptor.verify import verify
-from miniworld.draw import render
-from miniworld.scenes import Scene, caption, sample_scene
 from miniworld.source import regions_of
-from miniworld.splits import Split
+from miniworld.world.raster import render
+from miniworld.world.scenes import Scene, caption, sample_scene
+from miniworld.world.splits import Split
 from region_select.policy import open_policy
 from shards.errors import ConfigError
 from shards.source import SourceItem

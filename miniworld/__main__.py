@@ -83,7 +83,7 @@ def _pictures(added: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Carry out a parsed command. Raises ValueError or FileNotFoundError for what the user can mend."""
     if args.verb == "train":
-        from miniworld.train import train
+        from miniworld.generator.train import train
 
         if not args.minutes > 0:
             raise ValueError(f"--minutes is {args.minutes:g}: give a number above 0")
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> None:
     elif args.verb == "sets":
         labelled_sets(args)
     else:
-        from miniworld.sheets import SHEETS, make_sheets
+        from miniworld.evaluate.sheets import SHEETS, make_sheets
 
         for path in make_sheets(args.out, args.weights, args.sets, args.only or SHEETS):
             print(f"{path} {path.stat().st_size / 1000:.0f} kB")
@@ -103,10 +103,10 @@ def pictures(args: argparse.Namespace) -> None:
     """The verbs `render` and `sample`: NUMBER.png, captions.txt, scenes.jsonl and sheet.png."""
     from tqdm import tqdm
 
-    from miniworld import sheets
-    from miniworld.draw import render
-    from miniworld.scenes import caption, sample_scene
-    from miniworld.splits import SPLITS
+    from miniworld.evaluate import sheets
+    from miniworld.world.raster import render
+    from miniworld.world.scenes import caption, sample_scene
+    from miniworld.world.splits import SPLITS
     from shards.files import make_folder, write_bytes
 
     if args.n < 1:
@@ -121,7 +121,7 @@ def pictures(args: argparse.Namespace) -> None:
             images.append(render(scene))
             bar.update()
     else:
-        from miniworld.sample import GUIDANCE, STEPS, load_pipeline, sample_images
+        from miniworld.generator.sample import GUIDANCE, STEPS, load_pipeline, sample_images
 
         steps = STEPS if args.steps is None else args.steps
         if not 1 <= steps <= 1000:
@@ -143,7 +143,7 @@ def pictures(args: argparse.Namespace) -> None:
 
 def labelled_sets(args: argparse.Namespace) -> None:
     """The verb `sets`."""
-    from miniworld.sample import GUIDANCE, STEPS
+    from miniworld.generator.sample import GUIDANCE, STEPS
     from miniworld.sets import SHIPPED, Job, make_sets, sizes
 
     if args.processes < 1:
@@ -164,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = None if words[:1] == ["figures"] else parser().parse_args(words)
     try:
         if args is None:
-            from miniworld import figures
+            from miniworld.evaluate import figures
 
             figures.main(words[1:])
         else:

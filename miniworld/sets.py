@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from miniworld.draw import render
-from miniworld.faults import Drawn, random_fault
-from miniworld.scenes import Scene, caption, sample_scene
 from miniworld.source import LICENCE
-from miniworld.splits import SPLITS
+from miniworld.world.faults import Drawn, random_fault
+from miniworld.world.raster import render
+from miniworld.world.scenes import Scene, caption, sample_scene
+from miniworld.world.splits import SPLITS
 from shards.build import plain
 from shards.errors import MissingInputError
 from shards.pool import open_pool
@@ -133,7 +133,7 @@ def model_revision(weights: Path) -> str:
 
 @cache
 def _pipeline(weights: Path) -> Any:
-    from miniworld.sample import load_pipeline
+    from miniworld.generator.sample import load_pipeline
 
     return load_pipeline(weights)
 
@@ -161,8 +161,8 @@ def members(sample: Sample) -> dict[str, bytes]:
 
 def wild(job: Job, name: str, indices: Sequence[int]) -> list[Sample]:
     """Guided samples of the split's captions, labelled by the oracle; empty truth included."""
-    from miniworld.oracle import explain
-    from miniworld.sample import sample_images
+    from miniworld.generator.sample import sample_images
+    from miniworld.oracle.explain import explain
 
     scenes = [sample_scene(SPLITS[name].seed(i)) for i in indices]
     words = [caption(s) for s in scenes]
@@ -184,7 +184,7 @@ def wild(job: Job, name: str, indices: Sequence[int]) -> list[Sample]:
 
 def faulty(job: Job, name: str, indices: Sequence[int]) -> list[Sample]:
     """Scenes with one or two drawn faults, after the autoencoder. Their valid twins are the scenes of their seeds."""
-    from miniworld.sample import round_trip
+    from miniworld.generator.sample import round_trip
 
     drawn = [drawable(name, i) for i in indices]
     trips = round_trip(_pipeline(job.weights), np.stack([d.image for d in drawn]))
@@ -208,7 +208,7 @@ def drawable(name: str, index: int) -> Drawn:
 
 def clean(job: Job, name: str, indices: Sequence[int]) -> list[Sample]:
     """Valid scenes after the autoencoder."""
-    from miniworld.sample import round_trip
+    from miniworld.generator.sample import round_trip
 
     scenes = [sample_scene(SPLITS[name].seed(i)) for i in indices]
     trips = round_trip(_pipeline(job.weights), np.stack([render(s) for s in scenes]))

@@ -39,7 +39,7 @@ from detector.score.pairs import score_pairs
 from detector.score.store import save_counts
 from miniworld.sets import SETS, SHIPPED
 from miniworld.source import SPLIT
-from miniworld.splits import SPLITS
+from miniworld.world.splits import SPLITS
 from region_select.learned import LearnedOptions
 from shards.build import build
 from shards.check import check_run

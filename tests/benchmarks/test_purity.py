@@ -24,7 +24,7 @@ from corruptor.line.config import LineConfig, ModelConfig, RegionConfig, SourceC
 from corruptor.line.plan import noise_seed
 from corruptor.pipeline import corrupt
 from corruptor.schedule import NoiseSchedule
-from miniworld.splits import SPLITS
+from miniworld.world.splits import SPLITS
 from shards.errors import ConfigError
 
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from miniworld.__main__ import main
-from miniworld.draw import render
-from miniworld.scenes import sample_scene
+from miniworld.world.raster import render
+from miniworld.world.scenes import sample_scene
 
 
 def test_render_writes_pictures_captions_and_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

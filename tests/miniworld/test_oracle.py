@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from miniworld.backdrop import fit_backdrop
-from miniworld.draw import render, render_float
-from miniworld.faults import draw_fault
-from miniworld.figures import blind, components, matches, share, wilson
-from miniworld.oracle import explain, silhouette
-from miniworld.reading import wrong_letters
-from miniworld.scenes import Ground, Scene, Thing, sample_scene
+from miniworld.evaluate.figures import blind, components, matches, share, wilson
+from miniworld.oracle.explain import explain, silhouette
+from miniworld.oracle.fit_background import fit_backdrop
+from miniworld.oracle.letters import wrong_letters
+from miniworld.world.faults import draw_fault
+from miniworld.world.raster import render, render_float
+from miniworld.world.scenes import Ground, Scene, Thing, sample_scene
 
 PLAIN = Ground("blue", "green", horizon=40.0, tilt=0.02, gain=0.95, light_x=0.1, light_y=-0.05)
 

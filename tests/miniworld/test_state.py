@@ -18,8 +18,8 @@ import pytest
 pytest.importorskip("torch")
 import torch
 
-from miniworld import state
-from miniworld.recipe import Recipe
+from miniworld.generator import state
+from miniworld.generator.recipe import Recipe
 
 
 def save_for_ever(path: Path, said: int) -> None:

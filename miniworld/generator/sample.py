@@ -12,7 +12,7 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 STEPS = 30
 GUIDANCE = 2.5
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from miniworld.palette import GROUNDS, HAIRS, PAINTS, SKIES, SKINS, TEXTURES, WORDS
+from miniworld.world.colours import GROUNDS, HAIRS, PAINTS, SKIES, SKINS, TEXTURES, WORDS
 
 SIZE = 64
 WORLD_VERSION = 2

@@ -11,10 +11,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from miniworld.draw import Array, frame, strokes
-from miniworld.palette import GLYPHS, LIGHT_PAINTS, WORDS
-from miniworld.scenes import SIZE, Thing
-from miniworld.things import LETTER_STEP, PEN, letter_centres, letter_lines
+from miniworld.world.colours import GLYPHS, LIGHT_PAINTS, WORDS
+from miniworld.world.objects import LETTER_STEP, PEN, letter_centres, letter_lines
+from miniworld.world.raster import Array, frame, strokes
+from miniworld.world.scenes import SIZE, Thing
 
 _PLAIN = 0.9
 "correlation from which a letter counts as there"

@@ -15,8 +15,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from miniworld.palette import GROUNDS, SKIES
-from miniworld.scenes import SIZE, Ground, Scene, Thing, half_extent
+from miniworld.world.colours import GROUNDS, SKIES
+from miniworld.world.scenes import SIZE, Ground, Scene, Thing, half_extent
 
 Array = NDArray[np.float32]
 Distance = Callable[[Array, Array], Array]
@@ -210,7 +210,7 @@ def draw_ground(ground: Ground) -> Array:
 
 def render_float(scene: Scene) -> Array:
     """The scene as float32 HWC, 0..255."""
-    from miniworld.things import layers_of
+    from miniworld.world.objects import layers_of
 
     picture = draw_ground(scene.ground)
     for thing in scene.things:

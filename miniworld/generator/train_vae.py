@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from miniworld import state
-from miniworld.draw import render
-from miniworld.models import build_vae
-from miniworld.recipe import Clock, Log, Recipe, half_precision, seeded
-from miniworld.scenes import sample_scene
-from miniworld.splits import SPLITS
+from miniworld.generator import state
+from miniworld.generator.models import build_vae
+from miniworld.generator.recipe import Clock, Log, Recipe, half_precision, seeded
+from miniworld.world.raster import render
+from miniworld.world.scenes import sample_scene
+from miniworld.world.splits import SPLITS
 
 
 def scene_bank(count: int, path: Path) -> np.ndarray[Any, Any]:

@@ -13,12 +13,19 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
-from miniworld import state
-from miniworld.models import build_scheduler, build_text_encoder, build_tokenizer, build_unet, build_vae, tokenize
-from miniworld.recipe import Clock, Log, Recipe, half_precision, seeded
-from miniworld.scenes import caption, sample_scene
-from miniworld.splits import SPLITS
-from miniworld.train_vae import batches, scene_bank, to_tensor
+from miniworld.generator import state
+from miniworld.generator.models import (
+    build_scheduler,
+    build_text_encoder,
+    build_tokenizer,
+    build_unet,
+    build_vae,
+    tokenize,
+)
+from miniworld.generator.recipe import Clock, Log, Recipe, half_precision, seeded
+from miniworld.generator.train_vae import batches, scene_bank, to_tensor
+from miniworld.world.scenes import caption, sample_scene
+from miniworld.world.splits import SPLITS
 
 FOCUS = (200, 750)
 "timesteps at which parts of a thing take shape: before them its place, after them its edges"

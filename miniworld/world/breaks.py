@@ -13,10 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from miniworld.draw import Array, Layer, stroke, strokes
-from miniworld.palette import GLYPHS, SKINS, WORDS
-from miniworld.scenes import Thing
-from miniworld.things import (
+from miniworld.world.colours import GLYPHS, SKINS, WORDS
+from miniworld.world.objects import (
     FINGER_RADIUS,
     FINGERS,
     OUTLINE,
@@ -32,6 +30,8 @@ from miniworld.things import (
     shade,
     wheel,
 )
+from miniworld.world.raster import Array, Layer, stroke, strokes
+from miniworld.world.scenes import Thing
 
 Point = tuple[float, float]
 Distance = Callable[[Array, Array], Array]

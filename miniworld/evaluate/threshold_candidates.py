@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from miniworld.faults import FAULT_KINDS
-from miniworld.figures import Job, Judge, Mask, Trip, blind, cell, clean_jobs, faulty_jobs, matches, share
-from miniworld.oracle import explain
-from miniworld.residue import Thresholds, faults_in
+from miniworld.evaluate.figures import Job, Judge, Mask, Trip, blind, cell, clean_jobs, faulty_jobs, matches, share
+from miniworld.oracle.explain import explain
+from miniworld.oracle.residue import Thresholds, faults_in
+from miniworld.world.faults import FAULT_KINDS
 
 CANDIDATES = ((4, 110.0), (4, 200.0), (8, 150.0), (12, 150.0), (12, 200.0))
 """Fewest pixels, and least sum of the excess over them."""

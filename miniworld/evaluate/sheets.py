@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from miniworld.draw import render
-from miniworld.faults import random_fault
-from miniworld.scenes import SIZE, Scene, caption, sample_scene
-from miniworld.splits import SPLITS
+from miniworld.world.faults import random_fault
+from miniworld.world.raster import render
+from miniworld.world.scenes import SIZE, Scene, caption, sample_scene
+from miniworld.world.splits import SPLITS
 from shards.errors import MissingInputError
 from shards.files import make_folder, write_bytes
 
@@ -56,7 +56,7 @@ def renders(count: int = 64) -> Pixels:
 
 def round_trips(weights: Path, count: int = 64) -> Pixels:
     """Scenes with what the autoencoder makes of them below each."""
-    from miniworld.sample import load_pipeline, round_trip
+    from miniworld.generator.sample import load_pipeline, round_trip
 
     pictures = np.stack([render(s) for s in show_scenes(count)])
     trips = round_trip(load_pipeline(weights), pictures)
@@ -65,7 +65,7 @@ def round_trips(weights: Path, count: int = 64) -> Pixels:
 
 def samples(weights: Path, count: int = 64) -> Pixels:
     """Guided samples, with the key words of their captions."""
-    from miniworld.sample import load_pipeline, sample_images
+    from miniworld.generator.sample import load_pipeline, sample_images
 
     scenes = show_scenes(count)
     pictures = sample_images(load_pipeline(weights), [caption(s) for s in scenes], [s.seed for s in scenes])

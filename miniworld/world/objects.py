@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from miniworld.draw import Array, Layer, box, ellipse, paint_layers, polygon, stroke, strokes, without
-from miniworld.palette import GLYPHS, HAIRS, LIGHT_PAINTS, LIPS, PAINTS, SKINS
-from miniworld.scenes import SIZE, Scene, Thing
+from miniworld.world.colours import GLYPHS, HAIRS, LIGHT_PAINTS, LIPS, PAINTS, SKINS
+from miniworld.world.raster import Array, Layer, box, ellipse, paint_layers, polygon, stroke, strokes, without
+from miniworld.world.scenes import SIZE, Scene, Thing
 
 Rgb = tuple[float, float, float]
 WHITE: Rgb = (250, 250, 250)

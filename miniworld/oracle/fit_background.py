@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from miniworld.draw import Array, gradients
-from miniworld.draw import light as lit
-from miniworld.palette import GROUNDS, SKIES
-from miniworld.scenes import SIZE, Ground
+from miniworld.world.colours import GROUNDS, SKIES
+from miniworld.world.raster import Array, gradients
+from miniworld.world.raster import light as lit
+from miniworld.world.scenes import SIZE, Ground
 
 _Y, _X = np.meshgrid(np.arange(SIZE, dtype=np.float32) + 0.5, np.arange(SIZE, dtype=np.float32) + 0.5, indexing="ij")
 _LIGHT = np.stack([np.ones_like(_X), _X / SIZE - 0.5, _Y / SIZE - 0.5], axis=-1)

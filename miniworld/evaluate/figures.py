@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from miniworld.draw import render
-from miniworld.faults import FAULT_KINDS, draw_fault, kinds_for
-from miniworld.oracle import explain
-from miniworld.scenes import SIZES, Scene, caption, sample_scene
-from miniworld.splits import SPLITS
+from miniworld.oracle.explain import explain
+from miniworld.world.faults import FAULT_KINDS, draw_fault, kinds_for
+from miniworld.world.raster import render
+from miniworld.world.scenes import SIZES, Scene, caption, sample_scene
+from miniworld.world.splits import SPLITS
 from shards.pool import open_pool
 
 Mask = NDArray[np.uint8]
@@ -146,7 +146,7 @@ def clean_figures(count: int, first: int, trip: Trip, judge: Judge) -> dict[str,
 
 def sample_figures(pipe: Any, count: int, first: int, judge: Judge) -> dict[str, Any]:
     """Of guided samples: requested things found, pictures with a fault, area of the faults."""
-    from miniworld.sample import GUIDANCE, STEPS, sample_images
+    from miniworld.generator.sample import GUIDANCE, STEPS, sample_images
 
     seeds = [SPLITS["calibration"].start + 80_000 + first + i for i in range(count)]
     scenes = [sample_scene(s) for s in seeds]
@@ -206,7 +206,7 @@ def main(argv: Sequence[str]) -> None:
     for name in ("faults", "clean", "samples", "first", "processes"):
         if getattr(args, name) < (1 if name == "processes" else 0):
             raise ValueError(f"--{name} is {getattr(args, name)}: give a larger whole number")
-    from miniworld.sample import load_pipeline
+    from miniworld.generator.sample import load_pipeline
 
     pipe = load_pipeline(args.weights)
     with open_pool(args.processes) as pool:
@@ -226,12 +226,12 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _measure(args: argparse.Namespace, pipe: Any, judge: Any) -> tuple[dict[str, Any], str]:
-    from miniworld.sample import round_trip
+    from miniworld.generator.sample import round_trip
 
     figures: dict[str, Any] = {"match": MATCH, "first": args.first}
     trip = partial(round_trip, pipe)
     if args.thresholds:
-        from miniworld import thresholds
+        from miniworld.evaluate import threshold_candidates as thresholds
 
         figures["thresholds"] = thresholds.compare(
             args.clean, args.faults, args.first, trip, partial(judge, ask=thresholds.masks_of)
@@ -261,7 +261,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--first", type=int, default=0, help="offset into the calibration split (default 0)")
     parser.add_argument("--processes", type=int, default=2, help="worker processes (default 2)")
     parser.add_argument(
-        "--weights", type=Path, default=Path(__file__).parent / "weights", help="folder of the generator"
+        "--weights", type=Path, default=Path(__file__).parents[1] / "weights", help="folder of the generator"
     )
     parser.add_argument("--out", type=Path, help="file for the figures as JSON")
     return parser

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from miniworld.draw import Array, Distance, cover_of, frame
-from miniworld.palette import HAIRS, PAINTS, SKINS, WORDS
-from miniworld.scenes import MAX_TILT, SIZE, SIZES, Thing, half_extent
-from miniworld.things import layers_of
+from miniworld.world.colours import HAIRS, PAINTS, SKINS, WORDS
+from miniworld.world.objects import layers_of
+from miniworld.world.raster import Array, Distance, cover_of, frame
+from miniworld.world.scenes import MAX_TILT, SIZE, SIZES, Thing, half_extent
 
 _KNEE = 45.0
 "error, in 0..255 units, at which a pixel's say in the fit has halved"

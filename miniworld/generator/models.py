@@ -14,8 +14,8 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from miniworld.palette import GROUNDS, HAIRS, PAINTS, SKIES, SKINS, WORDS
-from miniworld.scenes import SIZE
+from miniworld.world.colours import GROUNDS, HAIRS, PAINTS, SKIES, SKINS, WORDS
+from miniworld.world.scenes import SIZE
 
 LATENT_CHANNELS = 8
 MAX_TOKENS = 48

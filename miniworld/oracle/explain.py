@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from miniworld.alignment import compare_things
-from miniworld.backdrop import Backdrop, fit_backdrop
-from miniworld.draw import Array, cover_of, frame
-from miniworld.fit import Fit, Patch, around, cost_of, cut, draw_patch, fit_kind, starts_in
-from miniworld.reading import nearest_word, wrong_letters
-from miniworld.residue import EIGHT, Mask, Thresholds, beyond, excess_of, faults_in, near_horizon
-from miniworld.scenes import KINDS, SIZE, Scene, Thing, half_extent
-from miniworld.things import layers_of
+from miniworld.oracle.alignment import compare_things
+from miniworld.oracle.fit_background import Backdrop, fit_backdrop
+from miniworld.oracle.fit_objects import Fit, Patch, around, cost_of, cut, draw_patch, fit_kind, starts_in
+from miniworld.oracle.letters import nearest_word, wrong_letters
+from miniworld.oracle.residue import EIGHT, Mask, Thresholds, beyond, excess_of, faults_in, near_horizon
+from miniworld.world.objects import layers_of
+from miniworld.world.raster import Array, cover_of, frame
+from miniworld.world.scenes import KINDS, SIZE, Scene, Thing, half_extent
 
 Box = tuple[int, int, int, int]
 _ROUGH = 0.035

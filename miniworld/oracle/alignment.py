@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from miniworld.scenes import Thing, position_words
+from miniworld.world.scenes import Thing, position_words
 
 _CLAIMS = {
     "face": ("skin", "hair", "style", "mouth"),

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from miniworld.backdrop import Backdrop
-from miniworld.draw import Array
-from miniworld.scenes import SIZE
+from miniworld.oracle.fit_background import Backdrop
+from miniworld.world.raster import Array
+from miniworld.world.scenes import SIZE
 
 Mask = NDArray[np.uint8]
 EIGHT = np.ones((3, 3), dtype=bool)

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from miniworld import breaks
-from miniworld.breaks import Broken
-from miniworld.draw import Array, Layer, cover_of, draw_ground, frame, light
-from miniworld.scenes import SIZE, Scene, Thing, half_extent, sample_scene
-from miniworld.things import layers_of
+from miniworld.world import breaks
+from miniworld.world.breaks import Broken
+from miniworld.world.objects import layers_of
+from miniworld.world.raster import Array, Layer, cover_of, draw_ground, frame, light
+from miniworld.world.scenes import SIZE, Scene, Thing, half_extent, sample_scene
 
 Mask = NDArray[np.uint8]
 

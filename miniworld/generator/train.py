@@ -12,12 +12,12 @@ from pathlib import Path
 
 import torch
 
-from miniworld import state
-from miniworld.losses import LOGS, plot_losses
-from miniworld.models import build_tokenizer, build_vae, save_pipeline
-from miniworld.recipe import Recipe
-from miniworld.train_unet import Denoiser, train_denoiser
-from miniworld.train_vae import train_autoencoder
+from miniworld.generator import state
+from miniworld.generator.models import build_tokenizer, build_vae, save_pipeline
+from miniworld.generator.plot_log import LOGS, plot_losses
+from miniworld.generator.recipe import Recipe
+from miniworld.generator.train_unet import Denoiser, train_denoiser
+from miniworld.generator.train_vae import train_autoencoder
 
 STAGES = ("auto", "vae", "decoder", "unet")
 VAE_SHARE = 0.3
