@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.purity_count import Mask, Row, judge
 from corruptor.config import METHODS
-from miniworld.oracle.residue import Thresholds
+from miniworld.oracle.thresholds import Thresholds
 from miniworld.world.splits import SPLITS
 from shards.errors import ConfigError, run_cli
 from shards.files import make_folder, write_json

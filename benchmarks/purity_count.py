@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from miniworld.evaluate.figures import MATCH, components, share
+from miniworld.evaluate.counting import MATCH, components, share
 from miniworld.oracle.explain import explain
 from miniworld.world.scenes import Scene
 

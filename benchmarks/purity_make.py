@@ -20,7 +20,7 @@ from corruptor.line.plan import noise_seed, region_rng
 from corruptor.pipeline import corrupt_inverted, invert_images
 from corruptor.verify import verify
 from miniworld.source import regions_of
-from miniworld.world.raster import render
+from miniworld.world.render import render
 from miniworld.world.scenes import Scene, caption, sample_scene
 from miniworld.world.splits import Split
 from region_select.policy import open_policy

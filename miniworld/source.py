@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from miniworld.world.objects import PARTS, part_labels, thing_labels
-from miniworld.world.raster import render
+from miniworld.world.objects import PARTS
+from miniworld.world.render import part_labels, render, thing_labels
 from miniworld.world.scenes import WORLD_VERSION, Scene, caption, sample_scene
 from miniworld.world.splits import SPLITS
 from shards.errors import SourceError

@@ -9,8 +9,8 @@ initialise = None
 scenes = dict(
     type="SceneDataset",
     scene="miniworld.world.scenes:sample_scene",
-    image="miniworld.world.raster:render",
-    labels="miniworld.world.objects:part_labels",
+    image="miniworld.world.render:render",
+    labels="miniworld.world.render:part_labels",
     names="miniworld.world.objects:PARTS",
 )
 # Both below the split `train` (miniworld/world/splits.py), which no detector is trained or tested on.

@@ -13,10 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from miniworld.world.faults import random_fault
-from miniworld.world.raster import render
+from miniworld.world.render import render
 from miniworld.world.scenes import SIZE, Scene, caption, sample_scene
 from miniworld.world.splits import SPLITS
-from shards.errors import MissingInputError
+from shards.errors import ConfigError, MissingInputError
 from shards.files import make_folder, write_bytes
 
 Pixels = NDArray[np.uint8]
@@ -28,11 +28,11 @@ SHEETS = ("renders", "round_trips", "samples", "wild", "faults")
 def make_sheets(out: Path, weights: Path, sets: Path, names: Sequence[str] = SHEETS) -> list[Path]:
     """Write the named sheets to out/miniworld_NAME.webp; returns their paths.
 
-    Raises ValueError for an unknown name, FileNotFoundError without the weights or the labelled sets that one needs.
+    Raises ConfigError for an unknown name, MissingInputError without the weights or the labelled sets that one needs.
     """
     for name in names:
         if name not in SHEETS:
-            raise ValueError(f"unknown sheet {name!r}: choose from {', '.join(SHEETS)}")
+            raise ConfigError(f"unknown sheet {name!r}: choose from {', '.join(SHEETS)}")
     make_folder(out)
     makers: dict[str, Any] = {
         "renders": renders,
@@ -141,9 +141,9 @@ def labelled(image: Pixels, words: Sequence[str], zoomed: bool = False) -> Pixel
 
 
 def grid(tiles: Sequence[Pixels], columns: int) -> Pixels:
-    """Equal tiles on white, `columns` in a row. Raises ValueError when there are none."""
+    """Equal tiles on white, `columns` in a row. Raises ConfigError (a ValueError) when there are none."""
     if not tiles:
-        raise ValueError("a sheet needs at least one picture")
+        raise ConfigError("a sheet needs at least one picture")
     height, width = tiles[0].shape[:2]
     rows = -(-len(tiles) // columns)
     sheet = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3), 255, np.uint8)
@@ -154,8 +154,7 @@ def grid(tiles: Sequence[Pixels], columns: int) -> Pixels:
 
 
 def save(path: Path, sheet: Pixels) -> Path:
-    """Write a sheet as WebP (quality 90) or, by the name's ending, as PNG."""
-
+    """Write a sheet as WebP (quality 90) or, by the name's ending, as PNG. Raises OutputError."""
     buffer = io.BytesIO()
     if path.suffix == ".png":
         Image.fromarray(sheet).save(buffer, "PNG", optimize=True)

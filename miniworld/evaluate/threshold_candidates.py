@@ -11,11 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from miniworld.evaluate.figures import Job, Judge, Mask, Trip, blind, cell, clean_jobs, faulty_jobs, matches, share
+from miniworld.evaluate.counting import Mask, cell, matches, share
+from miniworld.evaluate.trials import Job, Judge, Trip, blind, clean_jobs, faulty_jobs
 from miniworld.oracle.explain import explain
-from miniworld.oracle.residue import Thresholds, faults_in
+from miniworld.oracle.residue import faults_in
+from miniworld.oracle.thresholds import Thresholds
 from miniworld.world.faults import FAULT_KINDS
 
+COLUMNS = (
+    "fewest pixels, sum of the excess",
+    "clean scenes in which a fault is found",
+    "drawn faults found",
+    "lowest recall of a kind",
+    "marked components that are faults",
+)
 CANDIDATES = ((4, 110.0), (4, 200.0), (8, 150.0), (12, 150.0), (12, 200.0))
 """Fewest pixels, and least sum of the excess over them."""
 
@@ -48,10 +57,7 @@ def compare(clean: int, faults: int, first: int, trip: Trip, judge: Judge) -> di
 
 def table(found: dict[str, Any]) -> str:
     """The figures as Markdown, the thresholds in use in bold."""
-    lines = [
-        "| fewest pixels, sum of the excess | clean scenes in which a fault is found | drawn faults found | lowest recall of a kind | marked components that are faults |",  # noqa: E501
-        "| --- | --- | --- | --- | --- |",
-    ]
+    lines = [f"| {' | '.join(COLUMNS)} |", f"| {' | '.join(['---'] * len(COLUMNS))} |"]
     for name, one in found.items():
         bold = "**" if name == f"{Thresholds().area}, {Thresholds().mass:g}" else ""
         kind, lowest = one.get("lowest recall", ("n/a", share(0, 0)))

@@ -10,18 +10,21 @@ import re
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+import transformers
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from miniworld.world.colours import GROUNDS, HAIRS, PAINTS, SKIES, SKINS, WORDS
+from miniworld.world.colours import GROUNDS, HAIRS, PAINTS, SKIES, SKINS
+from miniworld.world.glyphs import WORDS
 from miniworld.world.scenes import SIZE
 
 LATENT_CHANNELS = 8
 MAX_TOKENS = 48
 TEXT_WIDTH = 128
 WIDTHS = (96, 144, 176)
-"channels of the UNet's three levels"
+"""Channels of the UNet's three levels."""
 
 
 def build_vae() -> AutoencoderKL:
@@ -128,10 +131,23 @@ def tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> torch.Tensor:
     return ids
 
 
+def hush_libraries() -> None:
+    """Keep diffusers' and transformers' bars and hints from standing between our own lines.
+
+    To be called before a pipeline class is imported: some hints (torchvision, which is not needed) come with that.
+    """
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    diffusers.utils.logging.disable_progress_bar()
+
+
 def save_pipeline(
     folder: Path, vae: Any, unet: Any, text_encoder: Any, tokenizer: CLIPTokenizer, card: str | None = None
 ) -> None:
     """Write the standard folder: UNet and VAE in half precision, the text encoder in float32, all safetensors."""
+    hush_libraries()
+    from diffusers import StableDiffusionPipeline
+
     pipe = StableDiffusionPipeline(
         vae=vae.half(),
         unet=unet.half(),

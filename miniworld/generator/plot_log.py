@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from shards.errors import MissingInputError
+
 LOGS = {"vae.jsonl": "autoencoder", "unet.jsonl": "UNet and text encoder"}
 
 
 def plot_losses(logs: Path, out: Path) -> None:
     """Draw the loss against the iteration for every stage whose log (JSON lines) lies in a folder.
 
-    Raises FileNotFoundError when there is none.
+    Raises MissingInputError (a FileNotFoundError) when there is none.
     """
     found = [(name, title) for name, title in LOGS.items() if (logs / name).exists()]
     if not found:
-        raise FileNotFoundError(f"{logs} holds no training log ({' or '.join(LOGS)}): train first")
+        raise MissingInputError(f"{logs} holds no training log ({' or '.join(LOGS)}): train first")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5 * len(found), 3.2), layout="constrained")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from shards.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -20,55 +20,47 @@ class Recipe:
     vae_batch: int = 16
     vae_lr: float = 1.5e-3
     latent_noise: float = 0.08
-    "standard deviation of the noise added to latents while the autoencoder trains (latents have a spread near 1)"
+    """Standard deviation of the noise added to latents while the autoencoder trains (latents have a spread near 1)."""
     unet_scenes: int = 30_000
     unet_batch: int = 32
     unet_lr: float = 6e-4
     unet_cool: float = 0.9
-    "share of a call's minutes over which the rate of the UNet falls to nothing: a long fall pays more than a plateau"
+    """Share of a call's minutes over which the rate of the UNet falls to nothing; a long fall beats a plateau."""
     caption_dropout: float = 0.1
-    "share of captions replaced by the empty one, for classifier-free guidance"
+    """Share of captions replaced by the empty one, for classifier-free guidance."""
     min_snr: float = 5.0
     timestep_focus: float = 0.5
-    "share of the timesteps drawn from 200..749, where shapes are decided; the others from all of them"
+    """Share of the timesteps drawn from 200..749, where shapes are decided; the others from all of them."""
     ema: float = 0.9995
     bf16: bool = True
-    "bfloat16 autocast where the machine has instructions for it; emulated, it is ten times slower than float32"
+    """Bfloat16 autocast where the machine has instructions for it; emulated, it is ten times slower than float32."""
     save_minutes: float = 3.0
 
 
-def half_precision(recipe: Recipe, device: torch.device) -> torch.autocast:
-    """The autocast of a training step: bfloat16 where the recipe wants it and `device` multiplies it in hardware."""
-    if device.type == "cpu":
-        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    else:
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.bf16 and fast)
-
-
-def seeded(seed: int) -> None:
-    """Seed torch, for the initial weights."""
-    torch.manual_seed(seed)
-
-
 class Clock:
-    """The time box of one call: how long it ran, what learning rate belongs to now."""
+    """The time box of one call: how long it ran, what learning rate belongs to now.
+
+    Raises ConfigError (a ValueError) unless `minutes` is above 0.
+    """
 
     def __init__(self, minutes: float, cool: float = 0.35) -> None:
         if not minutes > 0:
-            raise ValueError(f"--minutes is {minutes}: give a number above 0")
+            raise ConfigError(f"--minutes is {minutes}: give a number above 0")
         self._start = time.monotonic()
         self._saved = self._start
         self._box = minutes * 60
         self._cool = cool
 
     def minutes(self) -> float:
+        """How long the call has run."""
         return (time.monotonic() - self._start) / 60
 
     def over(self) -> bool:
+        """Whether the time is up."""
         return time.monotonic() - self._start >= self._box
 
     def left(self) -> str:
+        """The time left, for a line of the report."""
         return f"{max(0.0, self._box / 60 - self.minutes()):.1f} min left"
 
     def rate(self, step: int, warmup: int) -> float:
@@ -93,5 +85,6 @@ class Log:
         self._path = path
 
     def add(self, **values: Any) -> None:
+        """Append an entry."""
         with open(self._path, "a", encoding="utf-8") as out:
             out.write(json.dumps(values) + "\n")

@@ -13,15 +13,19 @@ from pathlib import Path
 import torch
 
 from miniworld.generator import state
+from miniworld.generator.card import make_card
 from miniworld.generator.models import build_tokenizer, build_vae, save_pipeline
 from miniworld.generator.plot_log import LOGS, plot_losses
 from miniworld.generator.recipe import Recipe
 from miniworld.generator.train_unet import Denoiser, train_denoiser
 from miniworld.generator.train_vae import train_autoencoder
+from miniworld.generator.training import pick_device
+from shards.errors import ConfigError, OutputError
+from shards.files import explain, make_folder, write_bytes
 
 STAGES = ("auto", "vae", "decoder", "unet")
 VAE_SHARE = 0.3
-"share of a first call's minutes that the autoencoder gets"
+"""Share of a first call's minutes that the autoencoder gets."""
 
 
 def train(
@@ -29,12 +33,13 @@ def train(
 ) -> None:
     """Train for about `minutes` of wall clock and write the pipeline folder `out`.
 
-    Raises ValueError for an unknown stage or device, StateError for a folder of another configuration.
+    Raises ConfigError (a ValueError) for an unknown stage or device, StateError for a folder of another configuration.
     """
     recipe = recipe or Recipe()
     if stage not in STAGES:
-        raise ValueError(f"--stage is {stage!r}: choose one of {', '.join(STAGES)}")
+        raise ConfigError(f"--stage is {stage!r}: choose one of {', '.join(STAGES)}")
     place = pick_device(device)
+    make_folder(out)  # before hours of work
     state.claim(work, recipe)
     if not any((work / name).exists() for name in ("vae.pt", "unet.pt")) and (out / "model_index.json").exists():
         adopt(out, work)
@@ -42,7 +47,7 @@ def train(
     # A trained UNet freezes the encoder: its latents must keep their meaning, so only the decoder may change.
     frozen = (work / "latents.pt").exists() or (work / "unet.pt").exists()
     if stage == "vae" and frozen:
-        raise ValueError(
+        raise ConfigError(
             f"the UNet already trains on the latents of {work}: use --stage decoder, or another --work folder"
         )
     if stage in ("vae", "decoder"):
@@ -57,18 +62,6 @@ def train(
         if any((work / name).exists() for name in LOGS):
             plot_losses(work, work / "loss.png")
         _report(f"wrote {out}")
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto` is the first CUDA device, else the CPU. Raises ValueError for a device this machine lacks."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"--device is {name!r}, and this machine shows no CUDA device: use --device cpu")
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"--device is {name!r}: use auto, cpu or cuda") from error
 
 
 def adopt(weights: Path, work: Path) -> None:
@@ -100,7 +93,7 @@ def adopt(weights: Path, work: Path) -> None:
 
 
 def export(work: Path, out: Path) -> None:
-    """Write the averaged weights of a work folder as a standard pipeline folder."""
+    """Write the averaged weights of a work folder as a standard pipeline folder. Raises StateError, OutputError."""
     known, trained = state.load(work / "vae.pt"), state.load(work / "unet.pt")
     if known is None or trained is None:
         raise state.StateError(f"{work} holds no finished training: run `python -m miniworld train` first")
@@ -112,53 +105,13 @@ def export(work: Path, out: Path) -> None:
     model = Denoiser(len(tokenizer), tokenizer.eos_token_id)
     model.load_state_dict(trained["ema"])
     steps = {"vae_iterations": int(known["step"]), "unet_iterations": int(trained["step"])}
-    save_pipeline(out, vae, model.unet, model.text, tokenizer, card(work, *steps.values()))
-    state.write_text(out / "training.json", json.dumps(steps, indent=1) + "\n")
-
-
-def card(work: Path, vae_steps: int, unet_steps: int) -> str:
-    """The model card: what the folder is, how it was made, what it is for."""
-    config = json.loads((work / "config.json").read_text(encoding="utf-8"))
-    listed = "\n".join(f"| {k} | {v} |" for k, v in sorted(config.items()))
-    return CARD.format(vae_steps=vae_steps, unet_steps=unet_steps, config=listed)
-
-
-CARD = """---
-license: apache-2.0
-library_name: diffusers
-pipeline_tag: text-to-image
-tags: [stable-diffusion, synthetic, artifact-detection]
----
-# Blemish miniworld generator
-
-A Stable-Diffusion-class text-to-image model for 64 x 64 scenes of the Blemish miniworld (faces, hands, signs, cars and
-buses, rendered procedurally). It exists to break in the ways that large generators break, at a size that trains on two
-CPU cores: it is the default generator of `make shards` and the source of the project's wild test sets.
-
-```python
-import torch
-from diffusers import StableDiffusionPipeline
-
-pipe = StableDiffusionPipeline.from_pretrained("miniworld/weights", dtype=torch.float32)
-prompt = "smiling face with tan skin and short black hair at middle, blue sky, green ground"
-pipe(prompt, num_inference_steps=30, guidance_scale=2.5, height=64, width=64).images[0]
-```
-
-Parts: AutoencoderKL (f = 4, 8 latent channels), UNet2DConditionModel (11.2 M parameters, epsilon prediction),
-CLIPTextModel (2 layers, one token a caption word), DDIMScheduler with Stable Diffusion's noise schedule. UNet and VAE
-are stored in half precision, the text encoder in float32.
-
-Training data: scenes rendered by `miniworld` from the seeds of its `train` split; no outside data. Autoencoder:
-{vae_steps} iterations. UNet and text encoder: {unet_steps} iterations. Made by `python -m miniworld train`; the same
-command continues.
-
-| field | value |
-| --- | --- |
-{config}
-
-Limits: it knows nothing outside its world. Samples often hold faults (fused fingers, wrong letters, melted faces): that
-is what they are for.
-"""
+    try:
+        save_pipeline(out, vae, model.unet, model.text, tokenizer, make_card(work, *steps.values()))
+    except OutputError:
+        raise
+    except OSError as error:
+        raise explain(error, out) from error
+    write_bytes(out / "training.json", (json.dumps(steps, indent=1) + "\n").encode())
 
 
 def _report(line: str) -> None:

@@ -22,13 +22,13 @@ from miniworld.generator.models import (
     build_vae,
     tokenize,
 )
-from miniworld.generator.recipe import Clock, Log, Recipe, half_precision, seeded
-from miniworld.generator.train_vae import batches, scene_bank, to_tensor
+from miniworld.generator.recipe import Clock, Log, Recipe
+from miniworld.generator.training import batches, half_precision, scene_bank, to_tensor, update_average
 from miniworld.world.scenes import caption, sample_scene
 from miniworld.world.splits import SPLITS
 
 FOCUS = (200, 750)
-"timesteps at which parts of a thing take shape: before them its place, after them its edges"
+"""Timesteps at which parts of a thing take shape: before them its place, after them its edges."""
 
 
 @torch.no_grad()
@@ -97,7 +97,7 @@ def train_denoiser(
     bank = latent_bank(recipe, work, device, report)
     tokenizer = build_tokenizer(work / "tokenizer")
     empty = tokenize(tokenizer, [""])
-    seeded(recipe.seed + 1)
+    torch.manual_seed(recipe.seed + 1)
     model = Denoiser(len(tokenizer), tokenizer.eos_token_id).to(device)
     model.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if device.type == "cpu":
@@ -129,7 +129,7 @@ def train_denoiser(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         step += 1
-        _follow(ema, model, min(recipe.ema, (step + 1) / (step + 20)))
+        update_average(ema, model, min(recipe.ema, (step + 1) / (step + 20)))
         value = float(loss.detach())
         recent = value if math.isnan(recent) else 0.98 * recent + 0.02 * value
         if step % 50 == 0:
@@ -147,9 +147,15 @@ def train_denoiser(
 
 
 def _loss(
-    model: Denoiser, bank: dict[str, Any], chosen: Tensor, empty: Tensor, abar: Tensor, recipe: Recipe,
-    rng: torch.Generator, device: torch.device,
-) -> Tensor:  # fmt: skip
+    model: Denoiser,
+    bank: dict[str, Any],
+    chosen: Tensor,
+    empty: Tensor,
+    abar: Tensor,
+    recipe: Recipe,
+    rng: torch.Generator,
+    device: torch.device,
+) -> Tensor:
     z = bank["latents"][chosen].float().to(device)
     ids = bank["ids"][chosen].long()
     dropped = torch.rand(len(ids), generator=rng) < recipe.caption_dropout
@@ -174,8 +180,3 @@ def _restore(path: Path, model: Denoiser, ema: Denoiser, optimiser: torch.optim.
     if known["optimiser"]:
         optimiser.load_state_dict(known["optimiser"])
     return int(known["step"]), bool(known["optimiser"])
-
-
-@torch.no_grad()
-def _follow(ema: torch.nn.Module, model: torch.nn.Module, decay: float) -> None:
-    torch._foreach_lerp_(list(ema.parameters()), [p.detach() for p in model.parameters()], 1 - decay)

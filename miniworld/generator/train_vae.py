@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,29 +16,8 @@ from torch.nn import functional as F
 
 from miniworld.generator import state
 from miniworld.generator.models import build_vae
-from miniworld.generator.recipe import Clock, Log, Recipe, half_precision, seeded
-from miniworld.world.raster import render
-from miniworld.world.scenes import sample_scene
-from miniworld.world.splits import SPLITS
-
-
-def scene_bank(count: int, path: Path) -> np.ndarray[Any, Any]:
-    """`count` training scenes as uint8 [N, 64, 64, 3], rendered once and kept beside the state."""
-    if path.exists():
-        bank = np.load(path, mmap_mode="r")
-        if len(bank) >= count:
-            return bank[:count]
-    bank = np.stack([render(sample_scene(SPLITS["train"].seed(i))) for i in range(count)])
-    temporary = path.with_name(path.name + ".tmp.npy")
-    np.save(temporary, bank)
-    temporary.replace(path)
-    return bank
-
-
-def to_tensor(images: np.ndarray[Any, Any], device: torch.device) -> Tensor:
-    """uint8 NHWC to float32 NCHW in -1..1."""
-    flat = torch.from_numpy(np.array(images)).to(device)
-    return flat.permute(0, 3, 1, 2).float() / 127.5 - 1.0
+from miniworld.generator.recipe import Clock, Log, Recipe
+from miniworld.generator.training import batches, half_precision, scene_bank, to_tensor, update_average
 
 
 def vary(images: Tensor, rng: torch.Generator) -> Tensor:
@@ -71,15 +50,6 @@ def reconstruction_loss(out: Tensor, target: Tensor) -> Tensor:
     return d.abs().mean() + 0.5 * edges + 4.0 * d.square().mean()
 
 
-def batches(bank: np.ndarray[Any, Any], size: int, seed: int, start: int) -> Iterator[np.ndarray[Any, Any]]:
-    """Endless batches; the order is a function of seed and iteration alone, so a resumed run goes on where it was."""
-    step = start
-    while True:
-        picks = np.random.Generator(np.random.PCG64([seed, step])).integers(0, len(bank), size)
-        yield bank[np.sort(picks)]
-        step += 1
-
-
 @dataclass
 class _Training:
     """What one call trains, and how far it is."""
@@ -91,9 +61,9 @@ class _Training:
     step: int
     decoder_only: bool
     latent_std: float | None = None
-    "kept while the encoder is: the UNet's latents were scaled by it"
+    """Kept while the encoder is: the UNet's latents were scaled by it."""
     begun: int = 0
-    "where the optimiser's state begins: it warms up from there"
+    """Where the optimiser's state begins: it warms up from there."""
 
 
 def train_autoencoder(
@@ -133,7 +103,7 @@ def train_autoencoder(
 
 
 def _begin(recipe: Recipe, path: Path, device: torch.device, decoder_only: bool) -> _Training:
-    seeded(recipe.seed)
+    torch.manual_seed(recipe.seed)
     vae = build_vae().to(device)
     vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     _quiet_variance(vae)
@@ -174,7 +144,7 @@ def _iterate(run: _Training, recipe: Recipe, images: Tensor, device: torch.devic
     torch.nn.utils.clip_grad_norm_(run.parameters, 1.0)
     run.optimiser.step()
     run.step += 1
-    _follow(run.ema, run.vae, min(0.998, run.step / (run.step + 10)))
+    update_average(run.ema, run.vae, min(0.998, run.step / (run.step + 10)))
     return loss.detach()
 
 
@@ -198,11 +168,6 @@ def _quiet_variance(vae: Any) -> None:
     with torch.no_grad():
         vae.quant_conv.weight[half:] = 0
         vae.quant_conv.bias[half:] = -10.0
-
-
-@torch.no_grad()
-def _follow(ema: torch.nn.Module, model: torch.nn.Module, decay: float) -> None:
-    torch._foreach_lerp_(list(ema.parameters()), [p.detach() for p in model.parameters()], 1 - decay)
 
 
 @torch.no_grad()

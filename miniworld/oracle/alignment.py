@@ -14,7 +14,7 @@ _CLAIMS = {
     "car": ("paint",),
     "bus": ("paint",),
 }
-"what a caption says of a thing besides its place"
+"""What a caption says of a thing besides its place."""
 
 
 def compare_things(

@@ -10,31 +10,31 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from miniworld.world.background import gradients
+from miniworld.world.background import light as lit
 from miniworld.world.colours import GROUNDS, SKIES
-from miniworld.world.raster import Array, gradients
-from miniworld.world.raster import light as lit
+from miniworld.world.raster import PIXEL_X, PIXEL_Y, Array
 from miniworld.world.scenes import SIZE, Ground
 
-_Y, _X = np.meshgrid(np.arange(SIZE, dtype=np.float32) + 0.5, np.arange(SIZE, dtype=np.float32) + 0.5, indexing="ij")
-_LIGHT = np.stack([np.ones_like(_X), _X / SIZE - 0.5, _Y / SIZE - 0.5], axis=-1)
+_LIGHT = np.stack([np.ones_like(PIXEL_X), PIXEL_X / SIZE - 0.5, PIXEL_Y / SIZE - 0.5], axis=-1)
 _SCALE = 18.0
-"spread, in 0..255 units, above which a pixel loses its say in a fit"
+"""Spread, in 0..255 units, above which a pixel loses its say in a fit."""
 
 
 @dataclass(frozen=True)
-class Backdrop:
+class Background:
     """A fitted background."""
 
     ground: Ground
     picture: Array
-    "HWC float32, lit"
+    """HWC float32, lit."""
     light: Array
-    "HW1 float32, the light that multiplies every colour"
+    """HW1 float32, the light that multiplies every colour."""
     cost: float
-    "mean bounded error, 0 (every pixel explained) .. 1"
+    """Mean bounded error, 0 (every pixel explained) .. 1."""
 
 
-def fit_backdrop(image: Array, start: Ground | None = None) -> Backdrop:
+def fit_background(image: Array, start: Ground | None = None) -> Background:
     """The background that explains most of the picture; `start` names the colours to try first."""
     names = [(start.sky, start.ground)] if start is not None else []
     best = _search(image, names) if names else None
@@ -43,7 +43,7 @@ def fit_backdrop(image: Array, start: Ground | None = None) -> Backdrop:
     return _soften(image, _refine(image, best))
 
 
-def _search(image: Array, names: list[tuple[str, str]], best: Backdrop | None = None) -> Backdrop:
+def _search(image: Array, names: list[tuple[str, str]], best: Background | None = None) -> Background:
     for sky, ground in names:
         for horizon in np.arange(27.0, 51.0, 3.0):
             for tilt in (-0.06, 0.0, 0.06):
@@ -68,10 +68,10 @@ def _likely_names(image: Array) -> list[tuple[str, str]]:
     return [(s, g) for s in rank(image[:8], SKIES, 0) for g in rank(image[-6:], GROUNDS, 1)]
 
 
-def _fit_light(image: Array, ground: Ground, stride: tuple[int, int], rounds: int = 4) -> Backdrop:
+def _fit_light(image: Array, ground: Ground, stride: tuple[int, int], rounds: int = 4) -> Background:
     """Light and cost of a ground, on every stride-th row and column."""
     part = (slice(stride[0] // 2, None, stride[0]), slice(stride[1] // 2, None, stride[1]))
-    base, target, grid = gradients(ground, _Y[part], _X[part]), image[part], _LIGHT[part]
+    base, target, grid = gradients(ground, PIXEL_Y[part], PIXEL_X[part]), image[part], _LIGHT[part]
     basis = (base[..., None] * grid[..., None, :]).reshape(-1, 3)
     goal = target.reshape(-1)
     # A light far from even is unlikely: the prior steadies pictures that are mostly covered.
@@ -88,10 +88,10 @@ def _fit_light(image: Array, ground: Ground, stride: tuple[int, int], rounds: in
     gain, across, along = (float(v) for v in solution)
     shone = replace(ground, gain=gain, light_x=across / gain, light_y=along / gain)
     cost = float((error**2 / (error**2 + (1.6 * _SCALE) ** 2)).mean())
-    return Backdrop(shone, base, grid, cost)
+    return Background(shone, base, grid, cost)
 
 
-def _refine(image: Array, best: Backdrop) -> Backdrop:
+def _refine(image: Array, best: Background) -> Background:
     # Every row, few columns: the horizon's place is told by rows.
     for step, stride in ((2.0, (2, 4)), (1.0, (1, 4)), (0.4, (1, 4))):
         best = _fit_light(image, best.ground, stride)
@@ -108,16 +108,16 @@ def _refine(image: Array, best: Backdrop) -> Backdrop:
                 break
             best = winner
     light = lit(best.ground)
-    return replace(best, picture=gradients(best.ground, _Y, _X) * light, light=light)
+    return replace(best, picture=gradients(best.ground, PIXEL_Y, PIXEL_X) * light, light=light)
 
 
-def _soften(image: Array, found: Backdrop, limit: float = 20.0) -> Backdrop:
+def _soften(image: Array, found: Background, limit: float = 20.0) -> Background:
     """Allow each of sky and ground a small smooth change of colour: a quadratic of at most `limit`."""
     picture = found.picture.copy()
-    line = found.ground.horizon + found.ground.tilt * (_X - SIZE / 2)
-    x, y = _X / SIZE - 0.5, _Y / SIZE - 0.5
+    line = found.ground.horizon + found.ground.tilt * (PIXEL_X - SIZE / 2)
+    x, y = PIXEL_X / SIZE - 0.5, PIXEL_Y / SIZE - 0.5
     basis = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
-    for region in (line - 1 > _Y, line + 1 < _Y):
+    for region in (line - 1 > PIXEL_Y, line + 1 < PIXEL_Y):
         error = image[region] - found.picture[region]
         if len(error) < 60:
             continue
@@ -127,6 +127,6 @@ def _soften(image: Array, found: Backdrop, limit: float = 20.0) -> Backdrop:
             miss = np.abs(error - b @ solution).max(-1)
             weight = (1 / (1 + (miss / 12.0) ** 2) ** 2)[:, None]
             solution = np.linalg.solve(b.T @ (b * weight) + 8.0 * np.eye(6), (b * weight).T @ error).astype(np.float32)
-        side = (line > _Y) if region[0, 0] else (line <= _Y)
+        side = (line > PIXEL_Y) if region[0, 0] else (line <= PIXEL_Y)
         picture[side] += np.clip(basis[side] @ solution, -limit, limit)
     return replace(found, picture=picture)

@@ -12,15 +12,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from miniworld.world.colours import HAIRS, PAINTS, SKINS, WORDS
+from miniworld.world.colours import HAIRS, PAINTS, SKINS
+from miniworld.world.glyphs import WORDS
 from miniworld.world.objects import layers_of
 from miniworld.world.raster import Array, Distance, cover_of, frame
 from miniworld.world.scenes import MAX_TILT, SIZE, SIZES, Thing, half_extent
 
 _KNEE = 45.0
-"error, in 0..255 units, at which a pixel's say in the fit has halved"
+"""Error, in 0..255 units, at which a pixel's say in the fit has halved."""
 _SLACK = 1.18
-"how far beyond its usual sizes a thing still counts as valid"
+"""How far beyond its usual sizes a thing still counts as valid."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,13 @@ def draw_patch(patch: Patch, thing: Thing, soft: float = 1.0, covers: Covers | N
 
 def cost_of(patch: Patch, picture: Array) -> float:
     """Mean bounded error of a drawn patch, 0..1."""
-    miss = np.square(picture - patch.image).mean(-1)
-    return float((miss / (miss + _KNEE**2)).mean())
+    return float(bounded_error(picture, patch.image).mean())
+
+
+def bounded_error(a: Array, b: Array) -> Array:
+    """HW, 0..1: how far two pictures lie apart, a half where they do by `_KNEE`."""
+    miss = np.square(a - b).mean(-1)
+    return np.asarray(miss / (miss + _KNEE**2))
 
 
 def _choose(patch: Patch, thing: Thing, name: str, values: Iterable[object], soft: float, covers: Covers) -> Thing:
@@ -104,14 +110,19 @@ def _choose(patch: Patch, thing: Thing, name: str, values: Iterable[object], sof
     return min(tried, key=lambda t: cost_of(patch, draw_patch(patch, t, soft, covers)))
 
 
-_ATTRIBUTES: dict[str, tuple[tuple[str, tuple[object, ...]], ...]] = {
-    "face": (("skin", tuple(SKINS)), ("hair", tuple(HAIRS)), ("style", ("short", "long", "bun")),
-             ("mouth", ("smiling", "calm", "shouting")), ("gaze", (-0.3, -0.15, 0.0, 0.15, 0.3))),
-    "hand": (("skin", tuple(SKINS)), ("flip", (False, True)), ("paint", tuple(PAINTS)), ("spread", (0.85, 1.0, 1.18))),
-    "sign": (("paint", tuple(PAINTS)), ("word", WORDS)),
-    "car": (("paint", tuple(PAINTS)), ("flip", (False, True))),
-    "bus": (("paint", tuple(PAINTS)), ("flip", (False, True))),
-}  # fmt: skip
+_ATTRIBUTES: dict[str, dict[str, tuple[object, ...]]] = {
+    "face": {
+        "skin": tuple(SKINS),
+        "hair": tuple(HAIRS),
+        "style": ("short", "long", "bun"),
+        "mouth": ("smiling", "calm", "shouting"),
+        "gaze": (-0.3, -0.15, 0.0, 0.15, 0.3),
+    },
+    "hand": {"skin": tuple(SKINS), "flip": (False, True), "paint": tuple(PAINTS), "spread": (0.85, 1.0, 1.18)},
+    "sign": {"paint": tuple(PAINTS), "word": WORDS},
+    "car": {"paint": tuple(PAINTS), "flip": (False, True)},
+    "bus": {"paint": tuple(PAINTS), "flip": (False, True)},
+}
 _POSE: dict[str, tuple[str, ...]] = {
     "face": ("x", "y", "s", "rot", "gaze"),
     "hand": ("x", "y", "s", "rot", "spread"),
@@ -125,7 +136,7 @@ _NUDGE = {"x": 0.3, "y": 0.3, "s": 0.3, "rot": 0.03, "spread": 0.05, "gaze": 0.0
 def choose_attributes(patch: Patch, thing: Thing, soft: float) -> Thing:
     """The best value of each attribute in turn, the pose held. A sign's words keep their length."""
     covers = covers_at(patch, thing, soft)
-    for name, values in _ATTRIBUTES[thing.kind]:
+    for name, values in _ATTRIBUTES[thing.kind].items():
         if name in _NUDGE:  # part of the pose too: the value it has may be better than the coarse ones
             if soft > 2:
                 continue

@@ -11,15 +11,15 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from miniworld.world.colours import GLYPHS, LIGHT_PAINTS, WORDS
-from miniworld.world.objects import LETTER_STEP, PEN, letter_centres, letter_lines
-from miniworld.world.raster import Array, frame, strokes
+from miniworld.world.colours import LIGHT_PAINTS
+from miniworld.world.glyphs import GLYPHS, LETTER_STEP, PEN, SYMMETRIC, WORDS, letter_centres, letter_lines
+from miniworld.world.raster import Array, Distance, frame, strokes
 from miniworld.world.scenes import SIZE, Thing
 
 _PLAIN = 0.9
-"correlation from which a letter counts as there"
+"""Correlation from which a letter counts as there."""
 _TALL = 1.15
-"half the height of a letter's cell, in units of the sign's size"
+"""Half the height of a letter's cell, in units of the sign's size."""
 
 
 def wrong_letters(picture: Array, sign: Thing, least: float, margin: float) -> NDArray[np.uint8]:
@@ -53,7 +53,7 @@ def nearest_word(picture: Array, sign: Thing) -> str:
             continue
         read = _scores(grey, cell, u - centre, v, sign)
         for word in scores:
-            fits = max(read[word[k], False], read[word[k], True] if word[k] in _SYMMETRIC else -1.0)
+            fits = max(read[word[k], False], read[word[k], True] if word[k] in SYMMETRIC else -1.0)
             scores[word] += (fits >= _PLAIN, fits)
     return max(scores, key=lambda w: (*scores[w], w == sign.word))
 
@@ -63,8 +63,8 @@ def _readings(
 ) -> tuple[float, float]:
     """Correlation of a cell with the letter that belongs there, and with the best other reading of it."""
     scores = _scores(grey, cell, u, v, sign)
-    right = max(scores[letter, False], scores[letter, True] if letter in _SYMMETRIC else -1.0)
-    others = [s for (name, mirrored), s in scores.items() if name != letter or (mirrored and letter not in _SYMMETRIC)]
+    right = max(scores[letter, False], scores[letter, True] if letter in SYMMETRIC else -1.0)
+    others = [s for (name, mirrored), s in scores.items() if name != letter or (mirrored and letter not in SYMMETRIC)]
     return right, max(others)
 
 
@@ -88,15 +88,12 @@ def _scores(grey: Array, cell: NDArray[np.bool_], u: Array, v: Array, sign: Thin
     return scores
 
 
-_SYMMETRIC = frozenset("AIMOTUXY")
-
-
 def _light_ink(sign: Thing) -> bool:
     return sign.paint not in LIGHT_PAINTS
 
 
 @cache
-def _pen(letter: str):  # type: ignore[no-untyped-def]
+def _pen(letter: str) -> Distance:
     return strokes(letter_lines(letter, 0.0), PEN)
 
 

@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from miniworld.oracle.fit_background import Backdrop
-from miniworld.world.raster import Array
+from miniworld.oracle.fit_background import Background
+from miniworld.oracle.thresholds import Thresholds
+from miniworld.world.raster import PIXEL_X, PIXEL_Y, Array
 from miniworld.world.scenes import SIZE
+from shards.masks import label_components
 
 Mask = NDArray[np.uint8]
 EIGHT = np.ones((3, 3), dtype=bool)
-"neighbours of a pixel, the diagonal ones too"
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Frozen on the calibration split; see docs/miniworld.md."""
-
-    tolerance: float = 29.0
-    "difference, 0..255 units, that still counts as the same colour"
-    inside: float = 15.0
-    "the same on things, which have no texture"
-    core: float = 16.0
-    "excess over the tolerance that a component must reach somewhere"
-    mass: float = 150.0
-    "sum of excess over a component's pixels that makes it a fault"
-    area: int = 12
-    "fewest pixels in excess"
-    border: int = 2
-    "width of the picture's rim that is not judged: there the autoencoder blurs"
-    letter: float = 0.88
-    "correlation with the right letter below which a letter is wrong"
-    rival: float = 0.02
-    "how much better another letter, or a mirrored one, may correlate before a letter is wrong"
+"""Neighbours of a pixel, the diagonal ones too."""
 
 
 def beyond(a: Array, b: Array, limit: float, reach: int = 3) -> Array:
@@ -68,17 +46,17 @@ def excess_of(
     return np.pad(away[rim:-rim, rim:-rim], rim) if rim else away
 
 
-def near_horizon(backdrop: Backdrop) -> NDArray[np.bool_]:
+def near_horizon(background: Background) -> NDArray[np.bool_]:
     """HW bool: the pixels within four rows of the horizon, whose exact place nobody could call a fault."""
-    y, x = np.mgrid[0:SIZE, 0:SIZE] + 0.5
-    ground = backdrop.ground
+    y, x = PIXEL_Y.astype(np.float64), PIXEL_X.astype(np.float64)
+    ground = background.ground
     return np.asarray(np.abs(y - ground.horizon - ground.tilt * (x - SIZE / 2)) < 4)
 
 
 def faults_in(excess: Array, limits: Thresholds) -> Mask:
     """Components of the excess that are large and strong enough, each filled and widened by one pixel."""
     seeds = excess > 0
-    labels, count = ndimage.label(ndimage.binary_dilation(seeds, EIGHT), EIGHT)
+    labels, count = label_components(ndimage.binary_dilation(seeds, EIGHT))
     mask = np.zeros(excess.shape, dtype=bool)
     for k in range(1, count + 1):
         own = (labels == k) & seeds

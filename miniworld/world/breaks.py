@@ -1,6 +1,6 @@
 """Ways to break one thing: each turns a thing into the layers of a faulty one.
 
-Coordinates u, v are in a thing's own frame, in units of its size (see `things`).
+Coordinates u, v are in a thing's own frame, in units of its size (see `objects`).
 """
 
 from __future__ import annotations
@@ -13,30 +13,23 @@ from typing import Any
 
 import numpy as np
 
-from miniworld.world.colours import GLYPHS, SKINS, WORDS
+from miniworld.world.colours import SKINS
+from miniworld.world.glyphs import GLYPHS, PEN, SYMMETRIC, WORDS, letter_centres, letter_lines
 from miniworld.world.objects import (
     FINGER_RADIUS,
     FINGERS,
     OUTLINE,
-    PEN,
     WHEELS,
     eye,
     finger_line,
     ink_of,
     layers_of,
-    letter_centres,
-    letter_lines,
     mouth,
     shade,
     wheel,
 )
-from miniworld.world.raster import Array, Layer, stroke, strokes
+from miniworld.world.raster import Array, Distance, Layer, Point, stroke, strokes
 from miniworld.world.scenes import Thing
-
-Point = tuple[float, float]
-Distance = Callable[[Array, Array], Array]
-SYMMETRIC = frozenset("AIMOTUXY")
-"letters that are their own mirror image"
 
 
 @dataclass(frozen=True)
@@ -54,9 +47,6 @@ def _spots(layers: list[Layer], part: str) -> list[int]:
 
 def _without(layers: list[Layer], drop: list[int]) -> list[Layer]:
     return [layer for i, layer in enumerate(layers) if i not in drop]
-
-
-# Hands
 
 
 def extra_finger(t: Thing, rng: np.random.Generator) -> Broken:
@@ -120,9 +110,6 @@ def _middle(line: tuple[Point, ...]) -> Point:
     return _between(line[0], line[-1], 0.6)
 
 
-# Faces
-
-
 def extra_eye(t: Thing, rng: np.random.Generator) -> Broken:
     """A third eye on the forehead or on a cheek."""
     u, v = ((0.0, -0.45), (-0.42, 0.32), (0.42, 0.32))[int(rng.integers(3))]
@@ -148,9 +135,6 @@ def missing_mouth(t: Thing, rng: np.random.Generator) -> Broken:
     """Smooth skin where the mouth should be."""
     layers = layers_of(t)
     return Broken(_without(layers, _spots(layers, "face.mouth")), (0.0, 0.55), {})
-
-
-# Lettering
 
 
 def _letter(t: Thing, rng: np.random.Generator, allowed: Callable[[str], bool]) -> int | None:
@@ -223,9 +207,6 @@ def likeness(distance: Distance, centre: float) -> float:
     return best
 
 
-# Vehicles
-
-
 def missing_wheel(t: Thing, rng: np.random.Generator) -> Broken:
     """A car or bus on one wheel."""
     layers = layers_of(t)
@@ -243,15 +224,13 @@ def extra_wheel(t: Thing, rng: np.random.Generator) -> Broken:
     return Broken(layers_of(t) + wheel(t.kind, u, v), (u, v), {"where": "roof" if top else "middle"})
 
 
-# Any shape
-
 MELTS: dict[str, tuple[Point, ...]] = {
     "face": ((-0.33, -0.08), (0.33, -0.08), (0.0, 0.5), (0.5, 0.45), (-0.5, 0.45), (0.0, 0.05)),
     "hand": ((-0.35, -0.35), (-0.1, -0.5), (0.15, -0.5), (0.4, -0.3), (-0.6, 0.2)),
     "car": ((-0.56, 0.3), (0.56, 0.3), (-0.4, -0.3), (0.4, -0.3), (0.85, 0.1)),
     "bus": ((-0.58, 0.42), (0.58, 0.42), (-0.45, -0.28), (0.45, -0.28), (0.9, -0.2)),
 }
-"where each kind of thing may melt"
+"""Where each kind of thing may melt."""
 
 
 def melted_shape(t: Thing, rng: np.random.Generator) -> Broken:

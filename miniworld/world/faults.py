@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from miniworld.world import breaks
+from miniworld.world.background import draw_ground, light
 from miniworld.world.breaks import Broken
 from miniworld.world.objects import layers_of
-from miniworld.world.raster import Array, Layer, cover_of, draw_ground, frame, light
+from miniworld.world.raster import Array, Layer, cover_of, frame
 from miniworld.world.scenes import SIZE, Scene, Thing, half_extent, sample_scene
+from shards.errors import ConfigError
+from shards.masks import label_components
 
 Mask = NDArray[np.uint8]
 
@@ -38,17 +41,17 @@ BREAKERS: dict[str, tuple[tuple[str, ...], Callable[[Thing, np.random.Generator]
     "extra_wheel": (("car", "bus"), breaks.extra_wheel),
     "melted_shape": (("face", "hand", "car", "bus"), breaks.melted_shape),
 }
-"kind of fault -> kinds of things that can have it, and what breaks one"
+"""Kind of fault -> kinds of things that can have it, and what breaks one."""
 
 FAULT_KINDS = (*BREAKERS, "merged_objects")
 VISIBLE = 14
-"a pixel visibly differs when a channel differs by more than this (0..255)"
+"""A pixel visibly differs when a channel differs by more than this (0..255)."""
 MIN_PIXELS, MIN_CHANGE = 10, 42.0
-"least pixels that differ, and least mean of their largest channel difference, for a fault to be plain"
+"""Least pixels that differ, and least mean of their largest channel difference, for a fault to be plain."""
 MIN_BLEND = 32.0
-"least mean change over the whole zone where two things are merged"
+"""Least mean change over the whole zone where two things are merged."""
 EDGE = 4.0
-"how far inside the picture the middle of a fault must lie, in pixels"
+"""How far inside the picture the middle of a fault must lie, in pixels."""
 TRIES = 16
 
 
@@ -58,7 +61,7 @@ class Fault:
 
     kind: str
     thing: int
-    "index of the broken thing in the scene's things"
+    """Index of the broken thing in the scene's things."""
     mask: Mask
     details: dict[str, Any] = field(default_factory=dict)
 
@@ -101,10 +104,10 @@ def kinds_for(scene: Scene) -> tuple[str, ...]:
 def draw_fault(scene: Scene, kind: str, rng: np.random.Generator) -> Drawn | None:
     """One fault of a kind in a scene; None where the scene has nothing to break that way, or nothing plainly visible.
 
-    Raises ValueError for a kind that is not in FAULT_KINDS.
+    Raises ConfigError (a ValueError) for a kind that is not in FAULT_KINDS.
     """
     if kind not in FAULT_KINDS:
-        raise ValueError(f"unknown kind of fault {kind!r}: choose one of {', '.join(FAULT_KINDS)}")
+        raise ConfigError(f"unknown kind of fault {kind!r}: choose one of {', '.join(FAULT_KINDS)}")
     if kind == "merged_objects":
         return _merged(scene, rng)
     plan = _plan(scene, kind, rng, frozenset())
@@ -216,7 +219,7 @@ def compact(seen: NDArray[np.bool_]) -> Mask:
         disc = x * x + y * y <= radius * radius + 1
         closed = ndimage.binary_closing(wide, disc)[2 * radius : -2 * radius, 2 * radius : -2 * radius]
         closed = ndimage.binary_fill_holes(closed | seen)
-        if ndimage.label(closed, np.ones((3, 3)))[1] == 1:
+        if label_components(closed)[1] == 1:
             break
     return closed.astype(np.uint8)
 

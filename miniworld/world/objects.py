@@ -1,4 +1,4 @@
-"""How faces, hands, signs and vehicles are built from layers.
+"""How the objects of a scene, its things, are built from layers: faces, hands, signs and vehicles.
 
 A thing's size s: half the head's height (face), from wrist to middle fingertip over two (hand), half a letter's
 height (sign), half the length (vehicles). All coordinates below are in units of s.
@@ -10,26 +10,25 @@ import math
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from miniworld.world.colours import GLYPHS, HAIRS, LIGHT_PAINTS, LIPS, PAINTS, SKINS
-from miniworld.world.raster import Array, Layer, box, ellipse, paint_layers, polygon, stroke, strokes, without
-from miniworld.world.scenes import SIZE, Scene, Thing
+from miniworld.world.colours import HAIRS, LIGHT_PAINTS, LIPS, PAINTS, SKINS
+from miniworld.world.glyphs import PEN, letter_centres, letter_lines
+from miniworld.world.raster import Layer, Point, box, ellipse, polygon, stroke, strokes, without
+from miniworld.world.scenes import Thing
 
 Rgb = tuple[float, float, float]
 WHITE: Rgb = (250, 250, 250)
 INK: Rgb = (26, 26, 30)
 GLASS: Rgb = (188, 222, 240)
 
-# Parts that a selector may pick, per kind; label k + 1 in `part_labels` is PARTS[k].
-PARTS = (
-    "face.hair", "face.skin", "face.eye", "face.brow", "face.nose", "face.mouth",
-    "hand.palm", "hand.finger", "hand.thumb", "hand.sleeve",
-    "sign.plate", "sign.letter",
-    "car.body", "car.window", "car.wheel", "car.lamp",
-    "bus.body", "bus.window", "bus.wheel", "bus.lamp",
-)  # fmt: skip
+# Parts that a selector may pick, per kind; label k + 1 in `render.part_labels` is PARTS[k].
+PARTS_OF = {
+    "face": ("hair", "skin", "eye", "brow", "nose", "mouth"),
+    "hand": ("palm", "finger", "thumb", "sleeve"),
+    "sign": ("plate", "letter"),
+    "car": ("body", "window", "wheel", "lamp"),
+    "bus": ("body", "window", "wheel", "lamp"),
+}
+PARTS = tuple(f"{kind}.{part}" for kind, parts in PARTS_OF.items() for part in parts)
 
 
 def shade(colour: Rgb, factor: float) -> Rgb:
@@ -52,6 +51,7 @@ def _built(kind: str, *look: Any) -> tuple[Layer, ...]:
 
 
 def face(t: Thing) -> list[Layer]:
+    """Hair, ears, head, fringe, then eyes, brows, nose and mouth."""
     skin: Rgb = SKINS[t.skin]
     hair: Rgb = HAIRS[t.hair]
     out: list[Layer] = []
@@ -77,6 +77,7 @@ def face(t: Thing) -> list[Layer]:
 
 
 def eye(x: float, gaze: float, y: float = -0.08) -> list[Layer]:
+    """White and pupil, around (x, y); `gaze` moves the pupil."""
     return [
         Layer("face.eye", WHITE, ellipse(x, y, 0.21, 0.155)),
         Layer("face.eye", INK, ellipse(x + 0.21 * gaze, y, 0.105, 0.125)),
@@ -84,15 +85,11 @@ def eye(x: float, gaze: float, y: float = -0.08) -> list[Layer]:
 
 
 def mouth(style: str, skin: str, y: float = 0.55) -> list[Layer]:
+    """A mouth of a style (smiling, calm, shouting), its middle y below the head's."""
     red: Rgb = LIPS[skin]
     if style == "smiling":
-        return [
-            Layer(
-                "face.mouth",
-                red,
-                stroke(((-0.32, y - 0.07), (-0.15, y + 0.06), (0.15, y + 0.06), (0.32, y - 0.07)), 0.075),
-            )
-        ]
+        curve = ((-0.32, y - 0.07), (-0.15, y + 0.06), (0.15, y + 0.06), (0.32, y - 0.07))
+        return [Layer("face.mouth", red, stroke(curve, 0.075))]
     if style == "calm":
         return [Layer("face.mouth", red, stroke(((-0.24, y), (0.24, y)), 0.075))]
     return [
@@ -107,13 +104,15 @@ FINGER_RADIUS = 0.105
 OUTLINE = 0.062
 
 
-def finger_line(root: float, angle: float, length: float, spread: float) -> tuple[tuple[float, float], ...]:
+def finger_line(root: float, angle: float, length: float, spread: float) -> tuple[Point, ...]:
+    """From a finger's root on the palm to its tip."""
     a = angle * spread
     foot = (root * (0.8 + 0.2 * spread), -0.02)
     return (foot, (foot[0] + length * math.sin(a), foot[1] - length * math.cos(a)))
 
 
 def hand(t: Thing) -> list[Layer]:
+    """Palm, thumb and four fingers, each with a dark rim, and a sleeve."""
     skin: Rgb = SKINS[t.skin]
     edge = shade(skin, 0.55)
     thumb = ((-0.3, 0.48), (-0.56, 0.28), (-0.72, 0.0))
@@ -133,7 +132,7 @@ def hand(t: Thing) -> list[Layer]:
     return out
 
 
-def finger(line: tuple[tuple[float, float], ...], skin: Rgb) -> list[Layer]:
+def finger(line: tuple[Point, ...], skin: Rgb) -> list[Layer]:
     """A finger with the dark rim that keeps it apart from its neighbours."""
     return [
         Layer("hand.finger", shade(skin, 0.55), stroke(line, FINGER_RADIUS + OUTLINE)),
@@ -141,26 +140,13 @@ def finger(line: tuple[tuple[float, float], ...], skin: Rgb) -> list[Layer]:
     ]
 
 
-LETTER_WIDTH, LETTER_STEP, PEN = 1.02, 1.5, 0.165
-
-
-def letter_lines(letter: str, centre: float) -> tuple[tuple[tuple[float, float], ...], ...]:
-    """A letter's polylines, two units high, around (centre, 0)."""
-    return tuple(
-        tuple((centre + (x - 0.5) * LETTER_WIDTH, (y - 0.5) * (2 - 2 * PEN)) for x, y in line)
-        for line in GLYPHS[letter]
-    )
-
-
-def letter_centres(count: int) -> list[float]:
-    return [(i - (count - 1) / 2) * LETTER_STEP for i in range(count)]
-
-
 def ink_of(paint: str) -> Rgb:
+    """The colour of the letters on a plate."""
     return INK if paint in LIGHT_PAINTS else WHITE
 
 
 def sign(t: Thing) -> list[Layer]:
+    """A plate and one layer for each letter."""
     ink = ink_of(t.paint)
     half = 0.75 * len(t.word) + 0.4
     out = [
@@ -176,6 +162,7 @@ WHEELS = {"car": ((-0.56, 0.34), (0.56, 0.34)), "bus": ((-0.58, 0.48), (0.58, 0.
 
 
 def wheel(kind: str, x: float, y: float) -> list[Layer]:
+    """Tyre and hub, around (x, y)."""
     return [
         Layer(f"{kind}.wheel", INK, ellipse(x, y, 0.215, 0.215)),
         Layer(f"{kind}.wheel", (190, 192, 198), ellipse(x, y, 0.1, 0.1)),
@@ -183,6 +170,7 @@ def wheel(kind: str, x: float, y: float) -> list[Layer]:
 
 
 def car(t: Thing) -> list[Layer]:
+    """Cabin with two windows, body, lamp, two wheels."""
     body: Rgb = PAINTS[t.paint]
     cabin = ((-0.64, -0.08), (-0.4, -0.5), (0.3, -0.5), (0.62, -0.08))
     out = [
@@ -198,6 +186,7 @@ def car(t: Thing) -> list[Layer]:
 
 
 def bus(t: Thing) -> list[Layer]:
+    """Body with a stripe, four windows, lamp, two wheels."""
     body: Rgb = PAINTS[t.paint]
     out = [Layer("bus.body", body, box(0, -0.06, 1.0, 0.56, 0.12))]
     out.append(Layer("bus.body", shade(body, 0.7), box(0, 0.24, 1.0, 0.06)))
@@ -207,22 +196,3 @@ def bus(t: Thing) -> list[Layer]:
     for x, y in WHEELS["bus"]:
         out += wheel("bus", x, y)
     return out
-
-
-def thing_labels(scene: Scene) -> NDArray[np.uint8]:
-    """HW uint8: 0 ground, k + 1 where scene.things[k] covers at least half of the pixel."""
-    labels = np.zeros((SIZE, SIZE), dtype=np.uint8)
-    canvas: Array = np.zeros((SIZE, SIZE, 3), dtype=np.float32)
-    for k, thing in enumerate(scene.things):
-        paint_layers(canvas, thing, layers_of(thing), labels, k + 1)
-    return labels
-
-
-def part_labels(scene: Scene) -> NDArray[np.uint8]:
-    """HW uint8: 0 ground, k + 1 where PARTS[k] is in front."""
-    labels = np.zeros((SIZE, SIZE), dtype=np.uint8)
-    canvas: Array = np.zeros((SIZE, SIZE, 3), dtype=np.float32)
-    for thing in scene.things:
-        for layer in layers_of(thing):
-            paint_layers(canvas, thing, [layer], labels, PARTS.index(layer.part) + 1)
-    return labels

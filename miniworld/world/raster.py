@@ -1,7 +1,7 @@
 """Drawing by signed distances: every shape is a distance to its edge, so edges are smooth at any place and size.
 
 Legend: u, v are coordinates in a thing's own frame, in units of its size s, v downwards; a layer's `distance` is in
-the same units, negative inside. Pictures are float32 HWC, 0..255, until `render` rounds them to uint8.
+the same units, negative inside. Pictures are float32 HWC, 0..255, until `render.render` rounds them to uint8.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from miniworld.world.colours import GROUNDS, SKIES
-from miniworld.world.scenes import SIZE, Ground, Scene, Thing, half_extent
+from miniworld.world.scenes import SIZE, Thing, half_extent
 
 Array = NDArray[np.float32]
+Point = tuple[float, float]
 Distance = Callable[[Array, Array], Array]
-"from coordinates u, v to the distance there"
+"""From coordinates u, v to the distance there."""
+_CENTRES = np.arange(SIZE, dtype=np.float32) + 0.5
+PIXEL_Y, PIXEL_X = np.meshgrid(_CENTRES, _CENTRES, indexing="ij")
+"""HW float32: the coordinates of every pixel's centre."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,13 @@ def box(cx: float, cy: float, hx: float, hy: float, radius: float = 0.0) -> Dist
     return distance
 
 
-def stroke(points: tuple[tuple[float, float], ...], radius: float) -> Distance:
+def stroke(points: tuple[Point, ...], radius: float) -> Distance:
     """Distance to a polyline drawn with a round pen."""
     return strokes((points,), radius)
 
 
 @same_object
-def strokes(lines: tuple[tuple[tuple[float, float], ...], ...], radius: float) -> Distance:
+def strokes(lines: tuple[tuple[Point, ...], ...], radius: float) -> Distance:
     """Distance to several polylines drawn with one round pen, all segments in one go."""
     pairs = [(a, b) for line in lines for a, b in pairwise(line)]
     seg = np.asarray(pairs, dtype=np.float32)
@@ -85,7 +88,7 @@ def strokes(lines: tuple[tuple[tuple[float, float], ...], ...], radius: float) -
 
 
 @same_object
-def polygon(points: tuple[tuple[float, float], ...]) -> Distance:
+def polygon(points: tuple[Point, ...]) -> Distance:
     """Distance to a convex polygon given clockwise on the screen (exact inside and along its sides)."""
 
     def distance(u: Array, v: Array) -> Array:
@@ -144,80 +147,3 @@ def paint_layers(
         patch += cover[..., None] * (np.asarray(layer.colour, dtype=np.float32) - patch)
         if labels is not None:
             labels[rows, cols][cover >= 0.5] = label
-
-
-_Y, _X = np.meshgrid(np.arange(SIZE, dtype=np.float32) + 0.5, np.arange(SIZE, dtype=np.float32) + 0.5, indexing="ij")
-
-
-def texture(name: str, scale: float, angle: float, seed: int) -> Array:
-    """HW float32 in -1..1: the pattern that roughens a sky or a ground."""
-    if name == "plain":
-        return np.zeros((SIZE, SIZE), dtype=np.float32)
-    k = np.float32(2 * math.pi / scale)
-    a = _X * np.float32(math.cos(angle)) + _Y * np.float32(math.sin(angle))
-    b = _Y * np.float32(math.cos(angle)) - _X * np.float32(math.sin(angle))
-    if name == "stripes":
-        return np.sin(k * a)
-    if name == "checks":
-        return np.clip(2.0 * np.sin(k * a) * np.sin(k * b), -1, 1)
-    if name == "dots":
-        return np.clip(2.0 * (np.cos(k * a) + np.cos(k * b)) - 2.6, -0.5, 1)
-    if name == "speckle":
-        rng = np.random.Generator(np.random.PCG64(seed))
-        cell = max(2, round(scale / 2.5))
-        coarse = rng.uniform(-1, 1, (SIZE // cell + 2, SIZE // cell + 2)).astype(np.float32)
-        return _bilinear(coarse, cell)
-    raise ValueError(f"unknown texture {name!r}")
-
-
-def _bilinear(coarse: Array, cell: int) -> Array:
-    at = np.arange(SIZE, dtype=np.float32) / np.float32(cell)
-    low = at.astype(np.int64)
-    part = (at - low)[:, None]
-    rows = coarse[low] * (1 - part) + coarse[low + 1] * part
-    return (rows[:, low] * (1 - part.T) + rows[:, low + 1] * part.T).astype(np.float32)
-
-
-def light(ground: Ground) -> Array:
-    """HW1 float32: what the scene's light multiplies every colour by."""
-    field = 1.0 + ground.light_x * (_X / SIZE - 0.5) + ground.light_y * (_Y / SIZE - 0.5)
-    return (ground.gain * field)[..., None].astype(np.float32)
-
-
-def gradients(ground: Ground, y: Array, x: Array, sky_rough: Array | float = 0.0, rough: Array | float = 0.0) -> Array:
-    """Sky and ground colours at pixel centres y, x (HW each), before the light: float32 HWC.
-
-    `sky_rough` and `rough` (HW, 0..255 units) are added to sky and ground.
-    """
-    line = np.float32(ground.horizon) + np.float32(ground.tilt) * (x - SIZE / 2)
-    down = np.clip(y / np.maximum(line, 1), 0, 1)[..., None]
-    below = np.clip((y - line) / np.maximum(SIZE - line, 1), 0, 1)[..., None]
-    top, low = (np.asarray(c, dtype=np.float32) for c in SKIES[ground.sky])
-    far, near = (np.asarray(c, dtype=np.float32) for c in GROUNDS[ground.ground])
-    sky = top + (low - top) * down + np.asarray(sky_rough, dtype=np.float32)[..., None]
-    earth = far + (near - far) * below + np.asarray(rough, dtype=np.float32)[..., None]
-    cover = np.clip(y - line + np.float32(0.5), 0, 1)[..., None]
-    return (sky + (earth - sky) * cover).astype(np.float32)
-
-
-def draw_ground(ground: Ground) -> Array:
-    """HWC float32, 0..255, before the light: sky and ground with their textures."""
-    args = (ground.texture_scale, ground.texture_angle, ground.texture_seed)
-    amp = np.float32(ground.texture_amp)
-    sky_rough = 0.6 * amp * texture(ground.sky_texture, *args)
-    return gradients(ground, _Y, _X, sky_rough, amp * texture(ground.ground_texture, *args))
-
-
-def render_float(scene: Scene) -> Array:
-    """The scene as float32 HWC, 0..255."""
-    from miniworld.world.objects import layers_of
-
-    picture = draw_ground(scene.ground)
-    for thing in scene.things:
-        paint_layers(picture, thing, layers_of(thing))
-    return np.clip(picture * light(scene.ground), 0, 255)
-
-
-def render(scene: Scene) -> NDArray[np.uint8]:
-    """The scene as uint8 HWC RGB, SIZE x SIZE."""
-    return np.rint(render_float(scene)).astype(np.uint8)

@@ -1,7 +1,7 @@
 """What a scene of the embedded world is, and how a seed becomes one.
 
 Lengths are pixels of a SIZE x SIZE picture, x to the right, y downwards, (0, 0) the outer corner of the first
-pixel; angles are radians, clockwise on the screen. A scene is plain data: drawing lives in `draw`.
+pixel; angles are radians, clockwise on the screen. A scene is plain data: drawing lives in `render`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from miniworld.world.colours import GROUNDS, HAIRS, PAINTS, SKIES, SKINS, TEXTURES, WORDS
+from miniworld.world.colours import GROUNDS, HAIRS, PAINTS, SKIES, SKINS, TEXTURES
+from miniworld.world.glyphs import WORDS
+from shards.errors import ConfigError, SchemaError
 
 SIZE = 64
 WORLD_VERSION = 2
 MAX_SEED = 2**40
 KINDS = ("face", "hand", "sign", "car", "bus")
 
-# Size s of each kind (see `draw` for what it measures), smallest and largest.
+# Size s of each kind (see `objects` for what it measures), smallest and largest.
 SIZES: dict[str, tuple[float, float]] = {
     "face": (13.0, 22.0),
     "hand": (15.0, 23.0),
@@ -40,19 +42,19 @@ class Thing:
     s: float
     rot: float = 0.0
     flip: bool = False
-    "hand: thumb on the right; vehicle: facing left"
+    """Hand: thumb on the right; vehicle: facing left."""
     skin: str = "tan"
     hair: str = "black"
     style: str = "short"
-    "face: short | long | bun"
+    """Face: short | long | bun."""
     mouth: str = "smiling"
-    "face: smiling | calm | shouting"
+    """Face: smiling | calm | shouting."""
     gaze: float = 0.0
-    "face: pupils' offset to the right, in eye widths, -0.3..0.3"
+    """Face: pupils' offset to the right, in eye widths, -0.3..0.3."""
     spread: float = 1.0
-    "hand: how far the fingers fan out, 0.8..1.25"
+    """Hand: how far the fingers fan out, 0.8..1.25."""
     paint: str = "red"
-    "sign plate, vehicle body, hand's sleeve"
+    """Sign plate, vehicle body, hand's sleeve."""
     word: str = ""
 
 
@@ -64,19 +66,19 @@ class Ground:
     ground: str
     horizon: float
     tilt: float = 0.0
-    "slope of the horizon, pixels of fall per pixel to the right"
+    """Slope of the horizon, pixels of fall per pixel to the right."""
     sky_texture: str = "plain"
     ground_texture: str = "plain"
     texture_amp: float = 0.0
-    "half of the texture's swing, 0..255 units"
+    """Half of the texture's swing, 0..255 units."""
     texture_scale: float = 6.0
-    "period in pixels"
+    """Period in pixels."""
     texture_angle: float = 0.0
     texture_seed: int = 0
     gain: float = 1.0
-    "brightness of the whole picture"
+    """Brightness of the whole picture."""
     light_x: float = 0.0
-    "relative brightening from the left edge to the right edge"
+    """Relative brightening from the left edge to the right edge."""
     light_y: float = 0.0
 
 
@@ -94,10 +96,12 @@ class Scene:
 
 
 def scene_from_dict(data: dict[str, Any]) -> Scene:
-    """The scene that `Scene.to_dict` wrote. Raises ValueError on another world version."""
+    """The scene that `Scene.to_dict` wrote. Raises SchemaError (a ValueError) on another world version."""
     version = data.get("world_version")
     if version != WORLD_VERSION:
-        raise ValueError(f"scene of world version {version!r}; this code reads version {WORLD_VERSION}: render it anew")
+        raise SchemaError(
+            f"scene of world version {version!r}; this code reads version {WORLD_VERSION}: render it anew"
+        )
     things = tuple(Thing(**t) for t in data["things"])
     return Scene(seed=int(data["seed"]), ground=Ground(**data["ground"]), things=things)
 
@@ -116,16 +120,17 @@ def half_extent(thing: Thing) -> tuple[float, float]:
 
 
 def check_seed(seed: int) -> int:
-    """`seed` itself when it is one a scene can have. Raises ValueError otherwise."""
+    """`seed` itself when it is one a scene can have. Raises ConfigError (a ValueError) otherwise."""
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < MAX_SEED:
-        raise ValueError(f"scene seed {seed!r} is out of range: give a whole number from 0 to {MAX_SEED - 1}")
+        raise ConfigError(f"scene seed {seed!r} is out of range: give a whole number from 0 to {MAX_SEED - 1}")
     return int(seed)
 
 
 def sample_scene(seed: int) -> Scene:
     """The scene of a seed: one to three things that do not overlap, some cropped by the picture's edge.
 
-    The same seed gives the same scene on every machine. Raises ValueError for a seed outside 0..2**40 - 1.
+    The same seed gives the same scene on every machine. Raises ConfigError (a ValueError) for a seed
+    outside 0..2**40 - 1.
     """
     rng = np.random.Generator(np.random.PCG64([WORLD_VERSION, check_seed(seed)]))
     wanted = int(rng.choice([1, 2, 3], p=[0.55, 0.33, 0.12]))

@@ -9,9 +9,9 @@ import pytest
 from scipy import ndimage
 
 from miniworld.world.breaks import neighbours
-from miniworld.world.colours import WORDS
 from miniworld.world.faults import FAULT_KINDS, MIN_PIXELS, VISIBLE, Drawn, compact, draw_fault, kinds_for, random_fault
-from miniworld.world.raster import render
+from miniworld.world.glyphs import WORDS
+from miniworld.world.render import render
 from miniworld.world.scenes import Scene, sample_scene
 
 FIRST = 500_000_000

@@ -10,9 +10,9 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from miniworld.world.colours import WORDS
-from miniworld.world.objects import PARTS, part_labels, thing_labels
-from miniworld.world.raster import render
+from miniworld.world.glyphs import WORDS
+from miniworld.world.objects import PARTS
+from miniworld.world.render import part_labels, render, thing_labels
 from miniworld.world.scenes import MAX_SEED, SIZE, WORLD_VERSION, caption, half_extent, sample_scene, scene_from_dict
 from miniworld.world.splits import SPLITS
 

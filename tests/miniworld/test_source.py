@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from miniworld.source import MiniworldSource
-from miniworld.world.raster import render
+from miniworld.world.render import render
 from miniworld.world.scenes import caption, sample_scene, scene_from_dict
 from miniworld.world.splits import SPLITS
 from shards.errors import ConfigError
