@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import leak_shards, shared_lines
+from benchmarks import leak_shards
+from corruptor.line import shared as shared_lines
 from corruptor.line.command import make_shards
 from detector.leakcheck import open_makings
 from shards.check import check_run

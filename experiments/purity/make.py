@@ -1,4 +1,4 @@
-"""Pictures for `benchmarks.purity`: scenes corrupted in every way under the same masks."""
+"""Pictures for `experiments.purity`: scenes corrupted in every way under the same masks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.purity_count import Component, Row, far_from, faults_in
-from benchmarks.purity_labels import count_labels
 from corruptor.backbone import Backbone
 from corruptor.config import METHODS, CorruptionConfig, VerificationConfig
 from corruptor.line.config import LineConfig
 from corruptor.line.plan import noise_seed, region_rng
 from corruptor.pipeline import corrupt_inverted, invert_images
 from corruptor.verify import verify
+from experiments.purity.count import Component, Row, far_from, faults_in
+from experiments.purity.labels import count_labels
 from miniworld.source import regions_of
 from miniworld.world.render import render
 from miniworld.world.scenes import Scene, caption, sample_scene
