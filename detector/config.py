@@ -56,7 +56,8 @@ def override(config: Any, text: str) -> None:
         key: Any = int(part) if isinstance(place, (list, tuple)) else part
         if depth == len(path) - 1:
             check_kind(text, place[key], value, part)
-            place[key] = value
+            # A list is what overrides are read as; some of mmseg's transforms insist on the tuple that was there.
+            place[key] = tuple(value) if isinstance(place[key], tuple) and isinstance(value, list) else value
             return
         place = place[key]
         if not isinstance(place, (dict, list)):

@@ -12,17 +12,15 @@ from pathlib import Path
 from detector.errors import InputError
 from shards.errors import MissingInputError, SchemaError
 from shards.guard.names import distinct_names
-from shards.guard.plain_file import FileTooLargeError, open_plain, read_plain, size_of
+from shards.guard.plain_file import open_plain, size_of
 from shards.masks import U8
 from shards.reader import ShardReader
 from shards.schema import MAX_PIXELS, decode_image
 from shards.source import Reject
 from shards.sources.folder import list_files
 from shards.sources.heads import LONG_HEAD, head_sides
-from shards.sources.pictures import read_picture
+from shards.sources.pictures import MAX_FILE_BYTES, read_file, read_picture
 
-MAX_FILE_BYTES = 1 << 29
-"""Longest picture file that is read: 512 MiB."""
 DECODING = 16
 """Bytes a pixel while a picture is decoded, Pillow's own copies included."""
 
@@ -66,12 +64,9 @@ class Pictures:
     def read(self, index: int) -> Stored | Reject:
         """Picture `index` undecoded, or why it cannot be used. Only ordinary files are opened."""
         path = self.paths[index]
-        try:
-            data = read_plain(path, MAX_FILE_BYTES)
-        except FileTooLargeError as error:
-            return Reject(str(path), "too_large", error.strerror or "")
-        except OSError as error:
-            return Reject(str(path), "unreadable", error.strerror or str(error))
+        data = read_file(path, str(path))
+        if isinstance(data, Reject):
+            return data
         return Stored(self.keys[index], str(path), data, hashlib.sha256(data).hexdigest())
 
     def decode(self, stored: Stored) -> U8 | Reject:

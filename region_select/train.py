@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from region_select.selector import FACTS, SELECTOR, Selector, Tuning
 from region_select.tau import HALF, NUM_BINS, Tally, best_iou, match_area
-from shards.build import plain
+from shards.build import BuildError, build, plain
 from shards.config import differences
 from shards.errors import ConfigError, ResumeError
 from shards.files import hash_file, write_json
@@ -78,6 +78,7 @@ def train_selector(
         changed = differences({key: stored.get(key) for key in identity}, identity)
         if changed:
             raise ResumeError(f"{out} was tuned on something else ({'; '.join(changed[:3])}); choose another folder")
+        check_record(stored, out / RESULT)
         return stored
     tuning = write_selector(out, learn, choose)
     record = {**identity, "tuning": plain(tuning), "bytes": (out / SELECTOR).stat().st_size}
@@ -85,6 +86,17 @@ def train_selector(
     record["selector_sha256"] = hash_file(out / SELECTOR)
     write_json(out / RESULT, record)
     return record
+
+
+def check_record(record: dict[str, Any], path: Path) -> None:
+    """Raise ResumeError for the record of a finished selector that is not as it was written."""
+    try:
+        tuning = build(Tuning, record.get("tuning", {}))
+        whole = tuning.taus.keys() == tuning.ious.keys()
+    except BuildError:
+        whole = False
+    if not whole or any(type(record.get(name)) is not int for name in ("bytes", "iterations", "parameters")):
+        raise ResumeError(f"{path} is damaged; delete it, or choose another folder")
 
 
 def write_selector(out: Path, labels: Sequence[str], val: Sequence[str]) -> Tuning:
