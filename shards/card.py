@@ -12,18 +12,33 @@ from shards.schema import SCHEMA_VERSION
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
-YAML_WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
-
 
 def size_category(samples: int) -> str:
     """The hub's size tag."""
     return next((tag for limit, tag in SIZES if samples < limit), "n>1M")
 
 
+SAFE_WORD = re.compile(r"[a-z][a-z0-9.+-]*")
+YAML_WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n"))
+"""Words that YAML takes for something else than text."""
+
+
+def line(text: str) -> str:
+    """Text of the user's or of a picture's name as one printable line."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def yaml_text(text: str) -> str:
+    """One printable line as a YAML scalar: bare where that is safe, else quoted as JSON has it, which YAML reads."""
+    safe = SAFE_WORD.fullmatch(text) and text not in YAML_WORDS
+    return text if safe else json.dumps(text, ensure_ascii=False)
+
+
 def header(manifest: dict[str, Any]) -> str:
     """The YAML block: one default config, one split over all shards."""
+    licence = line(manifest["licence"]).lower() or "other"
     return f"""---
-license: {scalar(manifest["licence"].lower() or "other")}
+license: {yaml_text(licence)}
 task_categories:
 - image-segmentation
 tags:
@@ -40,32 +55,16 @@ configs:
 """
 
 
-def scalar(text: str) -> str:
-    """Text as a YAML value: as it is where that is the same text, else quoted (JSON's strings are YAML's)."""
-    if re.fullmatch(r"[a-z][a-z0-9.+-]*", text) and text not in (
-        "no",
-        "yes",
-        "on",
-        "off",
-        "true",
-        "false",
-        "null",
-        "y",
-        "n",
-    ):
-        return text
-    return json.dumps(text)
-
-
 def card_text(manifest: dict[str, Any]) -> str:
     """The whole card."""
     totals, codec = manifest["totals"], manifest["codec"]
+    source = line(str(manifest["source"].get("name", "")))
     rejects = ", ".join(f"{reason} {count}" for reason, count in totals["rejects"].items()) or "none"
     return f"""{header(manifest)}
-# {" ".join(manifest["title"].split())}
+# {line(manifest["title"]) or "Blemish shards"}
 
 {totals["samples"]} samples in {totals["shards"]} shards: {totals["artifact"]} with artifacts, {totals["clean"]} clean.
-Source: {manifest["source"].get("name", "")} ({manifest["source"].get("items", "?")} items). Rejected inputs: {rejects}.
+Source: {source} ({manifest["source"].get("items", "?")} items). Rejected inputs: {rejects}.
 Config hash `{manifest["config_hash"]}`; the full config is in `manifest.json`, rejected inputs in `rejects.jsonl`.
 
 | member | content |

@@ -58,7 +58,9 @@ def read_plain(path: str | os.PathLike[str], max_bytes: int) -> bytes:
         size = os.fstat(file.fileno()).st_size
         if size > max_bytes:
             raise FileTooLargeError(errno.EFBIG, f"{size} bytes, at most {max_bytes} are read", os.fspath(path))
-        data = file.read(max_bytes + 1)  # the file may have grown, and files of /proc say 0
+        data = file.read(size + 1)  # a read asks for memory of the size it is told
+        if len(data) > size:  # the file may have grown, and files of /proc say 0
+            data += file.read(max_bytes + 1 - len(data))
     if len(data) > max_bytes:
         raise FileTooLargeError(errno.EFBIG, f"more than the {max_bytes} bytes that are read", os.fspath(path))
     return data
