@@ -29,7 +29,7 @@ from corruptor.line.plan import Plan, make_plan
 from corruptor.line.processes import Place
 from corruptor.line.record import Recorder
 from corruptor.line.work import Worker
-from region_select.policy import Policy, open_policy
+from region_select.policy import Policy, open_policy, policy_digest
 from shards.build import plain
 from shards.config import INSTALLED
 from shards.errors import ConfigError, MissingInputError, UserError
@@ -75,7 +75,7 @@ def open_line(
     check_steps(config, backbone)
     plan = make_plan(config, len(source))
     digest = backbone.digest()
-    info = run_info(config, source, plan, digest, policy.digest())
+    info = run_info(config, source, plan, digest, policy_digest(config.region.policy, policy))
     writer = RunWriter(out, info, config.samples.codec)
     recorder = Recorder(backbone, config, plan, writer.hash, digest)
     return Line(config, source, policy, plan, backbone, writer, Worker(backbone, config, plan, recorder))
