@@ -75,7 +75,7 @@ def run_config(path: str | Path) -> Any:
 
 @contextmanager
 def own_configs_first() -> Iterator[None]:
-    """Let `configs` in `read_base` be ours: mmengine finds bases in regular packages only, and the name is a common one."""
+    """Let `configs` in `read_base` be ours: mmengine finds bases in regular packages only."""
     from mmengine.config import config as module
 
     original = module.get_installed_path
@@ -95,9 +95,7 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     name, sign, value = text.partition("=")
     path = [part.strip() for part in name.split(".")]
     if not sign or not all(path):
-        raise ConfigError(
-            f"override {text!r} is not of the form NAME=VALUE, such as corruption.injection.start_step=35"
-        )
+        raise ConfigError(f"override {text!r} is not NAME=VALUE, such as corruption.injection.start_step=35")
     try:
         return path, ast.literal_eval(value.strip())
     except (ValueError, SyntaxError):

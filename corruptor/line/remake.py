@@ -112,8 +112,8 @@ def read_run(manifest: dict[str, Any], overrides: Sequence[str]) -> tuple[LineCo
     values["region"] = {name: value for name, value in values["region"].items() if name != "digest"}
     if is_code(values["source"]["name"]) and not any(text.startswith("source.name=") for text in overrides):
         raise ConfigError(
-            f"the source of this run is code of its maker's own, {values['source']['name']}; what a manifest names is not "
-            f"run: if you have that code and trust it, name it: --set source.name=FILE.py:NAME"
+            f"the source of this run is code of its maker's own, {values['source']['name']}; what a manifest names "
+            f"is not run: if you have that code and trust it, name it: --set source.name=FILE.py:NAME"
         )
     config = resolve_compute(make_config(apply_overrides(values, overrides), LineConfig, MANIFEST))
     return config, make_plan(config, int(manifest["source"]["items"])), digest
