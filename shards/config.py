@@ -95,7 +95,7 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     name, sign, value = text.partition("=")
     path = [part.strip() for part in name.split(".")]
     if not sign or not all(path):
-        raise ConfigError(f"override {text!r} is not NAME=VALUE, such as corruption.injection.start_step=35")
+        raise ConfigError(f"override {text!r} is not of the form NAME=VALUE (corruption.injection.start_step=35)")
     try:
         return path, ast.literal_eval(value.strip())
     except (ValueError, SyntaxError):

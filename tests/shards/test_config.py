@@ -57,8 +57,8 @@ def test_inheritance_by_read_base(tmp_path):
         ("inner.passes=[1,'x']", r"inner.passes\[1\] must be int"),
         ("inner=3", "inner: expected a dict"),
         ("seed.x=1", "seed is the value 1, not a group"),
-        ("seed", "is not NAME=VALUE"),
-        ("=3", "is not NAME=VALUE"),
+        ("seed", "not of the form NAME=VALUE"),
+        ("=3", "not of the form NAME=VALUE"),
     ],
 )
 def test_mistakes_are_named(override, message):
