@@ -69,7 +69,7 @@ leakcheck: env | $(START)  ## can a detector tell a label by how the picture was
 CLOSED  ?= out/closed_world
 
 closed-world: env | detector/weights/swin_mini.safetensors detector/weights/convnext_mini.safetensors  ## table 1 of the paper in the embedded world, docs/results.md
-	$(PY) -m benchmarks.closed_world --out $(CLOSED) --sets $(SETS) $(ARGS)
+	$(PY) -m experiments.closed_world --out $(CLOSED) --sets $(SETS) $(ARGS)
 
 world: env  ## sample pictures from the embedded world
 	$(PY) -m miniworld sample --n 16 --out out/world $(ARGS)

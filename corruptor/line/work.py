@@ -44,7 +44,7 @@ class Worker:
             return []
         rows = [row for source in sources for row in source]
         try:
-            done = self._corrupt(sources)
+            done = self.corrupt_rows(sources)
         except (FloatingPointError, torch.OutOfMemoryError) as error:
             if len(sources) > 1:
                 middle = len(sources) // 2
@@ -54,7 +54,8 @@ class Worker:
             return [Refused(r.loaded.index, r.variant, Reject(r.loaded.item.uri, reason, detail)) for r in rows]
         return [self._result(row, done, place) for place, row in enumerate(rows)]
 
-    def _corrupt(self, sources: list[list[Row]]) -> CorruptedBatch:
+    def corrupt_rows(self, sources: list[list[Row]]) -> CorruptedBatch:
+        """The rows of these source pictures, in order; what a worker that shares results does otherwise."""
         firsts = [source[0].loaded.item for source in sources]
         rows = [(place, row) for place, source in enumerate(sources) for row in source]
         return corrupt(

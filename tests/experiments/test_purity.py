@@ -13,17 +13,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks import purity as command
-from benchmarks.purity_count import Component, Row, calibrate, halves
-from benchmarks.purity_make import ROUND_TRIP, count_rows, load_sources, make_pictures, measures_of, settings_of
-from benchmarks.purity_picture import NUM_COLUMNS, save_sheet, sheet
-from benchmarks.purity_report import finite, markdown, purity_of, write_purity
 from corruptor.backbone import Conditioning, NfeCounter
 from corruptor.config import CorruptionConfig, VerificationConfig
 from corruptor.line.config import LineConfig, ModelConfig, RegionConfig, SourceConfig
 from corruptor.line.plan import noise_seed
 from corruptor.pipeline import corrupt
 from corruptor.schedule import NoiseSchedule
+from experiments.purity import __main__ as command
+from experiments.purity.count import Component, Row, calibrate, halves
+from experiments.purity.make import ROUND_TRIP, count_rows, load_sources, make_pictures, measures_of, settings_of
+from experiments.purity.picture import NUM_COLUMNS, save_sheet, sheet
+from experiments.purity.report import finite, markdown, purity_of, write_purity
 from miniworld.splits import SPLITS
 from shards.errors import ConfigError
 

@@ -12,11 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import closed_world as command
-from benchmarks import closed_world_make, closed_world_plan, shared_lines
-from benchmarks.closed_world_content import content_alone, content_of, matched_auroc
-from benchmarks.closed_world_make import make_arms, runs_of
-from benchmarks.closed_world_plan import (
+from corruptor.line import shared as shared_lines
+from corruptor.line.command import make_shards
+from corruptor.line.shared import Kept, SharedWorker, open_lines
+from detector.score.pairs import score_pairs
+from detector.score.store import save_counts
+from experiments.closed_world import __main__ as command
+from experiments.closed_world import make as closed_world_make
+from experiments.closed_world import plan as closed_world_plan
+from experiments.closed_world.content import content_alone, content_of, matched_auroc
+from experiments.closed_world.make import make_arms, runs_of
+from experiments.closed_world.plan import (
     ARMS,
     LABELS,
     MADE,
@@ -31,12 +37,8 @@ from benchmarks.closed_world_plan import (
     estimate,
     scaled,
 )
-from benchmarks.closed_world_report import as_markdown, load_cells, make_cell, write_results
-from benchmarks.closed_world_train import ROW, job_folder, look, run_job
-from benchmarks.shared_lines import Kept, SharedWorker, open_lines
-from corruptor.line.command import make_shards
-from detector.score.pairs import score_pairs
-from detector.score.store import save_counts
+from experiments.closed_world.report import as_markdown, load_cells, make_cell, write_results
+from experiments.closed_world.train import ROW, job_folder, look, run_job
 from miniworld.sets import SETS, SHIPPED
 from miniworld.source import SPLIT
 from miniworld.splits import SPLITS

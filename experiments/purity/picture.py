@@ -1,4 +1,4 @@
-"""The sheet of `benchmarks.purity`: a column for each source, a row for each way to treat it."""
+"""The sheet of `experiments.purity`: a column for each source, a row for each way to treat it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.purity_count import (
+from corruptor.config import VerificationConfig
+from experiments.purity.count import (
     Component,
     Row,
     auroc,
@@ -22,9 +23,8 @@ from benchmarks.purity_count import (
     halves,
     purity,
 )
-from benchmarks.purity_labels import count_labels, label_figures, rules_of
-from benchmarks.purity_report import purity_of
-from corruptor.config import VerificationConfig
+from experiments.purity.labels import count_labels, label_figures, rules_of
+from experiments.purity.report import purity_of
 
 
 def mask_of(*rows: str) -> np.ndarray[Any, Any]:

@@ -1,7 +1,7 @@
 """Table 1 of Menn et al. 2025 re-run in the embedded world, where the truth is known.
 
-    python -m benchmarks.closed_world --out out/closed_world
-    python -m benchmarks.closed_world --out out/try --scale 0.01      # a trial
+    python -m experiments.closed_world --out out/closed_world
+    python -m experiments.closed_world --out out/try --scale 0.01      # a trial
 
 Five arms are trained alike: 100 labels; the selector's masks on sources that nothing was done to; the same masks on
 corrupted sources; random masks on corrupted sources; and, as the upper bound, the oracle's labels on wild pictures.
@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.closed_world_plan import (
+from experiments.closed_world.plan import (
     ARMS,
     LABELS,
     MADE,
@@ -137,8 +137,8 @@ def read_stages(out: Path) -> dict[str, float]:
 
 def train_all(plan: Plan, out: Path, jobs: Sequence[Job], processes: int) -> None:
     """Every training that is not done, one a process; results.json grows with each."""
-    from benchmarks.closed_world_report import write_results
-    from benchmarks.closed_world_train import ROW, job_folder
+    from experiments.closed_world.report import write_results
+    from experiments.closed_world.train import ROW, job_folder
 
     todo = [job for job in jobs if not (job_folder(out, job) / ROW).is_file()]
     if not todo:
@@ -151,7 +151,7 @@ def train_all(plan: Plan, out: Path, jobs: Sequence[Job], processes: int) -> Non
 
 
 def _train(plan: Plan, out: Path, job: Job) -> dict[str, Any]:
-    from benchmarks.closed_world_train import run_job
+    from experiments.closed_world.train import run_job
 
     return run_job(plan, out, job)
 
@@ -172,7 +172,7 @@ def make_wild(plan: Plan, out: Path, processes: int) -> None:
 
 def make_shards(plan: Plan, out: Path, processes: int) -> None:
     """Shards of the three arms that the line makes."""
-    from benchmarks.closed_world_train import chosen_selector
+    from experiments.closed_world.train import chosen_selector
 
     done = [json.loads(path.read_bytes()).get("totals") for path in manifests(out) if path.is_file()]
     if len(done) == len(MADE) and all(done):
@@ -183,7 +183,7 @@ def make_shards(plan: Plan, out: Path, processes: int) -> None:
 
 
 def _make(plan: Plan, out: Path, chosen: Chosen, processes: int, rank: int) -> None:
-    from benchmarks.closed_world_make import make_arms
+    from experiments.closed_world.make import make_arms
 
     make_arms(plan, out, chosen, rank, processes)
 
@@ -194,7 +194,7 @@ def manifests(out: Path) -> list[Path]:
 
 def report(plan: Plan, args: argparse.Namespace) -> None:
     """Means, intervals and differences; the table to OUT, the screen and the docs."""
-    from benchmarks.closed_world_report import as_markdown, load_cells, load_contents, write_results
+    from experiments.closed_world.report import as_markdown, load_cells, load_contents, write_results
 
     stages, contents = read_stages(args.out), load_contents(plan, args.out)
     results = write_results(plan, args.out, stages, load_cells(plan, args.out, contents=contents), contents)
@@ -207,7 +207,7 @@ def report(plan: Plan, args: argparse.Namespace) -> None:
 
 def origin(plan: Plan, args: argparse.Namespace, results: dict[str, Any], seconds: float) -> str:
     """The command, the time and what must be known beside the figures."""
-    words = [f"`python -m benchmarks.closed_world {shlex.join(sys.argv[1:])}`: {seconds / 60:.0f} minutes"]
+    words = [f"`python -m experiments.closed_world {shlex.join(sys.argv[1:])}`: {seconds / 60:.0f} minutes"]
     words.append(f"{args.processes} processes of one thread, {results['machine']['processor']}")
     words.append(time.strftime("%Y-%m-%d"))
     notes = (
@@ -229,7 +229,7 @@ def between(page: str, text: str) -> str:
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     top = argparse.ArgumentParser(
-        "python -m benchmarks.closed_world", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "python -m experiments.closed_world", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     default = Plan()
     top.add_argument("--out", type=Path, required=True, metavar="DIR")

@@ -1,4 +1,4 @@
-"""Counting for `benchmarks.purity`: which masked components hold a fault, and what a threshold on their change tells.
+"""Counting for `experiments.purity`: which masked components hold a fault, and what a threshold on their change tells.
 
 Nothing here needs torch: the oracle's worker processes import this file and little else. Masks are uint8 HW, 0 or 1;
 a component is an 8-connected one of the mask that was asked for.
@@ -53,7 +53,7 @@ class Row:
     """Mean change against the round trip, 0..255; outside is beyond the ring of one cell."""
     components: tuple[Component, ...]
     labels: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
-    """By rule of verification, see `benchmarks.purity_labels.count_labels`."""
+    """By rule of verification, see `experiments.purity.labels.count_labels`."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Row:

@@ -14,13 +14,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from corruptor.config import CorruptionConfig, VerificationConfig
+from corruptor.config import VerificationConfig
 from corruptor.line.batch import Row
 from corruptor.line.config import LineConfig
 from corruptor.line.plan import noise_seed
@@ -31,10 +30,13 @@ from corruptor.pipeline import (
     CorruptedBatch,
     InvertedBatch,
     ResampledRows,
+    Rows,
     finish_rows,
     invert_images,
+    make_rows,
     resample_rows,
 )
+from shards.errors import ConfigError
 from shards.source import SourceItem
 
 
@@ -74,16 +76,19 @@ class SharedWorker(Worker):
 
     kept: Kept = field(default_factory=Kept)
 
-    def _corrupt(self, sources: list[list[Row]]) -> CorruptedBatch:
+    def corrupt_rows(self, sources: list[list[Row]]) -> CorruptedBatch:
         items = [rows[0].loaded.item for rows in sources]
-        self._invert([item for item in items if name_of(item) not in self.kept.sources])
-        rows = [(place, row) for place, many in enumerate(sources) for row in many]
-        masks = torch.from_numpy(np.stack([row.mask for _, row in rows]))
-        seeds = [noise_seed(self.config.seed, row.loaded.item, row.variant) for _, row in rows]
-        places = [place for place, _ in rows]
+        self._invert([item for item in items if inversion_key(item, self.config) not in self.kept.sources])
+        made = [(place, row) for place, many in enumerate(sources) for row in many]
         inverted = self._inverted(items)
-        resampled = self._resampled(items, inverted, masks, seeds, places)
-        return finish_rows(resampled, inverted, masks, seeds, self.config.corruption, places, self.backbone.factor)
+        rows = make_rows(
+            inverted.images_BHWC,
+            torch.from_numpy(np.stack([row.mask for _, row in made])),
+            [noise_seed(self.config.seed, row.loaded.item, row.variant) for _, row in made],
+            [place for place, _ in made],
+        )
+        resampled = self._resampled(items, inverted, rows)
+        return finish_rows(resampled, inverted, rows, self.config.corruption, self.backbone.factor)
 
     def _invert(self, items: list[SourceItem]) -> None:
         if not items:
@@ -92,85 +97,77 @@ class SharedWorker(Worker):
         prompts = [self.config.samples.prompt_of(item.caption) for item in items]
         done = invert_images(self.backbone, images, prompts, self.config.corruption)
         for at, item in enumerate(items):
-            self.kept.sources[name_of(item)] = Inverted(
+            self.kept.sources[inversion_key(item, self.config)] = Inverted(
                 torch.stack([latents[at] for latents in done.trajectory]),
                 done.round_trips_BHWC[at],
-                done.nfe_samples // len(items),
+                done.nfe // len(items),
             )
 
     def _inverted(self, items: list[SourceItem]) -> InvertedBatch:
-        found = [self.kept.sources[name_of(item)] for item in items]
+        found = [self.kept.sources[inversion_key(item, self.config)] for item in items]
         return InvertedBatch(
             images_BHWC=torch.from_numpy(np.stack([item.image for item in items])),
             round_trips_BHWC=torch.stack([one.round_trip for one in found]),
             conditioning=self.backbone.embed([self.config.samples.prompt_of(item.caption) for item in items]),
             trajectory=tuple(torch.stack([one.trajectory for one in found], dim=1)),
-            nfe_calls=max(one.nfe for one in found),
-            nfe_samples=sum(one.nfe for one in found),
+            nfe=sum(one.nfe for one in found),
         )
 
-    def _resampled(
-        self,
-        items: list[SourceItem],
-        inverted: InvertedBatch,
-        masks: Tensor,
-        seeds: Sequence[int],
-        places: Sequence[int],
-    ) -> ResampledRows:
-        config = self.config.corruption
+    def _resampled(self, items: list[SourceItem], inverted: InvertedBatch, rows: Rows) -> ResampledRows:
         names = [
-            row_name(items[place], mask, seed, config) for place, mask, seed in zip(places, masks, seeds, strict=True)
+            row_key(items[place], mask, seed, self.config)
+            for place, mask, seed in zip(rows.source_of_row, rows.masks_NHW, rows.seeds, strict=True)
         ]
         todo = [at for at, name in enumerate(names) if name not in self.kept.rows]
         if todo:
-            done = resample_rows(
-                self.backbone,
-                inverted,
-                masks[todo],
-                [seeds[at] for at in todo],
-                config,
-                [places[at] for at in todo],
-            )
+            done = resample_rows(self.backbone, inverted, rows.chosen(todo), self.config.corruption)
             for image, cells, at in zip(done.images_NHWC, done.cells_NHW, todo, strict=True):
-                self.kept.rows[names[at]] = Resampled(image, cells, done.nfe_samples // len(todo))
+                self.kept.rows[names[at]] = Resampled(image, cells, done.nfe // len(todo))
         found = [self.kept.rows[name] for name in names]
         return ResampledRows(
             images_NHWC=torch.stack([one.image for one in found]),
             cells_NHW=torch.stack([one.cells for one in found]),
-            nfe_calls=max(one.nfe for one in found),
-            nfe_samples=sum(one.nfe for one in found),
+            nfe=sum(one.nfe for one in found),
         )
 
 
-def name_of(item: SourceItem) -> str:
-    """A source picture's name."""
-    return f"{item.sha256}/{item.occurrence}"
+def inversion_key(item: SourceItem, config: LineConfig) -> str:
+    """The same only where an inversion gives the same: pixels at the model's size, prompt, and how it is inverted."""
+    one = config.corruption
+    facts = (
+        *(item.image.shape, config.samples.prompt_of(item.caption)),
+        *(one.inversion, one.num_grid_steps, one.start_step, one.negative_prompt),
+    )
+    return hashlib.sha256(np.ascontiguousarray(item.image).tobytes() + repr(facts).encode()).hexdigest()
 
 
-def row_name(item: SourceItem, mask: Tensor, seed: int, config: CorruptionConfig) -> str:
-    """A row's name: the same where the decoder gives the same."""
+def row_key(item: SourceItem, mask: Tensor, seed: int, config: LineConfig) -> str:
+    """The same only where the decoder gives the same."""
     alike = dataclasses.replace(
-        config, paste_back=False, raw_negatives=False, verification=VerificationConfig(policy="keep")
+        config.corruption, paste_back=False, raw_negatives=False, verification=VerificationConfig(policy="keep")
     )
     digest = hashlib.sha256(mask.numpy().tobytes() + repr(alike).encode()).hexdigest()
-    return f"{name_of(item)}/{seed}/{digest}"
+    return f"{inversion_key(item, config)}/{seed}/{digest}"
 
 
 def open_lines(runs: Sequence[tuple[LineConfig, Path]], kept: Kept) -> list[Line]:
-    """Lines over one loaded model, with workers that share what is kept. Raises UserErrors."""
+    """Lines over one loaded model, with workers that share what is kept.
+
+    Raises ConfigError where the runs name different models or have other numbers of shards, and other UserErrors.
+    """
     lines: list[Line] = []
     for config, out in runs:
         line = open_line(config, out, backbone=lines[0].backbone if lines else None)
         shared = SharedWorker(line.backbone, line.config, line.plan, line.worker.recorder, kept)
         lines.append(dataclasses.replace(line, worker=shared))
-    assert len({repr(inversion_of(line.config)) for line in lines}) == 1, "lines that share inversions invert alike"
+    for name, values in (
+        ("model", [line.config.model for line in lines]),
+        ("number of shards", [line.plan.num_shards for line in lines]),
+    ):
+        other = next((value for value in values if value != values[0]), None)
+        if other is not None:
+            raise ConfigError(f"runs made together need one {name}; given {values[0]} and {other}: make them apart")
     return lines
-
-
-def inversion_of(config: LineConfig) -> tuple[Any, ...]:
-    """What an inversion depends on besides the model."""
-    one = config.corruption
-    return config.source, one.inversion, one.num_grid_steps, one.start_step, one.negative_prompt, config.samples.prompt
 
 
 def make_runs(runs: Sequence[tuple[LineConfig, Path]], rank: int, num_processes: int) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.closed_world_plan import FIRST_SEED, MADE, PSEUDO, WILD, Chosen, Plan, line_changes, slug
-from benchmarks.shared_lines import make_runs
 from corruptor.line.config import LineConfig
+from corruptor.line.shared import make_runs
+from experiments.closed_world.plan import FIRST_SEED, MADE, PSEUDO, WILD, Chosen, Plan, line_changes, slug
 from shards.build import plain
 from shards.config import load_config, make_config
 

@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.closed_world_plan import LABELS, ORACLE, TESTS, WILD, Chosen, Job, Plan
 from detector.config import load_config, set_seed
 from detector.heat import Detector
 from detector.score.counts import Counts
@@ -23,6 +22,7 @@ from detector.score.pairs import Collector
 from detector.score.store import save_counts
 from detector.train import RUN, WEIGHTS, train
 from detector.train import Job as Training
+from experiments.closed_world.plan import LABELS, ORACLE, TESTS, WILD, Chosen, Job, Plan
 from shards.files import make_folder, write_json
 from shards.masks import ARTIFACT
 from shards.reader import ShardReader
@@ -43,7 +43,7 @@ def shards_of(plan: Plan, out: Path, arm: str) -> str:
         return f"{plan.sets}/select"
     if arm == ORACLE:
         return str(out / WILD)
-    from benchmarks.closed_world_make import arm_folder
+    from experiments.closed_world.make import arm_folder
 
     return str(arm_folder(out, arm))
 

@@ -1,4 +1,4 @@
-"""The report of `benchmarks.purity`: figures of all rows as JSON, and the tables for the docs as Markdown."""
+"""The report of `experiments.purity`: figures of all rows as JSON, and the tables for the docs as Markdown."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.purity_count import Component, Row, calibrate, halves, picture_figures, purity
-from benchmarks.purity_labels import label_figures
 from benchmarks.report import machine
 from corruptor.line.config import LineConfig
+from experiments.purity.count import Component, Row, calibrate, halves, picture_figures, purity
+from experiments.purity.labels import label_figures
 from shards.files import make_folder, write_bytes, write_json
 
 
@@ -22,7 +22,7 @@ def write_purity(out: Path, rows: Sequence[Row], noised: set[str], config: LineC
 
     noised: the settings on which the threshold is calibrated, together.
     """
-    from benchmarks.purity_make import measures_of, metric_name
+    from experiments.purity.make import measures_of, metric_name
 
     verification = config.corruption.verification
     used = metric_name(verification.metric, verification.pixel_threshold)
@@ -31,7 +31,7 @@ def write_purity(out: Path, rows: Sequence[Row], noised: set[str], config: LineC
         by_setting.setdefault(row.setting, []).append(row)
     together = [row for row in rows if row.setting in noised]
     facts = {
-        "command": "python -m benchmarks." + shlex.join([Path(sys.argv[0]).stem, *sys.argv[1:]]),
+        "command": "python -m experiments.purity " + shlex.join(sys.argv[1:]),
         "date": time.strftime("%Y-%m-%d"),
         "machine": machine(),
         "model": config.model.folder,

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.purity_count import ROUNDS, Mask, Row, ratio, share
 from corruptor.config import VerificationConfig
 from corruptor.verify import verify
+from experiments.purity.count import ROUNDS, Mask, Row, ratio, share
 
 THRESHOLDS = (14.0, 18.0, 22.0)
 """For components, beside the config's own; of the metric `mean_abs`."""

@@ -1,6 +1,6 @@
 """What the labels are worth, judged by the embedded world's oracle: the visibility threshold, and label purity.
 
-    python -m benchmarks.purity --n 96 --out out/bench --picture docs/pictures/corruption_steps.webp
+    python -m experiments.purity --n 96 --out out/bench --picture docs/pictures/corruption_steps.webp
 
 Scenes of the validation split are corrupted in every way under the same masks. The oracle says which masked components
 hold a fault; the threshold of verification is chosen so that it tells them from the others, and purity is counted with
@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.purity_count import Mask, Row, judge
 from corruptor.config import METHODS
+from experiments.purity.count import Mask, Row, judge
 from miniworld.residue import Thresholds
 from miniworld.splits import SPLITS
 from shards.errors import ConfigError, run_cli
@@ -30,9 +30,9 @@ from shards.files import make_folder, write_json
 from shards.pool import open_pool
 
 if TYPE_CHECKING:  # torch is imported late: the oracle's processes import this file too, and need none
-    from benchmarks.purity_make import Pictures, Setting, Sources
     from corruptor.backbone import Backbone
     from corruptor.line.config import LineConfig
+    from experiments.purity.make import Pictures, Setting, Sources
 
 STEPS = (45, 40, 35, 30, 20)
 SPLIT, FIRST = "validation", 1_000  # the wild validation pictures have the captions of the first 200
@@ -85,7 +85,7 @@ class Benchmark:
 
     def _begin(self, pool: Any, numbers: range) -> Pending | list[Row]:
         """Corrupt a batch and hand it to the oracle; or what an earlier run found of it."""
-        from benchmarks.purity_make import load_sources, make_pictures
+        from experiments.purity.make import load_sources, make_pictures
 
         part = self.parts / f"{numbers.start:05d}.json"
         if part.exists() and not (self.args.picture and numbers.start == 0):
@@ -99,7 +99,7 @@ class Benchmark:
         return Pending(part, sources, made, pool.map_async(judge, jobs, chunksize=2))
 
     def _finish(self, pending: Pending | None) -> list[Row]:
-        from benchmarks.purity_make import count_rows
+        from experiments.purity.make import count_rows
 
         if pending is None:
             return []
@@ -114,7 +114,7 @@ class Benchmark:
         return rows
 
     def _draw(self, pending: Pending, faults: dict[str, list[Mask]]) -> None:
-        from benchmarks.purity_picture import NUM_COLUMNS, save_sheet, sheet
+        from experiments.purity.picture import NUM_COLUMNS, save_sheet, sheet
 
         some = slice(0, NUM_COLUMNS)
         made = {name: pictures[some] for name, pictures in pending.made.items() if not name.startswith("clean pass")}
@@ -130,10 +130,10 @@ def main() -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Measure, then write OUT/purity.json and OUT/purity.md. Raises UserErrors."""
-    from benchmarks.purity_make import settings_of
-    from benchmarks.purity_report import write_purity
     from corruptor.line.config import LineConfig
     from corruptor.line.run import open_model, resolve_compute
+    from experiments.purity.make import settings_of
+    from experiments.purity.report import write_purity
     from shards.config import load_config
 
     _check(args)
@@ -162,7 +162,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     top = argparse.ArgumentParser(
-        "python -m benchmarks.purity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "python -m experiments.purity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     top.add_argument("--config", default="configs/shards/miniworld_step40.py")
     top.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=V")
