@@ -233,7 +233,7 @@ class _Row:
 
 
 def _split(done: CorruptedBatch) -> list[_Row]:
-    nfe = done.nfe.inversion_samples // len(set(done.source_of_row)) + done.nfe.resampling_samples // len(done.seeds)
+    nfe = done.nfe.inversion // len(set(done.source_of_row)) + done.nfe.resampling // len(done.seeds)
     return [
         _Row(
             done.images_NHWC[place].numpy(),

@@ -122,9 +122,9 @@ def read_prompts(prompts: str | Sequence[str] | None, count: int) -> list[str]:
     found = list(prompts)
     if len(found) != count:
         raise InputError(f"{_count(len(found), 'prompt')} for {_count(count, 'image')}; needed: one each, '' for none")
-    wrong = next((one for one in found if not isinstance(one, str)), None)
-    if wrong is not None:
-        raise InputError(f"a prompt is a {type(wrong).__name__}; prompts are text, '' for none")
+    wrong = [type(one).__name__ for one in found if not isinstance(one, str)]
+    if wrong:
+        raise InputError(f"a prompt is a {wrong[0]}; prompts are text, '' for none")
     return found
 
 

@@ -61,7 +61,7 @@ def literals_of(cls: Any) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for base in reversed(cls.__mro__):
         if dataclasses.is_dataclass(base):
-            found |= literals_in(textwrap.dedent(inspect.getsource(base)))
+            found |= literals_in(textwrap.dedent(inspect.getsource(typing.cast(type, base))))
     return found
 
 
@@ -91,9 +91,9 @@ def kind_of(annotation: ast.expr) -> str:
     return ast.unparse(annotation)
 
 
-def arguments_of(function: Any, prefix: str = "") -> Iterator[FieldDoc]:
-    """The same for a source whose options are arguments; their meaning stands under `Args:` of its docstring."""
-    known = inspect.signature(function).parameters
+def arguments_of(function: Any, prefix: str = "", skip: int = 0) -> Iterator[FieldDoc]:
+    """The same for options that are arguments, without the first `skip`; `Args:` of the docstring has their meaning."""
+    known = dict(list(inspect.signature(function).parameters.items())[skip:])
     told = args_in(inspect.getdoc(function) or "")
     for name, one in known.items():
         empty = inspect.Parameter.empty

@@ -18,7 +18,7 @@ def sections() -> Sections:
     """(title, fields) of the config, then of every source and every region policy that can be named."""
     found: Sections = [("Config of a run", list(fields_of(LineConfig)))]
     found += _options(sources(), "source.name", "source.options")
-    found += _options(policies(), "region.policy", "region.options")
+    found += _options(policies(), "region.policy", "region.options", skip=2)
     return found
 
 
@@ -34,7 +34,8 @@ def fields_text(prefix: str = "") -> str:
     return "\n\n".join(parts)
 
 
-def _options(point: ExtensionPoint, key: str, prefix: str) -> Iterator[tuple[str, list[FieldDoc]]]:
+# `skip`: what a function gets besides its options, such as item and rng of a policy.
+def _options(point: ExtensionPoint, key: str, prefix: str, skip: int = 0) -> Iterator[tuple[str, list[FieldDoc]]]:
     for name in point.names():
         title = f"{prefix} where {key} = {name!r}"
         try:
@@ -43,4 +44,4 @@ def _options(point: ExtensionPoint, key: str, prefix: str) -> Iterator[tuple[str
             yield f"{title} (cannot be loaded: {error})", []
             continue
         known = getattr(target, "Options", None)
-        yield title, list(fields_of(known, prefix) if known else arguments_of(target, prefix))
+        yield title, list(fields_of(known, prefix) if known else arguments_of(target, prefix, skip))
