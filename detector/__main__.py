@@ -124,7 +124,7 @@ def add_leakcheck(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     leak = verbs.add_parser(
         "leakcheck",
         help="does a detector find masks under which nothing was injected? (docs/leak_check.md)",
-        epilog="example: blemish detect leakcheck --pair out/leak/a/train out/leak/a/sham --pair .. --out out/leak",
+        epilog="example: blemish detect leakcheck --pair out/leak/a/train out/leak/a/sham --out out/leak",
     )
     leak.add_argument(
         "--pair",

@@ -10,20 +10,20 @@ from pathlib import Path
 
 WORK = Path("out/miniworld")
 EXAMPLES = """examples:
-  python -m miniworld render --n 16 --out out/scenes
-  python -m miniworld sample --n 16 --out out/samples
-  python -m miniworld train --minutes 60
-  python -m miniworld sets --out miniworld/sets/v1
-  python -m miniworld sheets --out docs/pictures
-  python -m miniworld figures
+  blemish world render --n 16 --out out/scenes
+  blemish world sample --n 16 --out out/samples
+  blemish world train --minutes 60
+  blemish world sets --out miniworld/sets/v1
+  blemish world sheets --out docs/pictures
+  blemish world figures
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line. Paths of weights and sets are those of the package unless named."""
+def parser(prog: str = "python -m miniworld") -> argparse.ArgumentParser:
+    """The command line; `prog` is what it is called by. Paths of weights and sets are those of the package unless named."""
     here = Path(__file__).parent
     top = argparse.ArgumentParser(
-        prog="python -m miniworld",
+        prog=prog,
         description="A small procedural world with its own trained diffusion pipeline.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
             name,
             help=text,
             description=text,
-            epilog=f"example:\n  python -m miniworld {example}",
+            epilog=f"example:\n  blemish world {example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if weights:
@@ -158,10 +158,10 @@ def labelled_sets(args: argparse.Namespace) -> None:
     print(f"{args.out}: {there / 1e6:.1f} MB, {packed / 1e6:.1f} MB as git and wheels pack it")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "python -m miniworld") -> int:
     """Parse and run; what the user can mend is one line on stderr and exit code 2."""
     words = list(sys.argv[1:] if argv is None else argv)
-    args = None if words[:1] == ["figures"] else parser().parse_args(words)
+    args = None if words[:1] == ["figures"] else parser(prog).parse_args(words)
     try:
         if args is None:
             from miniworld import figures

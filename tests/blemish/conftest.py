@@ -10,6 +10,7 @@ import pytest
 from front_tools import make_front_model
 
 from blemish import Corruptor
+from corruptor.backbone import Backbone  # noqa: F401  loads transformers, whose log goes to the stderr of that moment
 from corruptor.config import CorruptionConfig, InjectionConfig, InversionConfig, VerificationConfig
 
 

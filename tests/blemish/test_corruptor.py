@@ -141,14 +141,14 @@ def test_what_cannot_be_loaded(front_model: Path, tmp_path: Path):
         Corruptor.from_pretrained(tmp_path / "nothing")
     with pytest.raises(ValueError, match="unknown key 'dtpe'; did you mean 'dtype'"):
         Corruptor.from_pretrained(front_model, dtpe="float32")
-    with pytest.raises(ValueError, match="unknown key 'injection.start'; did you mean 'start_step'"):
+    with pytest.raises(ValueError, match=r"unknown key 'injection\.start'; did you mean 'start_step'"):
         Corruptor.from_pretrained(front_model, device="cpu", config={"injection": {"start": 3}})
     with pytest.raises(ValueError, match="device 'gpu' cannot be used"):
         Corruptor.from_pretrained(front_model, device="gpu")
     with pytest.raises(ValueError, match="batch_size is 0"):
         Corruptor.from_pretrained(front_model, device="cpu", batch_size=0)
+    config = {"injection": {"start_step": 48}, "resampling": {"num_steps": 60}}
     with pytest.raises(ValueError, match="corruption: num_steps is 60"):
-        config = {"injection": {"start_step": 48}, "resampling": {"num_steps": 60}}
         Corruptor.from_pretrained(front_model, device="cpu", config=config)
 
 
