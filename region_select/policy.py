@@ -19,8 +19,8 @@ import numpy as np
 
 from shards.build import BuildError, build, nearest, plain
 from shards.errors import ConfigError
-from shards.extensions import ExtensionPoint, Target, code_digest
-from shards.masks import U8, check_mask
+from shards.extensions import ExtensionPoint, Target, code_digest, told
+from shards.masks import ARTIFACT, U8, check_mask
 from shards.source import SourceItem
 
 
@@ -99,8 +99,11 @@ class FunctionPolicy(ItemPolicy):
 
     def propose(self, item: SourceItem, rng: np.random.Generator) -> Selection:
         """Raises ConfigError where the function gives something else than a mask of the picture's size."""
-        mask = self.function(item, rng, **self.options)
-        if mask is None or not (mask == 1).any():
+        try:
+            mask = self.function(item, rng, **self.options)
+        except Exception as error:  # whatever a function of the user's raises is the user's to see
+            raise ConfigError(f"region policy '{self.name}' fails on {item.uri}: {told(error)}") from error
+        if mask is None:
             return Selection(None, f"{self.name} found no region")
         if getattr(mask, "shape", None) != item.image.shape[:2] or mask.dtype not in (np.uint8, np.bool_):
             raise ConfigError(
@@ -109,7 +112,7 @@ class FunctionPolicy(ItemPolicy):
             )
         mask = mask.astype(np.uint8)
         check_mask(mask)
-        return Selection(mask)
+        return Selection(mask) if (mask == ARTIFACT).any() else Selection(None, f"{self.name} found no region")
 
 
 POLICIES: dict[str, Target] = {
