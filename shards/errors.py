@@ -8,6 +8,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from shards.guard.names import shown
+
+MAX_LINE = 1500
+"""Characters of an error on the terminal; names from outside may be in it."""
+
 
 class UserError(Exception):
     """Base of every error that is reported as one line, without a traceback, with exit code 2."""
@@ -42,7 +47,7 @@ def run_cli(main: Callable[[], int | None]) -> int:
     try:
         return main() or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {shown(str(error), MAX_LINE)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
