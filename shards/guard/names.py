@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 MAX_NAME_BYTES = 150
 """Longest name given, in UTF-8; file systems take 255, and endings such as `.webp.partial` come on top."""
-MAX_SHOWN = 200
 FORBIDDEN = frozenset('/\\:*?"<>|')
 RESERVED = frozenset(("con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))))
 """Names of devices on Windows, with any extension."""
@@ -40,12 +39,6 @@ def distinct_names(texts: Iterable[str], max_bytes: int = MAX_NAME_BYTES) -> lis
         taken.add(name.casefold())
         names.append(name)
     return names
-
-
-def shown(text: str, max_chars: int = MAX_SHOWN) -> str:
-    """Any text as one line for a terminal: what does not print is spelt out, and what is too long is cut."""
-    line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[:max_chars])
-    return f"{line}..." if len(text) > max_chars else line
 
 
 def _is_safe(char: str) -> bool:

@@ -19,9 +19,8 @@ import numpy as np
 from PIL import Image
 
 from shards.build import nearest
-from shards.errors import ConfigError, SchemaError
+from shards.errors import ConfigError, SchemaError, one_line
 from shards.files import write_json
-from shards.guard.names import shown
 from shards.human.importing import (
     LIMITS,
     add_common,
@@ -176,7 +175,7 @@ def report_of(groups: dict[tuple[str, str], list[Item]], totals: dict[Any, Any],
     unified = [item for (task, _), items in groups.items() if task == UNIFIED for item in items]
     report["unified_tasks"] = dict(Counter(item.task for item in unified).most_common())
     report["unified_told_by"] = dict(Counter(item.told_by for item in unified).most_common())
-    names = [shown(Path(item.image.path).name) for item in unified if item.task == UNKNOWN]
+    names = [one_line(Path(item.image.path).name) for item in unified if item.task == UNKNOWN]
     report["unified_unknown_examples"] = names[:5]
     return report
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from shards.errors import SourceError
-from shards.guard.names import distinct_names, shown
+from shards.errors import SourceError, one_line
+from shards.guard.names import distinct_names
 from shards.human.pal_store import Entry, Store
 from shards.source import Reject
 
@@ -98,7 +98,7 @@ def list_set(store: Store) -> Listing:
         else:
             same[place] = entry
     if not images:
-        zips = [shown(entry.path) for entry in entries if entry.path.lower().endswith(".zip")]
+        zips = [one_line(entry.path) for entry in entries if entry.path.lower().endswith(".zip")]
         hint = f"; it holds {zips[0]}: name that" if zips else "; expected <task>/images/{train,val,test}/ at any depth"
         raise SourceError(f"{store.name} holds no pictures of PAL{hint}")
     items = with_safe_folders([item_of(place, image, labels, store.name) for place, image in images.items()])

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
-from shards.errors import MissingInputError, SourceError
-from shards.guard.names import shown
+from shards.errors import MissingInputError, SourceError, one_line
 from shards.guard.plain_file import FileTooLargeError, kind_of, open_plain, read_plain
 from shards.human.importing import refuse_pointer
 from shards.source import Reject
@@ -28,6 +27,8 @@ MAX_FILE = 1 << 27
 MAX_DIRECTORY = 1 << 24
 """Most bytes of a zip's directory, 16 MiB; that of 100,000 files of usual names fits."""
 PIECE = 1 << 20
+SHOWN = 200
+"""Longest piece of zipfile's own message that is passed on."""
 METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 """Ways of packing that are read; bzip2 and LZMA unpack a piece to any size at once."""
 ZIP_ERRORS = (
@@ -158,7 +159,7 @@ def overlapping(members: list[zipfile.ZipInfo]) -> frozenset[int]:
 
 def first_line(error: Exception) -> str:
     text = getattr(error, "strerror", None) or str(error)
-    return shown(" ".join(text.split())) or type(error).__name__
+    return one_line(text, SHOWN) or type(error).__name__
 
 
 def open_store(source: Path) -> Store:
