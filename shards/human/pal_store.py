@@ -117,7 +117,8 @@ class ZipStore(Store):
         for member in self.zip.infolist():
             parts = PurePosixPath(member.filename).parts
             hidden = any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in parts)
-            if member.is_dir() or hidden or PurePosixPath(member.filename).suffix.lower() in SIDECARS:
+            # Not is_dir(), which fails on a name of no characters.
+            if member.filename.endswith("/") or hidden or PurePosixPath(member.filename).suffix.lower() in SIDECARS:
                 continue
             found.append(Entry(member.filename, member.file_size, member.CRC))
         return sorted(found, key=lambda entry: entry.path.encode("utf-8", "surrogateescape"))
