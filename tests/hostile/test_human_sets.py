@@ -25,6 +25,7 @@ from harness import Outcome, batches, run
 from mutate import mutated
 
 from shards.check import check_run
+from shards.reader import ShardReader
 
 EMPTY = made.encode(made.grey_map(3, side=32))
 MAP = made.encode(made.grey_map(3, (1, 2, 2, 30, 30), (2, 8, 8, 24, 24), side=32), "PNG")
@@ -334,3 +335,88 @@ def test_special_files_as_the_set_itself_are_one_line(tmp_path, kind):
     (tmp_path / "sets").mkdir()
     special(tmp_path / "sets" / "train.parquet", kind)
     assert run(["shards", "import", "richhf", "sets", "--out", "out"], cwd=tmp_path, out="out").code == 2
+
+
+# --- by hand ----------------------------------------------------------------------------------------------------------
+
+
+def with_header(data: bytes, name: str, field: int, form: str, number: int, local: bool = False) -> bytes:
+    """The zip with one field of the directory's entry of `name` (or of its local header) set."""
+    magic, name_at = (b"PK\x03\x04", 30) if local else (b"PK\x01\x02", 46)
+    places = [
+        at for at in range(len(data)) if data.startswith(magic, at) and data.startswith(name.encode(), at + name_at)
+    ]
+    at = places[0] + field
+    return data[:at] + struct.pack(form, number) + data[at + struct.calcsize(form) :]
+
+
+@pytest.mark.parametrize(
+    ("field", "form", "number", "reason"),
+    [
+        (8, "<H", 1, "unreadable"),  # encrypted
+        (8, "<H", 0x41, "unreadable"),  # by strong encryption
+        (10, "<H", 99, "unreadable"),  # a method that is none
+        (20, "<I", 0xFFFFFFF0, "too_large"),  # packed size
+        (24, "<I", 0xFFFFFFF0, "too_large"),  # size
+        (24, "<I", 10, "unreadable"),
+        (16, "<I", 7, "unreadable"),  # checksum
+        (42, "<I", 0, "unreadable"),  # over the first member
+    ],
+)
+def test_a_member_that_says_what_is_not_so_is_left_out(tmp_path, field, form, number, reason):
+    name = "unified/images/test/ffhq_1.png"
+    data = packed(list(pal_files().items()))
+    (tmp_path / "set.zip").write_bytes(with_header(data, name, field, form, number))
+    assert import_pal(tmp_path, "set.zip").code == 0
+    left = [json.loads(line) for line in (tmp_path / "out" / "excluded.jsonl").read_text().splitlines()]
+    assert (name, reason) in [(one["uri"], one["reason"]) for one in left]
+    assert len(ShardReader(tmp_path / "out" / "my_set" / "val")) == 1
+
+
+@pytest.mark.parametrize(("field", "number"), [(6, 200), (6, 0xFFFF)])
+def test_a_zip_of_a_later_version_is_one_line(tmp_path, field, number):
+    data = packed(list(pal_files().items()))
+    (tmp_path / "set.zip").write_bytes(with_header(data, PLACES[0], field, "<H", number))
+    assert "zip file version" in import_pal(tmp_path, "set.zip").err
+
+
+def test_two_folders_that_meet_in_one_name_are_told_apart(tmp_path):
+    label, names = pal_files()["my set/labels/val/a.png"], ("My Set", "my_set", "my-set", "_ldm_", "con", "ü" * 300)
+    files = [
+        (f"{name}/{kind}/test/a.png", label if kind == "labels" else made.photo(number, (32, 24), "PNG"))
+        for number, name in enumerate(names)
+        for kind in ("images", "labels")
+    ]
+    (tmp_path / "set.zip").write_bytes(packed(files))
+    assert import_pal(tmp_path, "set.zip").code == 0
+    folders = sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir())
+    assert len(folders) == len(names)
+    assert {"my_set", "my_set-2", "my_set-3", "ldm-2"} < set(folders)
+
+
+def test_more_folders_than_are_read_are_one_line(tmp_path):
+    (tmp_path / "set.zip").write_bytes(packed([(f"t{number}/images/test/a.png", b"x") for number in range(300)]))
+    assert "300 folders" in import_pal(tmp_path, "set.zip").err
+
+
+def test_captions_and_names_longer_than_any_are_left_out(tmp_path):
+    (tmp_path / "richhf").mkdir()
+    names = ["train/uid-0.png", "train/" + "x/" * 4000 + "uid-1.png"]
+    records = [made.frame(made.record(name, MAP, EMPTY, SCORES)) for name in names]
+    (tmp_path / "richhf" / "train.tfrecord").write_bytes(b"".join(records))
+    pick_a_pic(tmp_path / "pictures" / "train-0.parquet", caption=["c" * 100_000, "b"])
+    assert import_richhf(tmp_path, "--pictures", "pictures").code == 0
+    left = [json.loads(line) for line in (tmp_path / "out" / "excluded.jsonl").read_text().splitlines()]
+    assert [one["reason"] for one in left] == ["corrupt_record"] * 2
+    assert "caption of 65536 characters" in left[0]["detail"]
+    assert "filename of 8015 characters" in left[1]["detail"]
+
+
+def test_a_uid_that_is_no_utf_8_costs_no_other(tmp_path):
+    (tmp_path / "richhf").mkdir()
+    (tmp_path / "richhf" / "train.tfrecord").write_bytes(b"".join(map(made.frame, payloads()[:2])))
+    pa = pytest.importorskip("pyarrow")
+    pick_a_pic(tmp_path / "pictures" / "train-0.parquet", image_0_uid=not_text(pa, b"\xff"))
+    assert import_richhf(tmp_path, "--pictures", "pictures").code == 0
+    left = [json.loads(line)["reason"] for line in (tmp_path / "out" / "excluded.jsonl").read_text().splitlines()]
+    assert left == ["picture_missing"]
