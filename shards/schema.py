@@ -24,16 +24,31 @@ from PIL import Image
 
 from shards.build import BuildError, build, hints_of, plain
 from shards.errors import SchemaError
-from shards.masks import ARTIFACT, IGNORE, U8, check_mask, component_boxes, mask_from_file, mask_to_file
+from shards.guard.json_text import RECORD, parse_json
+from shards.masks import (
+    ARTIFACT,
+    IGNORE,
+    U8,
+    check_mask,
+    component_boxes,
+    label_components,
+    mask_from_file,
+    mask_to_file,
+)
 
 SCHEMA_VERSION = 1
-KEY_PATTERN = re.compile(r"\d{5,}_\d{5,}")
+KEY_PATTERN = re.compile(r"[0-9]{5,9}_[0-9]{5,9}")
 MASK_MEMBER, META_MEMBER = "mask.png", "json"
 Codec = Literal["webp", "png", "jpg"]
 CODECS: tuple[Codec, ...] = ("webp", "png", "jpg")
 NOT_APPLICABLE = -1.0
 MAX_PIXELS = 1 << 26
 """Largest picture read from a shard, 8192 x 8192: a guard against image bombs."""
+STRIP_PIXELS = 1 << 20
+MAX_MEMBER = 1 << 28
+"""Largest file of a sample, in bytes: a picture of MAX_PIXELS that does not compress."""
+MAX_SIZES = {META_MEMBER: RECORD.max_bytes, MASK_MEMBER: MAX_MEMBER >> 1}
+"""Of members that are smaller by nature."""
 
 
 @dataclass(frozen=True)
@@ -191,19 +206,23 @@ def make_key(shard: int, row: int) -> str:
 def parse_key(key: str) -> tuple[int, int]:
     """Return (shard, row). Raises SchemaError on another form."""
     if not KEY_PATTERN.fullmatch(key):
-        raise SchemaError(f"sample key {key!r} is not of the form 00000_00000 (shard_row)")
+        raise SchemaError(f"sample key {key[:40]!r} is not of the form 00000_00000 (shard_row)")
     shard, row = key.split("_")
     return int(shard), int(row)
 
 
-def describe_mask(meta: Meta, mask: U8) -> Meta:
-    """Fill in `meta.mask` from the pixels, and `meta.components` where the caller gave none."""
-    boxes = component_boxes(mask)
+def mask_facts(mask: U8) -> MaskMeta:
+    """What a sample's JSON says of its mask."""
     pixels = int(np.count_nonzero(mask == ARTIFACT))
     ignored = int(np.count_nonzero(mask == IGNORE))
-    facts = MaskMeta(pixels, ignored, len(boxes), round(pixels / mask.size, 6))
-    components = meta.components or tuple(Component(box, count) for box, count in boxes)
-    return dataclasses.replace(meta, mask=facts, components=components)
+    _, components = label_components(mask)
+    return MaskMeta(pixels, ignored, components, round(pixels / mask.size, 6))
+
+
+def describe_mask(meta: Meta, mask: U8) -> Meta:
+    """Fill in `meta.mask` from the pixels, and `meta.components` where the caller gave none."""
+    components = meta.components or tuple(Component(box, count) for box, count in component_boxes(mask))
+    return dataclasses.replace(meta, mask=mask_facts(mask), components=components)
 
 
 def check_sample(sample: Sample) -> None:
@@ -279,18 +298,31 @@ def encode_image(array: U8, codec: Codec) -> bytes:
     return buffer.getvalue()
 
 
-def _open(data: bytes) -> Image.Image:
-    picture = Image.open(io.BytesIO(data), formats=("WEBP", "PNG", "JPEG"))
+def _open(data: bytes, formats: tuple[str, ...] = ("WEBP", "PNG", "JPEG")) -> Image.Image:
+    picture = Image.open(io.BytesIO(data), formats=formats)
     if picture.width * picture.height > MAX_PIXELS:
         raise SchemaError(f"image of {picture.width}x{picture.height} pixels; at most {MAX_PIXELS} are read")
     return picture
+
+
+def _pixels(picture: Image.Image) -> U8:
+    """uint8 HWC RGB; of a large picture in strips, so that it is in memory twice and not four times."""
+    width, height = picture.size
+    if width * height <= STRIP_PIXELS:
+        return np.asarray(picture.convert("RGB"))
+    picture.load()
+    image = np.empty((height, width, 3), np.uint8)
+    rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        image[top : top + rows] = picture.crop((0, top, width, min(top + rows, height))).convert("RGB")
+    return image
 
 
 def decode_image(data: bytes) -> U8:
     """File bytes -> uint8 HWC RGB. Raises SchemaError on damaged or oversized pictures."""
     try:
         with _open(data) as picture:
-            return np.asarray(picture.convert("RGB"))
+            return _pixels(picture)
     except SchemaError:
         raise
     except Exception as error:  # Pillow raises a dozen unrelated types on damaged data
@@ -300,7 +332,7 @@ def decode_image(data: bytes) -> U8:
 def decode_mask(data: bytes) -> U8:
     """PNG bytes with 0/255/128 -> uint8 HW with 0/1/255. Raises SchemaError."""
     try:
-        with _open(data) as picture:
+        with _open(data, ("PNG",)) as picture:
             if picture.mode != "L":
                 raise SchemaError(f"mask must be an 8-bit grey PNG, got mode {picture.mode}")
             stored = np.asarray(picture)
@@ -324,10 +356,10 @@ def encode_meta(meta: Meta) -> bytes:
 def decode_meta(data: bytes) -> Meta:
     """UTF-8 JSON -> Meta; every key must be there with its type. Raises SchemaError."""
     try:
-        raw = json.loads(data)
+        raw = parse_json(data, "metadata")
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if version != SCHEMA_VERSION:
-            raise SchemaError(f"schema version {version!r}; this build reads version {SCHEMA_VERSION}")
+            raise SchemaError(f"schema version {repr(version)[:40]}; this build reads version {SCHEMA_VERSION}")
         return build(Meta, _from_file(Meta, raw), require_all=True)
     except SchemaError:
         raise
@@ -362,5 +394,5 @@ def _from_file(cls: Any, stored: Any) -> Any:
         if dataclasses.is_dataclass(hint):
             loaded[name] = _from_file(hint, value) if name in loaded else {}
         elif _is_text(hint) and isinstance(value, str):
-            loaded[name] = json.loads(value)
+            loaded[name] = parse_json(value, f"metadata: the text of {name}")
     return loaded
