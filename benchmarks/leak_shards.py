@@ -60,7 +60,7 @@ def runs_of(part: str, out: Path, overrides: Sequence[str]) -> list[tuple[LineCo
 
 def make(runs: Sequence[tuple[LineConfig, Path]], processes: int, rank: int) -> None:
     """One process's share."""
-    from benchmarks.shared_lines import make_runs
+    from corruptor.line.shared import make_runs
 
     make_runs(runs, rank, processes)
 

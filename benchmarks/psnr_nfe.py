@@ -87,7 +87,7 @@ def load_images(config: LineConfig, count: int) -> tuple[torch.Tensor, list[str]
         for one in map(source.__getitem__, range(min(count, len(source))))
         if not isinstance(one, Reject)
     ]
-    prompts = [item.caption if config.samples.use_captions else "" for item in items]
+    prompts = [config.samples.prompt_of(item.caption) for item in items]
     return torch.from_numpy(np.stack([item.image for item in items])), prompts
 
 

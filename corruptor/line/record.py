@@ -56,8 +56,8 @@ class Recorder:
         is_artifact = bool((mask == ARTIFACT).any())
         numbers, cells = done.verifications[place], done.cells_NHW[place].numpy()
         item, loaded = row.loaded.item, row.loaded
-        nfe = done.nfe.inversion_samples // len(set(done.source_of_row))
-        nfe += done.nfe.resampling_samples // len(done.source_of_row)
+        nfe = done.nfe.inversion // len(set(done.source_of_row))
+        nfe += done.nfe.resampling // len(done.source_of_row)
         height, width = loaded.size
         meta = Meta(
             label="artifact" if is_artifact else "clean",
@@ -106,7 +106,7 @@ class Recorder:
             eta=config.resampling.eta,
             guidance_scale=config.resampling.guidance_scale,
             prompt=self.config.samples.prompt_of(caption),
-            act_on=method.place,
+            act_on=method.resolved_act_on,
             blend=config.resampling.blend,
             paste_back=config.paste_back,
             injected=injected,
@@ -170,11 +170,14 @@ def _change(numbers: Verification) -> ChangeMeta:
 
 
 def _extra(row: Row, mask: np.ndarray[Any, np.dtype[np.uint8]], numbers: Verification) -> dict[str, Any]:
-    """What has no field of its own; the proposed mask only where the label is another (remaking needs it)."""
+    """What has no field of its own: how long a caption was that was cut; the proposed mask only where the label is
+    another (remaking needs it)."""
     extra: dict[str, Any] = {
         "pixel_threshold": numbers.pixel_threshold,
         "changed_shares": [round(one.changed_share, DECIMALS) for one in numbers.components],
     }
+    if row.loaded.item.caption_cut:
+        extra["caption_characters"] = row.loaded.item.caption_cut
     if not np.array_equal(row.mask, mask):
         extra["proposed_mask"] = pack_cells(row.mask == ARTIFACT)
     return extra

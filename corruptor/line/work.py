@@ -44,7 +44,7 @@ class Worker:
             return []
         rows = [row for source in sources for row in source]
         try:
-            done = self._corrupt(sources)
+            done = self.corrupt_rows(sources)
         except (FloatingPointError, torch.OutOfMemoryError) as error:
             if len(sources) > 1:
                 middle = len(sources) // 2
@@ -54,7 +54,8 @@ class Worker:
             return [Refused(r.loaded.index, r.variant, Reject(r.loaded.item.uri, reason, detail)) for r in rows]
         return [self._result(row, done, place) for place, row in enumerate(rows)]
 
-    def _corrupt(self, sources: list[list[Row]]) -> CorruptedBatch:
+    def corrupt_rows(self, sources: list[list[Row]]) -> CorruptedBatch:
+        """The rows of these source pictures, in order; what a worker that shares results does otherwise."""
         firsts = [source[0].loaded.item for source in sources]
         rows = [(place, row) for place, source in enumerate(sources) for row in source]
         return corrupt(
@@ -70,7 +71,7 @@ class Worker:
     def _result(self, row: Row, done: CorruptedBatch, place: int) -> Sample | Refused:
         numbers = done.verifications[place]
         if not row.clean and not numbers.num_components_kept:
-            strongest = max(component.change_inside for component in numbers.components)
+            strongest = max((component.change_inside for component in numbers.components), default=0.0)
             detail = f"strongest of {numbers.num_components} components changed by {strongest:.3g} of 255 on average"
             reject = Reject(row.loaded.item.uri, "below_threshold", detail)
             return Refused(row.loaded.index, row.variant, reject)

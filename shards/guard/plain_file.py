@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
 
 KINDS = {
     stat.S_IFREG: "file",
@@ -39,7 +39,7 @@ def is_plain(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def open_plain(path: str | os.PathLike[str]) -> BinaryIO:
+def open_plain(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Open an ordinary file for reading. Raises OSError, SpecialFileError for anything else, which is never opened."""
     kind = kind_of(path)
     if kind != "file":
@@ -58,7 +58,9 @@ def read_plain(path: str | os.PathLike[str], max_bytes: int) -> bytes:
         size = os.fstat(file.fileno()).st_size
         if size > max_bytes:
             raise FileTooLargeError(errno.EFBIG, f"{size} bytes, at most {max_bytes} are read", os.fspath(path))
-        data = file.read(max_bytes + 1)  # the file may have grown, and files of /proc say 0
+        data = file.read(size + 1)  # a read asks for memory of the size it is told
+        if len(data) > size:  # the file may have grown, and files of /proc say 0
+            data += file.read(max_bytes + 1 - len(data))
     if len(data) > max_bytes:
         raise FileTooLargeError(errno.EFBIG, f"more than the {max_bytes} bytes that are read", os.fspath(path))
     return data

@@ -1,0 +1,1 @@
+"""How often a mask holds a fault, before and after verification, as the oracle sees it."""
