@@ -12,9 +12,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from shards.errors import ConfigError
 from shards.files import write_bytes
+from shards.images import MAX_PIXELS, encode_image
 from shards.masks import ARTIFACT, IGNORE, U8
 from shards.reader import ShardReader
-from shards.schema import MAX_PIXELS, Sample, encode_image
+from shards.schema import Sample
 
 GAP, LINES = 6, 2
 RED, YELLOW, PAPER, INK = (230, 30, 40), (240, 190, 0), (250, 250, 248), (40, 40, 40)
