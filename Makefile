@@ -65,8 +65,8 @@ PROBE   ?= probe
 MAKINGS := default raw-negatives paste-back paste-back-raw-negatives
 
 leakcheck: env | $(START)  ## can a detector tell a label by how the picture was made? Four makings, LEAK=DIR PROBE=..
-	$(PY) -m benchmarks.leak_shards --out $(call quoted,$(LEAK)/shards)
-	$(PY) -m detector leakcheck $(foreach m,$(MAKINGS),--pair $(call quoted,$(LEAK)/shards/$m/leakcheck) $(call quoted,$(LEAK)/shards/$m/leakcheck_sham)) \
+	$(PY) -m leakcheck make --out $(call quoted,$(LEAK)/shards)
+	$(PY) -m leakcheck check $(foreach m,$(MAKINGS),--pair $(call quoted,$(LEAK)/shards/$m/leakcheck) $(call quoted,$(LEAK)/shards/$m/leakcheck_sham)) \
 	  --config configs/detector/$(PROBE).py --out $(call quoted,$(LEAK)/$(PROBE)) --processes $$(nproc) $(ARGS)
 
 CLOSED  ?= out/closed_world

@@ -32,7 +32,6 @@ def parser(prog: str = "python -m detector") -> argparse.ArgumentParser:
     add_export(verbs)
     add_score(verbs)
     add_tasks(verbs)
-    add_leakcheck(verbs)
     return top
 
 
@@ -120,30 +119,6 @@ def add_tasks(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     tasks.set_defaults(run=by_task.run)
 
 
-def add_leakcheck(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    leak = verbs.add_parser(
-        "leakcheck",
-        help="does a detector find masks under which nothing was injected? (docs/leak_check.md)",
-        epilog="example: blemish detect leakcheck --pair out/leak/a/train out/leak/a/sham --out out/leak",
-    )
-    leak.add_argument(
-        "--pair",
-        nargs=2,
-        action="append",
-        required=True,
-        metavar=("TRAIN", "SHAM"),
-        help="the runs of one making: to train on, and shams of other pictures; once for each making",
-    )
-    leak.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of trainings and of the table")
-    leak.add_argument("--config", default="configs/detector/swin_mini.py", metavar="CONFIG", help="of the detectors")
-    leak.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change the config")
-    leak.add_argument("--iterations", type=int, metavar="N", help="how long each detector is trained")
-    leak.add_argument("--seeds", type=int, default=1, help="detectors a making (default 1)")
-    leak.add_argument("--processes", type=int, default=1, metavar="N", help="trainings at a time (default 1)")
-    leak.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="resamples of pictures (default 1000)")
-    leak.set_defaults(run=run_leakcheck)
-
-
 def run_train(args: argparse.Namespace) -> int:
     """Imports wait until the arguments are known to be right, so that --help is quick."""
     from detector.config import load_config, set_seed
@@ -174,18 +149,8 @@ def run_export(args: argparse.Namespace) -> int:
     return 0
 
 
-def run_leakcheck(args: argparse.Namespace) -> int:
-    """1 where the check fails."""
-    from detector.leakcheck import Options, leakcheck
-
-    options = Options(args.config, tuple(args.overrides), args.iterations, args.seeds, args.bootstrap, args.processes)
-    holds, text = leakcheck([(train, sham) for train, sham in args.pair], args.out, options)
-    print(text, end="")
-    return 0 if holds else 1
-
-
 def main(argv: list[str] | None = None, prog: str = "python -m detector") -> int:
-    """Exit code: 0 done, 1 the leak check fails, 2 wrong input."""
+    """Exit code: 0 done, 2 wrong input."""
     args = parser(prog).parse_args(argv)
     return run_cli(lambda: args.run(args))
 

@@ -1,17 +1,14 @@
 """Shards of the leak check (docs/leak_check.md): four makings, each with pictures to train on and shams.
 
-    python -m benchmarks.leak_shards --out out/leakcheck/shards
+    blemish leakcheck make --out out/leakcheck/shards
 
-OUT/MAKING/leakcheck and OUT/MAKING/leakcheck_sham hold what `python -m corruptor shards` makes of the configs of these
+OUT/MAKING/leakcheck and OUT/MAKING/leakcheck_sham hold what `blemish shards` makes of the configs of these
 names with `corruption.paste_back` and `corruption.raw_negatives` on and off, but for rounding. The makings differ after
 the decoder only, and all before is computed once. The same command goes on where a stopped one was.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
 from collections.abc import Sequence
 from functools import partial
 from itertools import product
@@ -19,8 +16,8 @@ from pathlib import Path
 
 from corruptor.line.config import LineConfig
 from corruptor.line.report import is_complete
+from leakcheck.statistics import folder_name
 from shards.config import load_config
-from shards.errors import run_cli
 from shards.pool import in_processes
 from shards.writer import MANIFEST
 
@@ -28,27 +25,19 @@ PARTS = ("leakcheck", "leakcheck_sham")
 """Names of configs, and of folders below a making's."""
 
 
-def main() -> int:
-    """Command line."""
-    args = arguments()
-    return run_cli(lambda: run(args))
-
-
-def run(args: argparse.Namespace) -> None:
-    """Every part's four runs. Raises UserErrors."""
+def make_all(out: Path, overrides: Sequence[str] = (), processes: int = 1) -> None:
+    """Every part's four runs, `processes` at a time. Raises UserErrors."""
     for part in PARTS:
-        runs = runs_of(part, args.out, args.overrides)
+        runs = runs_of(part, out, overrides)
         if all((folder / MANIFEST).is_file() and is_complete(folder) for _, folder in runs):
             continue
         print(f"{part}: {', '.join(folder.parent.name for _, folder in runs)}", flush=True)
-        for _ in in_processes(args.processes, partial(make, runs, args.processes), range(args.processes), "process"):
+        for _ in in_processes(processes, partial(make, runs, processes), range(processes), "process"):
             pass
 
 
 def runs_of(part: str, out: Path, overrides: Sequence[str]) -> list[tuple[LineConfig, Path]]:
     """Config and folder of each making. Raises ConfigError."""
-    from detector.leak import folder_name
-
     found = []
     for paste_back, raw_negatives in product((False, True), repeat=2):
         switches = (f"corruption.paste_back={paste_back}", f"corruption.raw_negatives={raw_negatives}")
@@ -63,17 +52,3 @@ def make(runs: Sequence[tuple[LineConfig, Path]], processes: int, rank: int) -> 
     from corruptor.line.shared import make_runs
 
     make_runs(runs, rank, processes)
-
-
-def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    top = argparse.ArgumentParser(
-        "python -m benchmarks.leak_shards", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    top.add_argument("--out", type=Path, required=True, metavar="DIR")
-    top.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="of the line")
-    top.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="at a time, one thread each")
-    return top.parse_args(argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

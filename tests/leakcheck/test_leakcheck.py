@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from red_squares import TINY_SWIN, picture
 
-from detector.__main__ import main
 from detector.errors import DataError
-from detector.leak import Finding, Interval, as_markdown, by_mask, conclusion, count, judge, pixel_aurocs
-from detector.leakcheck import Options, leakcheck, open_making, open_makings
+from leakcheck.__main__ import main
+from leakcheck.check import Options, leakcheck, open_making, open_makings
+from leakcheck.statistics import Finding, Interval, as_markdown, by_mask, conclusion, count, judge, pixel_aurocs
 from shards.schema import CorruptionMeta, RegionMeta, make_key
 from shards.writer import RunInfo, RunWriter
 
@@ -175,9 +175,9 @@ def test_from_shards_to_table_and_again(tmp_path: Path, capsys: pytest.CaptureFi
     before = weights.stat().st_mtime_ns
     words = [f"--set={one}" for one in TINY_SWIN]
     flat = [word for pair in pairs for word in ("--pair", *pair)]
-    code = main(["leakcheck", *flat, "--out", str(out), "--iterations", "2", "--bootstrap", "20", *words])
+    code = main(["check", *flat, "--out", str(out), "--iterations", "2", "--bootstrap", "20", *words])
     assert code == (0 if told["holds"] else 1)
     assert capsys.readouterr().out == text
     assert weights.stat().st_mtime_ns == before
-    assert main(["leakcheck", "--pair", pairs[0][1], pairs[0][0], "--out", str(out)]) == 2
+    assert main(["check", "--pair", pairs[0][1], pairs[0][0], "--out", str(out)]) == 2
     assert "is no training run" in capsys.readouterr().err

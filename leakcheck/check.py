@@ -1,7 +1,7 @@
-"""`python -m detector leakcheck`: does a detector find masks under which nothing was injected?
+"""`blemish leakcheck check`: does a detector find masks under which nothing was injected?
 
-    OUT/MAKING/seed0/         a training, as `python -m detector train` leaves it
-    OUT/MAKING/seed0-seen/    its heat maps of the shams, as `python -m detector predict` leaves them
+    OUT/MAKING/seed0/         a training, as `blemish detect train` leaves it
+    OUT/MAKING/seed0-seen/    its heat maps of the shams, as `blemish detect predict` leaves them
     OUT/leakcheck.json, OUT/leakcheck.md   the table; written last
 
 The same command again goes on where it was. What was made how is read from the samples, not from names of folders.
@@ -20,7 +20,18 @@ import numpy as np
 from PIL import Image
 
 from detector.errors import DataError
-from detector.leak import HALF_WIDTH, LIMIT, NAMES, Finding, Seen, as_markdown, conclusion, count, folder_name, judge
+from leakcheck.statistics import (
+    HALF_WIDTH,
+    LIMIT,
+    NAMES,
+    Finding,
+    Seen,
+    as_markdown,
+    conclusion,
+    count,
+    folder_name,
+    judge,
+)
 from shards.errors import ConfigError
 from shards.files import make_folder, write_bytes, write_json
 from shards.masks import U8

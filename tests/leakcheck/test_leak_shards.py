@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import leak_shards
 from corruptor.line import shared as shared_lines
 from corruptor.line.command import make_shards
-from detector.leakcheck import open_makings
+from leakcheck import make as leak_shards
+from leakcheck.check import open_makings
 from shards.check import check_run
 from shards.reader import ShardReader
 
@@ -72,5 +72,5 @@ def test_what_is_done_is_not_made_again(tmp_path: Path, monkeypatch: pytest.Monk
         leak_shards.make(runs, 1, 0)
     monkeypatch.setattr(leak_shards, "runs_of", lambda part, out, own: both[leak_shards.PARTS.index(part)])
     monkeypatch.setattr(leak_shards, "in_processes", None)
-    leak_shards.run(leak_shards.arguments(["--out", str(tmp_path)]))
+    leak_shards.make_all(tmp_path)
     assert capsys.readouterr().out == ""
