@@ -82,7 +82,7 @@ def test_the_command_line_is_frozen(capsys):
         main(["--help"])
     shown = capsys.readouterr().out
     assert "check" in shown
-    assert "python -m shards show out/miniworld --out sheet.png --n 16" in shown
+    assert "blemish show out/miniworld --out sheet.png --n 16" in shown
 
 
 def test_outline_is_the_inner_edge():
