@@ -68,7 +68,7 @@ leakcheck: env | $(START)  ## can a detector tell a label by how the picture was
 
 CLOSED  ?= out/closed_world
 
-closed-world: env | detector/weights/swin_mini.safetensors detector/weights/convnext_mini.safetensors  ## table 1 of the paper in the embedded world, docs/results.md
+closed-world: env | detector/weights/swin_mini.safetensors detector/weights/convnext_mini.safetensors  ## table 1 of the paper in the embedded world, docs/evidence/results.md
 	$(PY) -m experiments.closed_world --out $(CLOSED) --sets $(SETS) $(ARGS)
 
 world: env  ## sample pictures from the embedded world

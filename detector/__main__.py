@@ -119,7 +119,7 @@ def add_tasks(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def add_leakcheck(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     leak = verbs.add_parser(
         "leakcheck",
-        help="does a detector find masks under which nothing was injected? (docs/leak_check.md)",
+        help="does a detector find masks under which nothing was injected? (docs/explanation/leak_check.md)",
         epilog="example: python -m detector leakcheck --pair out/leak/a/train out/leak/a/sham --pair .. --out out/leak",
     )
     leak.add_argument(

@@ -86,7 +86,7 @@ def test_a_trial_is_smaller_and_the_full_run_takes_under_three_hours():
     plan = scaled(Plan(), 0.01)
     assert (plan.sources, plan.oracle, plan.iterations, plan.seeds, plan.test_limit) == (20, 20, 20, 1, 16)
     assert scaled(Plan(), 1.0) == Plan()
-    assert 140 < sum(estimate(Plan(), 2).values()) < 180  # measured: docs/results.md
+    assert 140 < sum(estimate(Plan(), 2).values()) < 180  # measured: docs/evidence/results.md
     assert sum(estimate(plan, 2).values()) < sum(estimate(Plan(), 2).values()) / 20
     for wrong in (0.0, 1.5):
         with pytest.raises(ConfigError, match="--scale"):
