@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detector.errors import InputError
+from shards.config import INSTALLED
 from shards.errors import MissingInputError, SchemaError
 from shards.masks import U8
 from shards.reader import ShardReader
@@ -74,8 +75,13 @@ class ShardPictures:
 
 
 def open_inputs(where: str) -> Pictures | ShardPictures:
-    """What `where` names. Raises MissingInputError, InputError (a folder without pictures), SchemaError (bad tars)."""
+    """What `where` names. Raises MissingInputError, InputError (a folder without pictures), SchemaError (bad tars).
+
+    A folder that is not there is looked for beside the installed packages, where our labelled sets are.
+    """
     path = Path(where)
+    if not path.exists() and (INSTALLED / path).is_dir():
+        path = INSTALLED / path
     if path.is_dir():
         if any(path.glob("shards/*.tar")) or any(path.glob("*.tar")):
             return ShardPictures(ShardReader(path))
