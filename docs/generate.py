@@ -39,8 +39,8 @@ def command_line() -> str:
 
     parts = [
         "# Command line",
-        f"{GENERATED} `blemish VERB --help` prints the same. Each package also answers to `python -m PACKAGE`, which is "
-        "what launchers such as torchrun need: `-m corruptor shards`, `-m detector train`.",
+        f"{GENERATED} `blemish VERB --help` prints the same. Each package also answers to `python -m PACKAGE`, as "
+        "launchers such as torchrun need: `-m corruptor shards`, `-m detector train`.",
     ]
     for name, verb in VERBS.items():
         module = importlib.import_module(verb.module)
@@ -102,8 +102,8 @@ def config_page() -> str:
 
     parts = [
         "# Config fields",
-        f"{GENERATED} `blemish config fields` prints the same. A config is a Python file; `--set a.b=value` changes one "
-        "field. An unknown field is an error that names the nearest one.",
+        f"{GENERATED} `blemish config fields` prints the same. A config is a Python file; `--set a.b=value` changes "
+        "one field. An unknown field is an error that names the nearest one.",
     ]
     for title, fields in sections():
         name = re.search(r"'(\w+)'$", title)
