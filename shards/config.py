@@ -8,12 +8,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from shards.build import BuildError, build, plain
 from shards.errors import ConfigError, MissingInputError
+from shards.extensions import search_beside, told
 
 T = TypeVar("T")
 
@@ -40,17 +42,52 @@ def read_config(path: str | Path) -> dict[str, Any]:
 
     Raises MissingInputError or ConfigError.
     """
+    values: Any = run_config(path).to_dict()
+    return {str(key): plain(value) for key, value in values.items()}
+
+
+def run_config(path: str | Path) -> Any:
+    """Run a config file; returns mmengine's Config.
+
+    A config anywhere inherits from ours by name and from its own neighbours by dots:
+
+        with read_base():
+            from configs.shards.miniworld import *
+            from .mine import *
+
+    Raises MissingInputError or ConfigError.
+    """
     from mmengine.config import Config
 
     found = find_config(path)
     if found.suffix != ".py":
         raise ConfigError(f"config {path} is not a .py file; configs are mmengine Python files")
+    search_beside(found)
     try:
-        loaded = Config.fromfile(str(found))
-        values: Any = loaded.to_dict()
+        with own_configs_first():
+            return Config.fromfile(str(found))
     except Exception as error:  # a config is a program: whatever it raises is the user's to see
-        raise ConfigError(f"config {path}: {type(error).__name__}: {error}") from error
-    return {str(key): plain(value) for key, value in values.items()}
+        hint = ""
+        if isinstance(error, RuntimeError) and not str(error):  # mmengine's stand-in for what a config imports
+            hint = "; what a config imports cannot be called in it: name code of your own as FILE.py:NAME"
+        raise ConfigError(f"config {path}: {told(error, str(found))}{hint}") from error
+
+
+@contextmanager
+def own_configs_first() -> Iterator[None]:
+    """Let `configs` in `read_base` be ours: mmengine finds bases in regular packages only."""
+    from mmengine.config import config as module
+
+    original = module.get_installed_path
+
+    def find(package: str) -> str:
+        return str(INSTALLED / package) if package == "configs" else str(original(package))
+
+    module.get_installed_path = find
+    try:
+        yield
+    finally:
+        module.get_installed_path = original
 
 
 def parse_override(text: str) -> tuple[list[str], Any]:
@@ -58,7 +95,7 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     name, sign, value = text.partition("=")
     path = [part.strip() for part in name.split(".")]
     if not sign or not all(path):
-        raise ConfigError(f"override {text!r} is not of the form NAME=VALUE, such as corruption.start_step=35")
+        raise ConfigError(f"override {text!r} is not of the form NAME=VALUE (corruption.injection.start_step=35)")
     try:
         return path, ast.literal_eval(value.strip())
     except (ValueError, SyntaxError):

@@ -17,7 +17,8 @@ from corruptor.line.record import Recorder
 from corruptor.line.run import ModelError, open_model, resolve_compute
 from corruptor.line.work import Worker
 from shards.config import apply_overrides, make_config
-from shards.errors import MissingInputError, SourceError
+from shards.errors import ConfigError, MissingInputError, SourceError
+from shards.extensions import is_code
 from shards.files import make_folder, write_bytes
 from shards.masks import ARTIFACT, CLEAN, U8, unpack_cells
 from shards.reader import ShardReader
@@ -109,6 +110,11 @@ def read_run(manifest: dict[str, Any], overrides: Sequence[str]) -> tuple[LineCo
     values["model"] = dict(values["model"])
     digest = str(values["model"].pop("digest"))
     values["region"] = {name: value for name, value in values["region"].items() if name != "digest"}
+    if is_code(values["source"]["name"]) and not any(text.startswith("source.name=") for text in overrides):
+        raise ConfigError(
+            f"the source of this run is code of its maker's own, {values['source']['name']}; what a manifest names "
+            f"is not run: if you have that code and trust it, name it: --set source.name=FILE.py:NAME"
+        )
     config = resolve_compute(make_config(apply_overrides(values, overrides), LineConfig, MANIFEST))
     return config, make_plan(config, int(manifest["source"]["items"])), digest
 
