@@ -86,7 +86,7 @@ bench: env-dev  ## run the benchmarks
 	$(PY) -m benchmarks $(ARGS)
 
 docs: env-docs  ## build the documentation into site/; a warning is an error
-	$(PY) -m mkdocs build --strict --quiet $(ARGS)
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet $(ARGS)
 
 env: $(VENV)/.base-$(TORCH)  ## create the environment
 env-dev: $(VENV)/.dev-$(TORCH)  ## create the environment with the tools of development
