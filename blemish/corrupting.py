@@ -141,7 +141,7 @@ class Corruptor:
                 the centre square), or a `shards.resize.SizePolicy`. None: they must fit as they are.
 
         Raises InputError (a ValueError), one line: pictures, masks, prompts or sizes that do not fit each other or the
-            model, or that can be read in two ways.
+            model, or that can be read in two ways. FloatingPointError where the model gives NaN, as half precision can.
         """
         if variants < 1:
             raise InputError(f"variants is {variants}; needed: 1 or more")

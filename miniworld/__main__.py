@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from shards.errors import ConfigError, run_cli
 
@@ -20,7 +21,7 @@ EXAMPLES = """examples:
   blemish world sheets --out docs/pictures
   blemish world figures --faults 60 --clean 600 --out out/figures.json
 """
-Verbs = argparse._SubParsersAction  # the type that argparse gives to a set of verbs
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def parser(prog: str = "python -m miniworld") -> argparse.ArgumentParser:
@@ -41,7 +42,7 @@ def add_verb(
     verbs: Verbs, name: str, text: str, example: str, run: Callable[[argparse.Namespace], None]
 ) -> argparse.ArgumentParser:
     """A verb with its line in the list of verbs and an example."""
-    verb: argparse.ArgumentParser = verbs.add_parser(
+    verb = verbs.add_parser(
         name,
         help=text,
         description=text,

@@ -68,8 +68,8 @@ class ExtensionPoint:
 
 
 def is_code(name: str) -> bool:
-    """Whether a name says where code lies instead of naming something registered."""
-    return ":" in name
+    """Whether a name says where code lies instead of naming something registered. Addresses (`hf://..`) do not."""
+    return ":" in name and "://" not in name
 
 
 def search_beside(config: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 import blemish
 from blemish.command import main
+from region_select.label import open_pictures
 from region_select.policy import POLICIES, open_policy
 from shards.config import read_config
 from shards.errors import ConfigError
@@ -145,6 +146,7 @@ def test_own_code_in_the_working_folder_and_as_a_module(outside: Path, monkeypat
         assert masks[0].sum() == 16 * 4
     assert str(outside) not in sys.path
     assert len(open_source("mine.py:Gradients", count=5)) == 5
+    assert len(open_pictures("mine.py:Gradients", ["count=4"])) == 4
 
 
 def test_a_function_is_a_policy(outside: Path, monkeypatch: pytest.MonkeyPatch):
