@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from shards.check import check_run
-from shards.errors import ConfigError, run_cli
+from shards.errors import ConfigError, one_line, run_cli
 from shards.files import make_folder
 from shards.human.importers import IMPORTERS, add_importers
 from shards.reader import ShardReader
-from shards.show import choose, write_sheet
+from shards.show import Chosen, choose, write_sheet
 
 ABOUT = __doc__.partition(": ")[2]
 EXAMPLES = """examples:
@@ -74,7 +74,7 @@ def run_check(args: argparse.Namespace) -> int:
     """Print the problems, then one line of summary."""
     report = check_run(args.where, bar if sys.stderr.isatty() else iter)
     for problem in report.problems[:MAX_PROBLEMS]:
-        print(problem)
+        print(one_line(problem))
     if len(report.problems) > MAX_PROBLEMS:
         print(f"... and {len(report.problems) - MAX_PROBLEMS} more")
     print(report.summary())
@@ -89,7 +89,7 @@ def run_show(args: argparse.Namespace) -> int:
     reader = ShardReader(args.where)
     indices = [reader.find(key) for key in args.keys] or choose(len(reader), args.n)
     make_folder(args.out.parent)
-    write_sheet(args.out, [reader[index] for index in indices], args.columns, args.side)
+    write_sheet(args.out, Chosen(reader, indices), args.columns, args.side)
     print(f"{len(indices)} of {len(reader)} samples in {args.out}")
     return 0
 
@@ -103,7 +103,7 @@ def run_index(args: argparse.Namespace) -> int:
     indexes = open_indexes(files, args.index)
     damaged = [(file, index) for file, index in zip(files, indexes, strict=True) if index.problem]
     for file, index in damaged:
-        print(f"{file.name}: {index.problem}")
+        print(one_line(f"{file.name}: {index.problem}"))
     samples, size = sum(map(len, indexes)), sum(max(file.size, 0) for file in files)
     print(f"{samples} samples in {len(files)} tars of {size / 1e9:.1f} GB, {len(damaged)} tars damaged")
     return 0

@@ -31,6 +31,7 @@ REASONS: dict[str, str] = {
     "unreadable": "the file cannot be opened",
     "corrupt_tar": "the tar ends early or is damaged; what came before the damage is used",
     "no_image": "a tar sample has no image member",
+    "extra_image": "a tar sample has more than one image member; another one is used",
     "aspect": "the longer side is more times the shorter than the selection allows",
     "no_par": "a table of artifact shares (PAR) was given but it does not name this picture",
     "high_par": "a detector or a label finds more artifact in it than the selection allows",
@@ -93,6 +94,8 @@ class SourceItem:
     scene: Mapping[str, Any] | None = None
     mask: U8 | None = None
     regions: tuple[Region, ...] = field(default=())
+    caption_cut: int = 0
+    """Characters that the caption had before it was cut to a bounded length; 0 where it was not."""
 
 
 class Source(abc.ABC):

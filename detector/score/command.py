@@ -16,6 +16,7 @@ from detector.score.store import load_counts
 from detector.score.truth import MATCHES, Truth, check_soft_truth, match_predictions
 
 HELP = "score predicted masks or heat maps, from any tool, against the masks of shards"
+MAX_RESAMPLES = 10**6
 EXAMPLES = """examples:
   blemish detect score --pred out/pred --truth out/test --out out/scores
   blemish detect score --pred seed1 seed2 seed3 --truth out/test --out out/ours --against out/baseline
@@ -69,8 +70,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score, print the table, write the files. Raises UserError subclasses on bad input."""
-    if args.bootstrap < 0:
-        raise ScoreError(f"--bootstrap is {args.bootstrap}; give 0 for no intervals, or a number such as 1000")
+    if not 0 <= args.bootstrap <= MAX_RESAMPLES:
+        raise ScoreError(
+            f"--bootstrap is {args.bootstrap}; give 0 for no intervals, or up to {MAX_RESAMPLES}, such as 1000"
+        )
     against = load_counts(args.against) if args.against else []
     truth = Truth(args.truth, args.match)
     folders = [PredictionFolder(folder, args.kind) for folder in args.pred]

@@ -9,6 +9,7 @@ out, and OUT/report.json with the counts beside the paper's.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import math
 from collections import Counter
@@ -19,6 +20,7 @@ from typing import Any
 from shards.errors import ConfigError, MissingInputError
 from shards.files import write_json
 from shards.human.importing import (
+    LIMITS,
     add_common,
     check_common,
     fill,
@@ -47,7 +49,7 @@ from shards.human.richhf_labels import (
     numbers_from_scores,
     score_scale,
 )
-from shards.human.richhf_records import EXPECTED, SPLITS, JoinedSet, Record, RecordSet, find, open_sets
+from shards.human.richhf_records import EXPECTED, SPLITS, JoinedSet, Record, RecordSet, find, open_sets, too_long
 from shards.schema import Sample, SourceMeta
 from shards.source import Reject
 from shards.sources.parquet import PictureStore, gather, safe
@@ -231,7 +233,10 @@ class Maker:
         if found is None:
             return Reject(uri, "picture_missing", f"uid {record.uid} is in no table that was given")
         data, caption = found
-        image = read_picture(data, uri)
+        whole = too_long(dataclasses.replace(record, caption=caption), uri)
+        if isinstance(whole, Reject):
+            return whole
+        image = read_picture(data, uri, LIMITS)
         if isinstance(image, Reject):
             return image
         grey = decode_map(record.artifact_map).grey

@@ -144,6 +144,8 @@ def test_own_code_in_the_working_folder_and_as_a_module(outside: Path, monkeypat
     for name in ("mine.py:Stripe", "my_own_package_xyz.policies:Stripe"):
         masks = blemish.select_regions(np.zeros((16, 16, 3), np.uint8), name, width=4)
         assert masks[0].sum() == 16 * 4
+    mixed = open_policy("mix", {"parts": [{"policy": "blobs"}, {"policy": "mine.py:corner"}]})
+    assert mixed.digest().startswith("code ")
     assert str(outside) not in sys.path
     assert len(open_source("mine.py:Gradients", count=5)) == 5
     assert len(open_pictures("mine.py:Gradients", ["count=4"])) == 4
