@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import importlib.util
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -149,3 +151,29 @@ def test_the_citation_holds_what_the_format_asks_for():
     assert told["version"] == blemish.__version__
     for one in told["references"]:
         assert {"title", "type", "authors"} <= one.keys()
+
+
+def commands() -> list[str]:
+    """Every `blemish ...` line of a code block, with its continuation lines."""
+    found = []
+    for page in PAGES:
+        for block in re.findall(r"```\w*\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            joined = re.sub(r"\\\n\s*", "", block)
+            found += [line.removeprefix("$ ") for line in joined.splitlines() if re.match(r"(\$ )?blemish \w", line)]
+    return found
+
+
+def test_every_command_of_the_docs_parses(capsys):
+    from blemish.command import VERBS
+
+    told = commands()
+    assert len(told) > 30
+    for line in told:
+        words = shlex.split(line.partition("   #")[0])[1:]
+        verb = VERBS[words[0]]
+        module = importlib.import_module(verb.module)
+        parser = module.parser(f"blemish {words[0]}") if verb.is_group else module.parser("blemish")
+        try:
+            parser.parse_args(words[1:] if verb.is_group else words)
+        except SystemExit:
+            pytest.fail(f"{line}: {capsys.readouterr().err}")
