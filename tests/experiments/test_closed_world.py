@@ -338,7 +338,7 @@ def test_the_table_goes_between_the_marks():
     assert command.between(new, "new") == new
     with pytest.raises(ConfigError, match="has no line"):
         command.between("# Results", "new")
-    docs = Path(__file__).parents[2] / "docs" / "results.md"
+    docs = Path(__file__).parents[2] / "docs" / "evidence" / "results.md"
     assert command.between(docs.read_text(encoding="utf-8"), "new")
 
 
