@@ -1,7 +1,8 @@
 """Labelled image artifacts without labelling.
 
-A clean picture is inverted into a diffusion model, noise is injected where a mask says so, and the model makes of it a
-picture with a visible defect whose place is known. In five lines, with the small generator that comes with the package:
+A clean picture is turned back into the noise that a diffusion model would make it from, fresh noise is put in where a
+mask says so, and the model denoises the whole: there it often draws something broken, and the mask, cut down to what
+really changed, is the label. In five lines, with the small generator that comes with the package:
 
 >>> import blemish
 >>> image = blemish.open_source("miniworld", count=8)[7].image  # uint8 HWC; your own: PIL, numpy or torch
@@ -10,7 +11,7 @@ picture with a visible defect whose place is known. In five lines, with the smal
 >>> print(result.verdicts[0], result.images[0].shape, result.labels[0].max())
 artifact (64, 64, 3) 1
 
-Not every region changes: this small generator mends about two in three, which verification finds (`verdicts`).
+Not every region changes: this small generator repairs about two in three, which verification finds (`verdicts`).
 With a model of your own: `Corruptor.from_pretrained("stable-diffusion-v1-5/stable-diffusion-v1-5")`, or
 `Corruptor.from_pipeline(pipe)` for a diffusers pipeline that is already in memory.
 

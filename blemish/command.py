@@ -37,7 +37,7 @@ class Verb:
 
 
 VERBS: dict[str, Verb] = {
-    "shards": Verb("corruptor.__main__", "make labelled shards; the same command again goes on where it stopped"),
+    "shards": Verb("corruptor.__main__", "make labelled shards; the same command again resumes a stopped run"),
     "remake": Verb("corruptor.__main__", "make one sample again from what its shard says of it, and compare"),
     "check": Verb("shards.__main__", "is every sample whole and valid? exit 0 yes, 1 no"),
     "show": Verb("shards.__main__", "contact sheet as PNG"),

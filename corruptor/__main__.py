@@ -32,7 +32,7 @@ def parser(prog: str = "python -m corruptor") -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     shards = verbs.add_parser(
         "shards",
-        help="make labelled shards; the same command again goes on where it stopped",
+        help="make labelled shards; the same command again resumes a stopped run",
         epilog="example: blemish shards configs/shards/miniworld.py --out out/miniworld",
         add_help=False,
     )

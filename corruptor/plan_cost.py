@@ -24,7 +24,7 @@ from shards.guard.json_text import read_object
 
 NUM_TRAIN_TIMESTEPS = 1000
 UTILISATION = 0.4
-"""Share of a card's peak that is reckoned with; what a well-fed UNet reaches, not measured by us."""
+"""Share of a card's peak that is counted on; what a well-fed UNet reaches, not measured by us."""
 DEFAULT_GPU = "h100"
 
 
@@ -162,7 +162,7 @@ def vae_overflows(model: ModelConfig, known: KnownModel | None) -> bool:
 def cost_lines(
     config: LineConfig, num_sources: int, height: int, width: int, gpu: Gpu, out: Path, remote: bool
 ) -> list[str]:
-    """The plan's cost in words. num_sources 0: not known, reckoned for a thousand."""
+    """The plan's cost in words. num_sources 0: not known, computed for a thousand."""
     known = KNOWN.get(config.model.folder)
     sources = num_sources or FEWEST_SOURCES
     rows = sources * config.samples.num_variants
@@ -185,7 +185,7 @@ def cost_lines(
         )
         lines.append(
             f"about {words_of_hours(hours)} on one {gpu.name} ({gpu.half_tflops:g} TFLOP/s in half precision, "
-            f"{UTILISATION:.0%} of it used{', VAE in TF32' if full else ''}), reckoned, not measured; several share it"
+            f"{UTILISATION:.0%} of it used{', VAE in TF32' if full else ''}), computed, not measured; several share it"
         )
     return [*lines, disk_line(config, rows, height, width, out, remote)]
 

@@ -52,7 +52,7 @@ def add_config(verb: argparse.ArgumentParser) -> None:
 def add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     train = verbs.add_parser(
         "train",
-        help="train on shards; the same command again goes on where it stopped",
+        help="train on shards; the same command again resumes a stopped run",
         epilog="example: blemish detect train configs/detector/swin_mini.py --shards out/miniworld --seed 1",
     )
     add_config(train)

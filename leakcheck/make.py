@@ -1,4 +1,4 @@
-"""Shards of the leak check (docs/leak_check.md): four makings, each with pictures to train on and shams.
+"""Shards of the leak check (docs/explanation/leak_check.md): four makings, each with pictures to train on and shams.
 
     blemish leakcheck make --out out/leakcheck/shards
 

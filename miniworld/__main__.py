@@ -113,7 +113,7 @@ def add_sheets(verbs: Verbs) -> None:
 
 
 def add_figures(verbs: Verbs) -> None:
-    text = "measure oracle and generator: the figures of docs/miniworld.md"
+    text = "measure oracle and generator: the figures of docs/evidence/miniworld.md"
     example = "figures --faults 60 --clean 600 --out out/figures.json"
     verb = add_verb(verbs, "figures", text, example, run_figures)
     add_weights(verb)

@@ -40,7 +40,7 @@ def parser(prog: str = "python -m region_select") -> argparse.ArgumentParser:
 def add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     train = verbs.add_parser(
         "train",
-        help="train on labelled shards; the same command again goes on where it stopped",
+        help="train on labelled shards; the same command again resumes a stopped run",
         epilog="example: blemish regions train configs/region_select/swin_mini.py --labels "
         "miniworld/sets/v1/select --val miniworld/sets/v1/validation --out out/region_select/swin_mini",
     )

@@ -53,7 +53,7 @@ def parser(prog: str = "python -m shards") -> argparse.ArgumentParser:
         epilog="blemish index 'hf://datasets/OWNER/NAME@REVISION/data/data-{000000..000068}.tar'",
     )
     index.add_argument("tars", nargs="+", metavar="TARS", help="path, glob, brace range or address")
-    index.add_argument("--index", default="", metavar="DIR", help="folder for index files (docs/sources.md)")
+    index.add_argument("--index", default="", metavar="DIR", help="folder for index files (docs/how-to/sources.md)")
     index.set_defaults(run=run_index)
     gather = verbs.add_parser(
         "gather",

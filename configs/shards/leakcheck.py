@@ -1,4 +1,6 @@
-"""Weak damage under masks that know nothing of the picture: what the leak check trains on (docs/leak_check.md).
+"""Weak damage under masks that know nothing of the picture: what the leak check trains on.
+
+See docs/explanation/leak_check.md.
 
 `corruption.paste_back` and `corruption.raw_negatives` choose the making; `make leakcheck` runs all four.
 """

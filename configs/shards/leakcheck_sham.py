@@ -1,4 +1,7 @@
-"""Shams of other scenes for the leak check: the same making and masks, and nothing injected (docs/leak_check.md)."""
+"""Shams of other scenes for the leak check: the same processing and masks, nothing injected.
+
+See docs/explanation/leak_check.md.
+"""
 
 from mmengine.config import read_base
 

@@ -1,4 +1,4 @@
-"""What a run of the line may be told: frozen dataclasses of plain values, each field with its meaning below it."""
+"""Options of a run of the line: frozen dataclasses of plain values, each field with its meaning below it."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ EXAMPLES = """examples:
   blemish detect score --pred masks_of_another_tool --truth out/test --match uri --meet 512
 
 A prediction folder holds heat/KEY.png (8-bit grey, round(255 * score)), or masks/KEY.png (0 and 255), or KEY.png or
-KEY.npy directly. Definitions of all metrics: docs/scores.md
+KEY.npy directly. Definitions of all metrics: docs/reference/scores.md
 """
 
 

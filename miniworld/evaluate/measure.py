@@ -1,4 +1,4 @@
-"""`python -m miniworld figures`: the figures of docs/miniworld.md, and what other thresholds would give."""
+"""`python -m miniworld figures`: the figures of docs/evidence/miniworld.md, and what other thresholds would give."""
 
 from __future__ import annotations
 
