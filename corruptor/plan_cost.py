@@ -15,6 +15,7 @@ from typing import Any
 from corruptor.config import METHODS, CorruptionConfig
 from corruptor.known import COSTS, KNOWN, Cost, Costs, KnownModel
 from corruptor.line.config import LineConfig, ModelConfig
+from corruptor.model_folder import check_network
 from corruptor.renoise import num_inversion_passes
 from corruptor.schedule import NoiseSchedule
 from shards.config import INSTALLED
@@ -131,11 +132,13 @@ def costs_of(model: ModelConfig, height: int, width: int) -> Costs | None:
         return None
     from corruptor.shapes import count_flops, known_shape
 
-    unet, vae = (read_object(path, error=ConfigError) for path in configs)
-    shape = known_shape(unet, vae)
-    if shape:
-        return COSTS[shape]
     try:
+        for path in configs:
+            check_network(path)
+        unet, vae = (read_object(path) for path in configs)
+        shape = known_shape(unet, vae)
+        if shape:
+            return COSTS[shape]
         flops = count_flops(unet, vae, height, width)
     except Exception as error:  # diffusers raises a dozen unrelated types on configs that are none
         raise ConfigError(f"model {model.folder}: its configs make no network ({error}); fetch it again") from error

@@ -73,18 +73,20 @@ def write_maps(
     image: uint8 HWC RGB, in a list that is emptied, so that nobody keeps it while the files are encoded.
     small: float SS, 0..1.
     """
-    height, width = image[0].shape[:2]
+    whole = image.pop()
+    height, width = whole.shape[:2]
+    step = max(math.ceil(math.sqrt(height * width / OVERLAY_PIXELS)), -(-max(height, width) // LONGEST_WEBP))
+    seen = whole if step == 1 else whole[::step, ::step].copy()
+    del whole
     heat = enlarge(small, height, width)
     mask, grey = np.empty(heat.shape, np.uint8), np.empty(heat.shape, np.uint8)
-    for top in range(0, len(heat), STRIP):
+    for top in range(0, height, STRIP):
         rows = slice(top, top + STRIP)
         mask[rows] = np.where(heat[rows] >= threshold, np.uint8(255), np.uint8(0))
         grey[rows] = np.rint(heat[rows] * 255).astype(np.uint8)
-    whole = image.pop()
     if places.overlay is not None:
-        step = max(math.ceil(math.sqrt(height * width / OVERLAY_PIXELS)), -(-max(height, width) // LONGEST_WEBP))
-        drawn = overlay(whole[::step, ::step], heat[::step, ::step], mask[::step, ::step])
-        del heat, whole
+        drawn = overlay(seen, heat[::step, ::step], mask[::step, ::step])
+        del heat, seen
         save(places.overlay, drawn, quality=90)
         del drawn
     marked = PngInfo()

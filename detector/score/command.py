@@ -18,9 +18,9 @@ from detector.score.truth import MATCHES, Truth, check_soft_truth, match_predict
 HELP = "score predicted masks or heat maps, from any tool, against the masks of shards"
 MAX_RESAMPLES = 10**6
 EXAMPLES = """examples:
-  python -m detector score --pred out/pred --truth out/test --out out/scores
-  python -m detector score --pred seed1 seed2 seed3 --truth out/test --out out/ours --against out/baseline
-  python -m detector score --pred masks_of_another_tool --truth out/test --match uri --meet 512
+  blemish detect score --pred out/pred --truth out/test --out out/scores
+  blemish detect score --pred seed1 seed2 seed3 --truth out/test --out out/ours --against out/baseline
+  blemish detect score --pred masks_of_another_tool --truth out/test --match uri --meet 512
 
 A prediction folder holds heat/KEY.png (8-bit grey, round(255 * score)), or masks/KEY.png (0 and 255), or KEY.png or
 KEY.npy directly. Definitions of all metrics: docs/scores.md

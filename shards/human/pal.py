@@ -45,11 +45,11 @@ from shards.writer import RunInfo, RunWriter
 
 PAPER_IMAGES = 10168
 """Pictures of all tasks and splits, Zhang et al. 2023, abstract."""
-EXAMPLE = "python -m shards import pal PAL4VST.zip --out out/pal"
+EXAMPLE = "blemish import pal PAL4VST.zip --out out/pal"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line of `python -m shards import pal`."""
+    """The command line of `blemish import pal`."""
     parser.add_argument("source", type=Path, metavar="SOURCE", help="the zip, or the folder it was unpacked to")
     parser.add_argument("--tasks", nargs="+", default=[], metavar="TASK", help="only these folders (default all)")
     parser.add_argument(

@@ -57,7 +57,7 @@ from shards.sources.pictures import read_picture
 from shards.writer import RunInfo, RunWriter
 
 STORE = ".pictures"
-EXAMPLE = "python -m shards import richhf richhf-18k --pictures pickapic_v1/data --out out/richhf"
+EXAMPLE = "blemish import richhf richhf-18k --pictures pickapic_v1/data --out out/richhf"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Choices:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line of `python -m shards import richhf`."""
+    """The command line of `blemish import richhf`."""
     parser.add_argument(
         "records", type=Path, metavar="RECORDS", help="folder of *.tfrecord, or of the mirror's *.parquet"
     )
