@@ -18,6 +18,7 @@ from shards.errors import SourceError, one_line
 from shards.guard.names import distinct_names
 from shards.human.pal_store import Entry, Store
 from shards.source import Reject
+from shards.sources.folder import FOLDER
 
 TASKS = (
     "stylegan2",
@@ -81,16 +82,12 @@ def list_set(store: Store) -> Listing:
     Raises SourceError if there is no picture below any images/ folder, or there are too many folders.
     """
     entries = store.entries()
-    stray = [
-        Reject(entry.path, "unsafe_name", "the name leads out of the archive") for entry in entries if unsafe(entry)
-    ]
+    stray = [reject for entry in entries if (reject := misplaced(entry))]
     images: dict[Place, Entry] = {}
     labels: dict[Place, Entry] = {}
     for entry in entries:
-        place = None if unsafe(entry) else place_of(entry.path)
-        if place is None:
-            if not unsafe(entry) and {"images", "labels"} & set(PurePosixPath(entry.path).parts[:-1]):
-                stray.append(Reject(entry.path, "unplaced", "expected images/ or labels/, then train, val or test"))
+        place = place_of(entry.path)
+        if place is None or misplaced(entry):
             continue
         same = images if place.kind == "images" else labels
         if place in same:
@@ -107,6 +104,17 @@ def list_set(store: Store) -> Listing:
         if place not in paired:
             stray.append(Reject(entry.path, "picture_missing", "a label without a picture of its name"))
     return Listing(tell_by_bytes(items, store), stray)
+
+
+def misplaced(entry: Entry) -> Reject | None:
+    """Why an entry belongs nowhere; None for what does, and for files beside the set such as a README."""
+    if unsafe(entry):
+        return Reject(entry.path, "unsafe_name", "the name leads out of the archive")
+    if entry.size == FOLDER:
+        return Reject(entry.path, "unreadable", "a folder that may not be listed, or a link to a folder")
+    if place_of(entry.path) is None and {"images", "labels"} & set(PurePosixPath(entry.path).parts[:-1]):
+        return Reject(entry.path, "unplaced", "expected images/ or labels/, then train, val or test")
+    return None
 
 
 def unsafe(entry: Entry) -> bool:

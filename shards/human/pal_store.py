@@ -17,10 +17,11 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from shards.errors import MissingInputError, SourceError, one_line
-from shards.guard.plain_file import FileTooLargeError, kind_of, open_plain, read_plain
+from shards.guard.plain_file import FileTooLargeError, kind_of, open_plain
 from shards.human.importing import refuse_pointer
 from shards.source import Reject
 from shards.sources.folder import SIDECARS, list_files
+from shards.sources.pictures import read_file
 
 MAX_FILE = 1 << 27
 """Largest picture or label, packed or not, 128 MiB."""
@@ -79,12 +80,7 @@ class FolderStore(Store):
         return [Entry(path, size) for path, size in list_files(self.root)]
 
     def read(self, entry: Entry) -> bytes | Reject:
-        try:
-            return read_plain(self.root / entry.path, MAX_FILE)
-        except FileTooLargeError as error:
-            return Reject(entry.path, "too_large", error.strerror or str(error))
-        except OSError as error:
-            return Reject(entry.path, "unreadable", error.strerror or str(error))
+        return read_file(self.root / entry.path, entry.path, MAX_FILE)
 
 
 class DirectoryReader(io.BufferedReader):
@@ -104,7 +100,7 @@ class ZipStore(Store):
         refuse_pointer(path)
         self.path, self.name = path, path.stem
         try:
-            self.zip = zipfile.ZipFile(DirectoryReader(open_plain(path).detach()))  # type: ignore[attr-defined]
+            self.zip = zipfile.ZipFile(DirectoryReader(open_plain(path).detach()))
         except ZIP_ERRORS as error:
             raise SourceError(f"{path} is no readable zip ({first_line(error)}); fetch it again") from error
         self._members: dict[str, zipfile.ZipInfo] = {}

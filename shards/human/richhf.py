@@ -9,7 +9,6 @@ out, and OUT/report.json with the counts beside the paper's.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import hashlib
 import math
 from collections import Counter
@@ -49,9 +48,10 @@ from shards.human.richhf_labels import (
     numbers_from_scores,
     score_scale,
 )
-from shards.human.richhf_records import EXPECTED, SPLITS, JoinedSet, Record, RecordSet, find, open_sets, too_long
+from shards.human.richhf_records import EXPECTED, SPLITS, JoinedSet, Record, RecordSet, find, open_sets
 from shards.schema import Sample, SourceMeta
 from shards.source import Reject
+from shards.sources.listed import MAX_CAPTION
 from shards.sources.parquet import PictureStore, gather, safe
 from shards.sources.pictures import read_picture
 from shards.writer import RunInfo, RunWriter
@@ -233,17 +233,17 @@ class Maker:
         if found is None:
             return Reject(uri, "picture_missing", f"uid {record.uid} is in no table that was given")
         data, caption = found
-        whole = too_long(dataclasses.replace(record, caption=caption), uri)
-        if isinstance(whole, Reject):
-            return whole
         image = read_picture(data, uri, LIMITS)
         if isinstance(image, Reject):
             return image
         grey = decode_map(record.artifact_map).grey
         label = binary_label(grey, verdict.annotators.number or PAPER_ANNOTATORS, self.choices.rule)
-        source = SourceMeta("richhf-18k", uri, hashlib.sha256(data).hexdigest(), caption=caption)
+        source = SourceMeta("richhf-18k", uri, hashlib.sha256(data).hexdigest(), caption=caption[:MAX_CAPTION])
         mask = stretch(label, (image.shape[0], image.shape[1]))
-        return labelled(image, mask, source, "human", {"rule": self.choices.rule}, self.facts(record, verdict, grey))
+        facts = self.facts(record, verdict, grey)
+        if len(caption) > MAX_CAPTION:
+            facts["caption_characters"] = len(caption)
+        return labelled(image, mask, source, "human", {"rule": self.choices.rule}, facts)
 
     def picture(self, record: Record) -> tuple[bytes, str] | None:
         """(bytes, caption) of a record's picture, or None."""

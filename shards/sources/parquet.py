@@ -26,7 +26,7 @@ BATCH = 8
 MAX_ROWS = 1 << 20
 """Most rows of a table; those of Pick-a-Pic have about 1,400."""
 MAX_CAPTION = 1 << 16
-"""Characters of a caption that are kept; one of that length is refused later on."""
+"""Characters of a caption that are stored meanwhile; samples keep fewer."""
 MAX_PICTURE = 1 << 27
 """Largest picture in a cell, in bytes."""
 SAFE_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")

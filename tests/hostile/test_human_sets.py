@@ -399,17 +399,19 @@ def test_more_folders_than_are_read_are_one_line(tmp_path):
     assert "300 folders" in import_pal(tmp_path, "set.zip").err
 
 
-def test_captions_and_names_longer_than_any_are_left_out(tmp_path):
+def test_a_caption_is_cut_and_a_name_longer_than_any_is_left_out(tmp_path):
     (tmp_path / "richhf").mkdir()
     names = ["train/uid-0.png", "train/" + "x/" * 4000 + "uid-1.png"]
     records = [made.frame(made.record(name, MAP, EMPTY, SCORES)) for name in names]
     (tmp_path / "richhf" / "train.tfrecord").write_bytes(b"".join(records))
-    pick_a_pic(tmp_path / "pictures" / "train-0.parquet", caption=["c" * 100_000, "b"])
+    pick_a_pic(tmp_path / "pictures" / "train-0.parquet", caption=["c" * 50_000, "b"])
     assert import_richhf(tmp_path, "--pictures", "pictures").code == 0
     left = [json.loads(line) for line in (tmp_path / "out" / "excluded.jsonl").read_text().splitlines()]
-    assert [one["reason"] for one in left] == ["corrupt_record"] * 2
-    assert "caption of 65536 characters" in left[0]["detail"]
-    assert "filename of 8015 characters" in left[1]["detail"]
+    assert [one["reason"] for one in left] == ["corrupt_record"]
+    assert "filename of 8015 characters" in left[0]["detail"]
+    (sample,) = ShardReader(tmp_path / "out" / "train")
+    assert sample.meta.source.caption == "c" * 4096
+    assert sample.meta.extra["caption_characters"] == 50_000
 
 
 def test_a_uid_that_is_no_utf_8_costs_no_other(tmp_path):
@@ -420,3 +422,14 @@ def test_a_uid_that_is_no_utf_8_costs_no_other(tmp_path):
     assert import_richhf(tmp_path, "--pictures", "pictures").code == 0
     left = [json.loads(line)["reason"] for line in (tmp_path / "out" / "excluded.jsonl").read_text().splitlines()]
     assert left == ["picture_missing"]
+
+
+def test_a_folder_that_is_not_looked_into_is_recorded(tmp_path):
+    for place, data in pal_files().items():
+        (tmp_path / "set" / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / place).write_bytes(data)
+    (tmp_path / "set" / "cvton").symlink_to("ldm")
+    (tmp_path / "set" / "ldm" / "images" / "val").symlink_to("..")  # round and round
+    assert import_pal(tmp_path, "set").code == 0
+    left = [json.loads(line) for line in (tmp_path / "out" / "excluded.jsonl").read_text().splitlines()]
+    assert {one["uri"]: one["reason"] for one in left} == {"cvton": "unreadable", "ldm/images/val": "unreadable"}
