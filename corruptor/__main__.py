@@ -12,6 +12,7 @@ EXAMPLES = """examples:
   python -m corruptor shards configs/shards/miniworld.py --out out/miniworld
   python -m corruptor shards configs/shards/sdxl_progamer_recommended.py --out out/sdxl --dry-run --gpu a100
   python -m corruptor shards configs/shards/folder.py --out out/mine --set source.options.root=pictures
+  python -m corruptor shards configs/shards/folder.py --out out/mine --extend --set source.options.limit=100000
   accelerate launch --multi_gpu --num_processes 8 -m corruptor shards configs/shards/folder.py --out out/mine
   python -m corruptor remake out/miniworld/shards/00000.tar 00000_00003 --out again
 """
@@ -41,6 +42,11 @@ def parser() -> argparse.ArgumentParser:
     )
     shards.add_argument(
         "--dry-run", action="store_true", help="check the config and print plan, cost and disk; load and make nothing"
+    )
+    shards.add_argument(
+        "--extend",
+        action="store_true",
+        help="take in what the source has more of than when the run was made: new files, a larger count or limit",
     )
     shards.add_argument("--gpu", choices=GPUS, default=GPUS[0], help="card the plan is for (default %(default)s)")
     shards.add_argument("--rank", type=int, metavar="R", help="this is process R of N (found out under a launcher)")
@@ -76,7 +82,7 @@ def run_shards(args: argparse.Namespace) -> int:
     config = load_config(args.config, LineConfig, args.overrides)
     place = find_place(args.rank, args.num_processes)
     out = args.out or Path("out") / Path(args.config).stem
-    print(dry_run(config, out, args.gpu) if args.dry_run else make_shards(config, out, place))
+    print(dry_run(config, out, args.gpu) if args.dry_run else make_shards(config, out, place, args.extend))
     return 0
 
 

@@ -32,6 +32,7 @@ class MiniworldSource(Source):
     """
 
     name = "miniworld"
+    grows = ("count",)
 
     def __init__(self, count: int = 1000, first_seed: int = SPLIT.start) -> None:
         last = SPLIT.start + SPLIT.count - 1

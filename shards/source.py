@@ -11,9 +11,9 @@ import abc
 import hashlib
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from shards.build import BuildError, build, nearest
 from shards.errors import ConfigError, SourceError
@@ -102,6 +102,8 @@ class Source(abc.ABC):
     """
 
     name: str = ""
+    grows: ClassVar[tuple[str, ...]] = ("count", "limit")
+    """Options that say how much is used: they may change when a run is extended (shards/growth.py)."""
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -121,6 +123,16 @@ class Source(abc.ABC):
         for line in self.listing():
             digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
         return digest.hexdigest()
+
+    def arranged(self, order: Sequence[int]) -> Source:
+        """The same items in another order: item i is item order[i] of this source. `occurrence` counts in that order.
+
+        Raises SourceError where a source cannot do that; it then grows at its end alone.
+        """
+        raise SourceError(
+            f"source '{self.name}' now has other inputs between those of the run, and keeps no order but its own; "
+            f"let it grow at its end, or choose another folder"
+        )
 
     def selection(self) -> dict[str, Any]:
         """Numbers of pictures chosen and left out, where the source was told to choose; else empty."""

@@ -4,6 +4,7 @@
     OUT/shards/00000.tar           samples 00000_00000 .. ; absent if every input of the shard was rejected
     OUT/shards/00000.rejects.jsonl inputs of this shard that did not become samples; absent if there are none
     OUT/shards/00000.stats.json    counts and sha256; written last: its presence means the shard is done
+    OUT/inputs.jsonl               the source's listing, where the run may be extended (shards/growth.py)
     OUT/rejects.jsonl, README.md, croissant.json    written by `finalise`
 
 Running again skips the shards that are done and makes the others anew; nothing is appended to, so a kill at any moment
@@ -18,7 +19,7 @@ import json
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,12 +29,15 @@ from shards.build import plain
 from shards.config import config_hash, differences
 from shards.errors import ResumeError
 from shards.files import PARTIAL, explain, make_folder, process_name, whole_file, write_bytes, write_json
+from shards.growth import INPUTS, without_growth, write_inputs
 from shards.locks import Locks
 from shards.masks import ARTIFACT
 from shards.schema import SCHEMA_VERSION, Codec, Sample, encode_sample, parse_key
 from shards.source import Reject
 
 FOLDER, MANIFEST, REJECTS, LOCKS = "shards", "manifest.json", "rejects.jsonl", ".lock"
+END = 1 << 30
+"""The lock of the end of a run: no shard has this number, however far the run grows."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,15 @@ class RunInfo:
     licence: str = ""
     ignore: tuple[str, ...] = ()
     """Top-level config keys that may change on resume, such as the device or the number of threads."""
+    grown: tuple[Mapping[str, Any], ...] = ()
+    """What the run was before each extension (shards/growth.py)."""
+    listing: Callable[[], Iterator[str]] | None = None
+    """`source.listing`, kept in inputs.jsonl; needed by a run that may be extended."""
 
     def identity(self) -> dict[str, Any]:
         config = {key: value for key, value in plain(self.config).items() if key not in self.ignore}
-        return {"config": config, "source": plain(self.source), "num_shards": self.num_shards}
+        facts = {"config": config, "source": plain(self.source), "num_shards": self.num_shards}
+        return {**facts, "grown": plain(self.grown)} if self.grown else facts
 
 
 @dataclass
@@ -104,22 +113,25 @@ class RunWriter:
         out: the folder; created if missing.
         info: what the run is made of; compared with the manifest that is there.
         codec: webp and png are lossless; artifact and clean samples always share one codec.
+        growing: options of the source that may differ where the run is to be extended; None: it is not to be.
 
     Raises:
         ResumeError: the folder holds another run, or files that are no run.
         OutputError: it cannot be written.
     """
 
-    def __init__(self, out: str | Path, info: RunInfo, codec: Codec = "webp") -> None:
+    def __init__(
+        self, out: str | Path, info: RunInfo, codec: Codec = "webp", growing: tuple[str, ...] | None = None
+    ) -> None:
         self.out, self.info, self.codec = Path(out), info, codec
         self.folder = self.out / FOLDER
         self.hash = config_hash(info.identity()["config"])
         self.locks = Locks(self.out / LOCKS)
         make_folder(self.out)
-        self._claim()
+        self._claim(growing)
         make_folder(self.folder)
 
-    def _claim(self) -> None:
+    def _claim(self, growing: tuple[str, ...] | None) -> None:
         path = self.out / MANIFEST
         if not path.exists():
             names = [entry.name for entry in self.out.iterdir()]
@@ -128,13 +140,48 @@ class RunWriter:
                 raise ResumeError(f"{self.out} holds other files ({', '.join(foreign[:3])}); choose an empty folder")
             write_json_once(path, self._manifest())
         stored = read_manifest(path)
+        if growing is not None and self._changed(stored):
+            stored = self._extend(growing)
+        changed = self._changed(stored)
+        if changed:
+            changed = self._changed(stored, growing) or changed
+            shown = "; ".join(changed[:5]) + ("; ..." if len(changed) > 5 else "")
+            hint = ", or take in with --extend what is new" if self.info.listing and growing is None else ""
+            raise ResumeError(f"{self.out} holds a run made with something else ({shown}); choose another folder{hint}")
+        if self.info.listing and not (self.out / INPUTS).exists():
+            write_inputs(self.out, self.info.listing())
+
+    def _changed(self, stored: Mapping[str, Any], growing: tuple[str, ...] | None = None) -> list[str]:
+        """What differs between the run that is there and this one, apart from what an extension may change."""
         mine = {**self.info.identity(), "codec": self.codec}
-        changed = differences({key: stored.get(key) for key in mine}, mine)
+        there = {key: stored[key] for key in {*mine, "grown"} if key in stored}
+        if growing is not None:
+            mine, there = without_growth(mine, growing), without_growth(there, growing)
+        changed = differences(there, mine)
         if stored.get("schema_version") != SCHEMA_VERSION:
             changed.append(f"schema_version: {stored.get('schema_version')} there, {SCHEMA_VERSION} now")
-        if changed:
-            shown = "; ".join(changed[:5]) + ("; ..." if len(changed) > 5 else "")
-            raise ResumeError(f"{self.out} holds a run made with something else ({shown}); choose another folder")
+        return changed
+
+    def _extend(self, growing: tuple[str, ...]) -> dict[str, Any]:
+        """Make the longer list that of the run, unless more differs than it; returns the manifest that is there then.
+
+        Raises ResumeError where another process still makes the last shard as it was to be.
+        """
+        with self.alone():
+            stored = read_manifest(self.out / MANIFEST)
+            if self.info.listing is None or self._changed(stored, growing) or not self._changed(stored):
+                return stored
+            last = int(stored["num_shards"]) - 1
+            if not self.locks.take(last):
+                raise ResumeError(f"{self.path(last, 'tar')} is being made by another process; extend the run after it")
+            try:
+                if self.is_done(last) and self.info.grown[-1]["last_shard"] == "open":
+                    raise ResumeError(f"{self.out} went on meanwhile; run the same command again")
+                write_inputs(self.out, self.info.listing())
+                write_json(self.out / MANIFEST, self._manifest())
+            finally:
+                self.locks.release(last)
+            return read_manifest(self.out / MANIFEST)
 
     def _manifest(self) -> dict[str, Any]:
         return {
@@ -193,6 +240,7 @@ class RunWriter:
         if not self.locks.take(index):
             raise ResumeError(f"{self.path(index, 'tar')} is being made by another process; wait for its end")
         try:
+            self._check_current()
             yield from self._shard(index)
         finally:
             self.locks.release(index)
@@ -232,15 +280,22 @@ class RunWriter:
     @contextmanager
     def alone(self) -> Iterator[bool]:
         """The end of the run, one process at a time; gives whether another was at it before. Raises OutputError."""
-        number = self.info.num_shards
-        if self.locks.holds(number):
+        if self.locks.holds(END):
             yield False
             return
-        waited = self.locks.wait(number)
+        waited = self.locks.wait(END)
         try:
             yield waited
         finally:
-            self.locks.release(number)
+            if "totals" in read_manifest(self.out / MANIFEST):
+                self.locks.remove()  # another may have ended the run while this process waited with a new file
+            self.locks.release(END)
+
+    def _check_current(self) -> None:
+        """Raises ResumeError where another command has extended the run since this one opened it."""
+        stored = read_manifest(self.out / MANIFEST)
+        if stored.get("source") != plain(self.info.source):
+            raise ResumeError(f"{self.out} was extended meanwhile; go on with the command that did so")
 
     def finalise(self) -> dict[str, Any]:
         """Merge rejects, write manifest, card and Croissant. Safe to call again; needs every shard done.
@@ -252,6 +307,7 @@ class RunWriter:
         if missing:
             raise ResumeError(f"{len(missing)} of {self.info.num_shards} shards are not done, first {missing[0]:05d}")
         with self.alone():
+            self._check_current()
             return self._finalise()
 
     def _finalise(self) -> dict[str, Any]:

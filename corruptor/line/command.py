@@ -15,11 +15,14 @@ from region_select.policy import open_policy
 from shards.errors import MissingInputError
 
 
-def make_shards(config: LineConfig, out: Path, place: Place = ALONE) -> str:
-    """Make or resume a run, or this process's share of it; returns its closing words. Raises UserError subclasses."""
+def make_shards(config: LineConfig, out: Path, place: Place = ALONE, extend: bool = False) -> str:
+    """Make, resume or extend a run, or this process's share of it; returns its closing words.
+
+    Raises UserError subclasses.
+    """
     from corruptor.line.run import open_line, run_shards
 
-    line = open_line(config, out, place=place)
+    line = open_line(config, out, place=place, extend=extend)
     meter = Meter(line.plan, line.writer)
     began = time.monotonic()
     with meter.bar(place) as bar:

@@ -19,10 +19,11 @@ from corruptor.line.work import Worker
 from shards.config import apply_overrides, make_config
 from shards.errors import MissingInputError, SourceError
 from shards.files import make_folder, write_bytes
+from shards.growth import breaks, follow
 from shards.masks import ARTIFACT, CLEAN, U8, unpack_cells
 from shards.reader import ShardReader
 from shards.schema import Codec, Meta, Sample, encode_sample
-from shards.source import open_source
+from shards.source import Source, open_source
 from shards.writer import MANIFEST, read_manifest
 
 TOLERANCE = 1
@@ -68,9 +69,12 @@ def remake(where: Path, key: str, out: Path | None, overrides: Sequence[str] = (
     """
     reader = ShardReader(where, cache=False)
     stored = reader[reader.find(key)]
-    manifest = read_manifest(find_manifest(where))
+    found_manifest = find_manifest(where)
+    manifest = read_manifest(found_manifest)
     config, plan, digest = read_run(manifest, overrides)
-    loaded = load_source(config, plan, stored.meta)
+    source = open_source(config.source.name, **config.source.options)
+    source = follow(source, found_manifest.parent, manifest, plan.sources_per_shard).source
+    loaded = load_picture_of(source, config, stored.meta)
     backbone = open_model(config.model, config.compute.device)
     found = backbone.digest()
     if found != digest:
@@ -110,12 +114,11 @@ def read_run(manifest: dict[str, Any], overrides: Sequence[str]) -> tuple[LineCo
     digest = str(values["model"].pop("digest"))
     values["region"] = {name: value for name, value in values["region"].items() if name != "digest"}
     config = resolve_compute(make_config(apply_overrides(values, overrides), LineConfig, MANIFEST))
-    return config, make_plan(config, int(manifest["source"]["items"])), digest
+    return config, make_plan(config, int(manifest["source"]["items"]), breaks(manifest.get("grown") or ())), digest
 
 
-def load_source(config: LineConfig, plan: Plan, meta: Meta) -> Loaded:
+def load_picture_of(source: Source, config: LineConfig, meta: Meta) -> Loaded:
     """The picture the sample was made of. Raises SourceError if it is another now."""
-    source = open_source(config.source.name, **config.source.options)
     name = f"item {meta.source.index} of the source ({meta.source.uri})"
     if meta.source.index >= len(source):
         raise SourceError(f"{name} is not there: the source has {len(source)} items now")

@@ -46,6 +46,7 @@ class TarSource(ListedSource):
     """Samples of tars in the order of the list. Damage ends a tar with one reject, `corrupt_tar`."""
 
     Options = TarOptions
+    grows = ("limit", "select", "tars")
 
     def __init__(self, options: TarOptions) -> None:
         self.files = find_files([options.tars] if isinstance(options.tars, str) else options.tars)

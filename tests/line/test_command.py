@@ -52,6 +52,7 @@ def test_the_command_line_is_frozen():
         "out": Path("x"),
         "overrides": [],
         "dry_run": False,
+        "extend": False,
         "gpu": "h100",
         "rank": None,
         "num_processes": None,
