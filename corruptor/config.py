@@ -112,7 +112,7 @@ class InjectionConfig:
     """Grid step at which the region is injected and resampling starts, 0 = most noise; -1 = the method's own:
     40 of 50 for `noised`, 30 of 50 (20 passes) for the others."""
 
-    acts_on: str = "auto"
+    act_on: str = "auto"
     """Where `blur`, `rotate` and `downscale` act: `z_t` (default; on the inverted latent), or `z0` or `image`
     (on the clean latent or the pixels, which then take the place of z0 in eq. 4). The paper does not say."""
 
@@ -124,11 +124,11 @@ class InjectionConfig:
 
     def __post_init__(self) -> None:
         _one_of("injection.method", self.method, METHODS)
-        _one_of("injection.acts_on", self.acts_on, PLACES)
+        _one_of("injection.act_on", self.act_on, PLACES)
         allowed = METHODS[self.method].places
-        if self.acts_on != "auto" and self.acts_on not in allowed:
+        if self.act_on != "auto" and self.act_on not in allowed:
             raise ValueError(
-                f"injection.acts_on is {self.acts_on!r}; method {self.method!r} can act on {', '.join(allowed)}"
+                f"injection.act_on is {self.act_on!r}; method {self.method!r} can act on {', '.join(allowed)}"
             )
         _at_least("injection.start_step", self.start_step, -1)
         _at_least("injection.downscale_factor", self.downscale_factor, 2)
@@ -136,9 +136,9 @@ class InjectionConfig:
             raise ValueError(f"injection.blur_sigma is {self.blur_sigma}; needs a number above 0")
 
     @property
-    def place(self) -> str:
-        """`acts_on` with `auto` resolved."""
-        return METHODS[self.method].places[0] if self.acts_on == "auto" else self.acts_on
+    def resolved_act_on(self) -> str:
+        """`act_on` with `auto` resolved."""
+        return METHODS[self.method].places[0] if self.act_on == "auto" else self.act_on
 
 
 @dataclass(frozen=True)

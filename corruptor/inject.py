@@ -87,7 +87,7 @@ def inject(
         noise_BCHW: N(0, 1) of the samples' generators, fp32.
         cells_BHW: bool, see `cells_from_mask`.
         abar: abar at the start step.
-        changed_z0_BCHW: encoding of the images changed by `transform_images`; needed where config.place is `image`.
+        changed_z0_BCHW: encoding of the images changed by `transform_images`; needed where it acts on the image.
     """
     inside = _content(z_t_BCHW, z0_BCHW, noise_BCHW, cells_BHW, abar, config, changed_z0_BCHW)
     return torch.where(cells_BHW.to(z_t_BCHW.device)[:, None], inside, z_t_BCHW)
@@ -106,12 +106,12 @@ def _content(
         return noise
     if config.method == "noised":
         return forward_noise(z0, noise, abar)
-    if config.place == "z_t":
+    if config.resolved_act_on == "z_t":
         return transform(z_t, cells, config, unit=1)
-    if config.place == "z0":
+    if config.resolved_act_on == "z0":
         return forward_noise(transform(z0, cells, config, unit=1), noise, abar)
     if changed_z0 is None:
-        raise ValueError("injection.acts_on 'image' needs the encoding of the changed images")
+        raise ValueError("injection.act_on 'image' needs the encoding of the changed images")
     return forward_noise(changed_z0, noise, abar)
 
 

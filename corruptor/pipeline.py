@@ -1,5 +1,12 @@
 """The method from picture to labelled picture: encode, invert, inject, resample, verify (Menn et al. section 3.2).
 
+    z_0 = E(x)                                                     encode
+    z_t = invert(z_0, prompt)                  t = start step      ReNoise, or warm passes (corruptor.renoise)
+    z_t[m] = sqrt(abar_t) z_0[m] + sqrt(1 - abar_t) eps            inject: noise under the mask m (corruptor.inject)
+    z_0' = resample(z_t, prompt)               t .. 0              DDIM down again (corruptor.resample)
+    x' = D(z_0')                                                   decode
+    label = m where |x' - D(z_0)| is large                         verify (corruptor.verify)
+
 Legend: B source images, N rows = corruptions of them (N = B, or more where one inversion serves several variants),
 C channels, H and W pixels or latent cells. Images uint8 0..255, masks uint8 (0 clean, 1 artifact, 255 ignore).
 """
@@ -27,12 +34,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Nfe:
-    """UNet evaluations: calls, and samples summed over the calls (guidance counts twice)."""
+    """Noise predictions: samples summed over the UNet's calls (guidance counts twice)."""
 
-    inversion_calls: int
-    inversion_samples: int
-    resampling_calls: int
-    resampling_samples: int
+    inversion: int
+    resampling: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """N rows to be made of B inverted sources."""
+
+    masks_NHW: Tensor
+    """uint8; 1 = make an artifact here, 0 and 255 = leave alone."""
+    seeds: tuple[int, ...]
+    """A row's noise depends on its seed alone."""
+    source_of_row: tuple[int, ...]
+    """Index of each row's source."""
+
+    def __len__(self) -> int:
+        return len(self.source_of_row)
+
+    def chosen(self, places: Sequence[int]) -> Rows:
+        """The rows at these places."""
+        seeds, sources = (tuple(all_of[place] for place in places) for all_of in (self.seeds, self.source_of_row))
+        return Rows(self.masks_NHW[list(places)], seeds, sources)
 
 
 @dataclass(frozen=True)
@@ -46,8 +71,8 @@ class InvertedBatch:
     conditioning: Conditioning
     trajectory: tuple[Tensor, ...]
     """Latents_BCHW from z0 (first) to z_t at the start step (last)."""
-    nfe_calls: int
-    nfe_samples: int
+    nfe: int
+    """Noise predictions that it took."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +83,8 @@ class ResampledRows:
     """uint8."""
     cells_NHW: Tensor
     """bool: the latent cells under the masks."""
-    nfe_calls: int
-    nfe_samples: int
+    nfe: int
+    """Noise predictions that it took."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +129,19 @@ def corrupt(
 
     Raises ValueError for shapes, types or values that do not fit each other.
     """
-    rows = tuple(range(len(images_BHWC)) if source_of_row is None else source_of_row)
-    _check(images_BHWC, masks_NHW, prompts, seeds, rows)
-    inverted = invert_images(backbone, images_BHWC, prompts, config)
-    return corrupt_inverted(backbone, inverted, masks_NHW, seeds, config, rows)
+    rows = make_rows(images_BHWC, masks_NHW, seeds, source_of_row)
+    if len(prompts) != len(images_BHWC):
+        raise ValueError(f'{len(prompts)} prompts for {len(images_BHWC)} images; needed: one each, "" for none')
+    return corrupt_inverted(backbone, invert_images(backbone, images_BHWC, prompts, config), rows, config)
+
+
+def make_rows(
+    images_BHWC: Tensor, masks_NHW: Tensor, seeds: Sequence[int], source_of_row: Sequence[int] | None = None
+) -> Rows:
+    """Rows that fit the images; default one row an image. Raises ValueError where they do not."""
+    chosen = tuple(range(len(images_BHWC)) if source_of_row is None else source_of_row)
+    _check(images_BHWC, masks_NHW, seeds, chosen)
+    return Rows(masks_NHW, tuple(int(seed) for seed in seeds), chosen)
 
 
 def invert_images(
@@ -117,104 +151,81 @@ def invert_images(
     z0 = backbone.encode(images_BHWC)
     round_trips = backbone.decode(z0).cpu()
     conditioning = backbone.embed(prompts)
-    before = backbone.nfe.snapshot()
+    before = backbone.nfe.samples
     predict = _predictor(backbone, conditioning, config.inversion.guidance_scale, config.negative_prompt)
     with torch.no_grad():
         trajectory = invert(predict, z0, _schedule(backbone, config), config.start_step, config.inversion)
-    calls, samples = _since(backbone, before)
-    return InvertedBatch(images_BHWC.cpu(), round_trips, conditioning, tuple(trajectory), calls, samples)
+    spent = backbone.nfe.samples - before
+    return InvertedBatch(images_BHWC.cpu(), round_trips, conditioning, tuple(trajectory), spent)
 
 
 def corrupt_inverted(
-    backbone: Backbone,
-    inverted: InvertedBatch,
-    masks_NHW: Tensor,
-    seeds: Sequence[int],
-    config: CorruptionConfig,
-    source_of_row: Sequence[int] | None = None,
+    backbone: Backbone, inverted: InvertedBatch, rows: Rows, config: CorruptionConfig
 ) -> CorruptedBatch:
     """Steps 3 to 5 on inverted sources; `config` must be the one they were inverted with."""
-    rows = tuple(range(len(inverted.images_BHWC)) if source_of_row is None else source_of_row)
-    _check(inverted.images_BHWC, masks_NHW, None, seeds, rows)
-    resampled = resample_rows(backbone, inverted, masks_NHW, seeds, config, rows)
-    return finish_rows(resampled, inverted, masks_NHW, seeds, config, rows, backbone.factor)
+    resampled = resample_rows(backbone, inverted, rows, config)
+    return finish_rows(resampled, inverted, rows, config, backbone.factor)
 
 
-def resample_rows(
-    backbone: Backbone,
-    inverted: InvertedBatch,
-    masks_NHW: Tensor,
-    seeds: Sequence[int],
-    config: CorruptionConfig,
-    rows: Sequence[int],
-) -> ResampledRows:
+def resample_rows(backbone: Backbone, inverted: InvertedBatch, rows: Rows, config: CorruptionConfig) -> ResampledRows:
     """Steps 3 and 4 and the decoder. Does not depend on `paste_back`, `raw_negatives` and `verification`.
 
     Works through the rows in pieces of at most B, so that variants need no more memory than the inversion did.
     """
     num_sources = len(inverted.images_BHWC)
-    cells = cells_from_mask(masks_NHW, backbone.factor)
-    before = backbone.nfe.snapshot()
+    cells = cells_from_mask(rows.masks_NHW, backbone.factor)
+    before = backbone.nfe.samples
     pieces = []
     for first in range(0, len(rows), num_sources):
-        part = slice(first, first + num_sources)
-        latents = _resampled_latents(backbone, inverted, masks_NHW[part], cells[part], seeds[part], rows[part], config)
+        part = range(first, min(first + num_sources, len(rows)))
+        latents = _resampled_latents(backbone, inverted, rows.chosen(part), cells[list(part)], config)
         pieces.append(backbone.decode(latents).cpu())
-    return ResampledRows(torch.cat(pieces), cells.cpu(), *_since(backbone, before))
+    return ResampledRows(torch.cat(pieces), cells.cpu(), backbone.nfe.samples - before)
 
 
 def finish_rows(
-    resampled: ResampledRows,
-    inverted: InvertedBatch,
-    masks_NHW: Tensor,
-    seeds: Sequence[int],
-    config: CorruptionConfig,
-    rows: Sequence[int],
-    factor: int,
+    resampled: ResampledRows, inverted: InvertedBatch, rows: Rows, config: CorruptionConfig, factor: int
 ) -> CorruptedBatch:
     """Step 5: source pixels where the config wants them, and labels of what changed. `factor`: pixels a latent cell."""
-    images = _with_source_pixels(resampled.images_NHWC, inverted.images_BHWC[list(rows)], masks_NHW, config)
-    round_trips = inverted.round_trips_BHWC[list(rows)]
+    sources, masks = list(rows.source_of_row), rows.masks_NHW.cpu()
+    images = _with_source_pixels(resampled.images_NHWC, inverted.images_BHWC[sources], masks, config)
+    round_trips = inverted.round_trips_BHWC[sources]
     checked = [
         verify(image.numpy(), twin.numpy(), mask.numpy(), factor, config.verification)
-        for image, twin, mask in zip(images, round_trips, masks_NHW.cpu(), strict=True)
+        for image, twin, mask in zip(images, round_trips, masks, strict=True)
     ]
     cells = resampled.cells_NHW
     return CorruptedBatch(
         images_NHWC=images,
         masks_NHW=torch.stack([torch.from_numpy(mask) for mask, _ in checked]),
-        requested_masks_NHW=masks_NHW.cpu(),
+        requested_masks_NHW=masks,
         cells_NHW=torch.zeros_like(cells) if config.sham else cells,
         round_trips_NHWC=round_trips,
-        source_of_row=tuple(rows),
-        seeds=tuple(int(seed) for seed in seeds),
+        source_of_row=rows.source_of_row,
+        seeds=rows.seeds,
         verifications=tuple(numbers for _, numbers in checked),
-        nfe=Nfe(inverted.nfe_calls, inverted.nfe_samples, resampled.nfe_calls, resampled.nfe_samples),
+        nfe=Nfe(inverted.nfe, resampled.nfe),
     )
 
 
 @torch.no_grad()
 def _resampled_latents(
-    backbone: Backbone,
-    inverted: InvertedBatch,
-    masks: Tensor,
-    cells: Tensor,
-    seeds: Sequence[int],
-    rows: Sequence[int],
-    config: CorruptionConfig,
+    backbone: Backbone, inverted: InvertedBatch, rows: Rows, cells: Tensor, config: CorruptionConfig
 ) -> Tensor:
     """Steps 3 and 4 for a piece of rows: clean latents that hold the artifact.
 
     Of a sham no cell is filled, and the same cells as otherwise are left free where the rest is blended.
     """
-    index = torch.tensor(rows, device=backbone.device)
+    index = torch.tensor(rows.source_of_row, device=backbone.device)
     schedule, method = _schedule(backbone, config), config.injection
     z0, z_t = inverted.trajectory[0][index], inverted.trajectory[-1][index]
-    generators = [sample_generator(seed) for seed in seeds]
+    generators = [sample_generator(seed) for seed in rows.seeds]
     noise = draw_noise(generators, z0.shape[1:], backbone.device)
     changed_z0 = None
-    if method.place == "image":
-        changed = transform_images(inverted.images_BHWC[list(rows)], masks, method, backbone.factor)
+    if method.resolved_act_on == "image":
+        changed = transform_images(
+            inverted.images_BHWC[list(rows.source_of_row)], rows.masks_NHW, method, backbone.factor
+        )
         changed_z0 = backbone.encode(changed)
     free = cells.to(backbone.device)
     filled = torch.zeros_like(free) if config.sham else free
@@ -222,7 +233,7 @@ def _resampled_latents(
         return inject(z_t, z0, noise, filled, 1.0, method)
     abar = schedule.abar_at(schedule.timestep_of(config.start_step))
     injected = inject(z_t, z0, noise, filled, abar, method, changed_z0)
-    conditioning = inverted.conditioning.rows(rows)
+    conditioning = inverted.conditioning.rows(rows.source_of_row)
     predict = _predictor(backbone, conditioning, config.resampling.guidance_scale, config.negative_prompt)
     stored = [latents[index] for latents in inverted.trajectory] if config.resampling.blend else []
     return resample(predict, injected, schedule, config.start_step, config.resampling, generators, stored, free)
@@ -253,23 +264,14 @@ def _predictor(
     return predict
 
 
-def _since(backbone: Backbone, before: tuple[int, int]) -> tuple[int, int]:
-    calls, samples = backbone.nfe.snapshot()
-    return calls - before[0], samples - before[1]
-
-
-def _check(
-    images: Tensor, masks: Tensor, prompts: Sequence[str] | None, seeds: Sequence[int], rows: Sequence[int]
-) -> None:
-    """That images, masks, prompts, seeds and rows fit each other."""
+def _check(images: Tensor, masks: Tensor, seeds: Sequence[int], rows: Sequence[int]) -> None:
+    """That images, masks, seeds and rows fit each other."""
     if not len(images) or not rows:
         raise ValueError(f"{len(images)} images and {len(rows)} rows; needed: at least one of each")
     if masks.dtype != torch.uint8 or tuple(masks.shape) != (len(rows), *images.shape[1:3]):
         raise ValueError(
             f"masks are {masks.dtype} of shape {tuple(masks.shape)}; needed: uint8 {(len(rows), *images.shape[1:3])}"
         )
-    if prompts is not None and len(prompts) != len(images):
-        raise ValueError(f'{len(prompts)} prompts for {len(images)} images; needed: one each, "" for none')
     if len(seeds) != len(rows):
         raise ValueError(f"{len(seeds)} seeds for {len(rows)} rows; needed: one each")
     if min(rows, default=0) < 0 or max(rows, default=0) >= len(images):

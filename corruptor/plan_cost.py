@@ -85,7 +85,7 @@ def count_passes(config: CorruptionConfig, num_variants: int, spacing: str = "le
     return Passes(
         inversion=inversion * _samples(config.inversion.guidance_scale),
         resampling=resampling * _samples(config.resampling.guidance_scale) * num_variants,
-        encodes=1 + num_variants * (config.injection.place == "image"),
+        encodes=1 + num_variants * (config.injection.resolved_act_on == "image"),
         decodes=1 + num_variants,
     )
 

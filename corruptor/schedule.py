@@ -7,15 +7,10 @@ never has to read a number back from the device.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import sqrt
 
-SPACINGS: dict[str, Callable[[NoiseSchedule], int]] = {
-    "leading": lambda schedule: schedule.steps_offset,
-    "trailing": lambda schedule: schedule.stride - 1,
-}
-"""Spacing -> lowest timestep of a grid."""
+SPACINGS = ("leading", "trailing")
 
 
 @dataclass(frozen=True)
@@ -69,7 +64,8 @@ class NoiseSchedule:
 
     def timestep_of(self, step: int) -> int:
         """Timestep of a grid step; step 0 is the noisiest."""
-        return (self.num_steps - 1 - step) * self.stride + SPACINGS[self.spacing](self)
+        lowest = self.steps_offset if self.spacing == "leading" else self.stride - 1
+        return (self.num_steps - 1 - step) * self.stride + lowest
 
     def ascending(self, start_step: int) -> tuple[int, ...]:
         """Timesteps an inversion visits to arrive at `start_step`, from least to most noise."""
@@ -98,15 +94,15 @@ class NoiseSchedule:
         """abar, with abar[0] below timestep 0 (the end of the grid, where no abar is defined)."""
         return self.abar[max(timestep, 0)]
 
-    def move(self, source: int, target: int, sigma: float = 0.0) -> tuple[float, float]:
+    def move(self, source: int, target: int) -> tuple[float, float]:
         """(a, b) of the DDIM move z_target = a * z_source + b * eps, up or down in noise.
 
-        DDIM eq. 12 with the predicted z0 eliminated: a = sqrt(abar_target / abar_source),
-        b = sqrt(1 - abar_target - sigma^2) - a * sqrt(1 - abar_source).
+        DDIM eq. 12 with sigma 0 and the predicted z0 eliminated: a = sqrt(abar_target / abar_source),
+        b = sqrt(1 - abar_target) - a * sqrt(1 - abar_source).
         """
         abar_source, abar_target = self.abar_at(source), self.abar_at(target)
         scale = sqrt(abar_target / abar_source)
-        return scale, sqrt(max(1.0 - abar_target - sigma**2, 0.0)) - scale * sqrt(1.0 - abar_source)
+        return scale, sqrt(1.0 - abar_target) - scale * sqrt(1.0 - abar_source)
 
     def sigma(self, source: int, target: int, eta: float) -> float:
         """Standard deviation of the fresh noise of a DDIM step down (DDIM eq. 16); 0 for eta 0."""

@@ -78,7 +78,7 @@ class CorruptionMeta:
     guidance_scale: float = 1.0
     prompt: str = ""
     act_on: str = ""
-    """What blur, rotation and the like act on: image, z0 or zt."""
+    """What blur, rotation and the like act on: image, z0 or z_t."""
     blend: bool = False
     paste_back: bool = False
     injected: bool = False

@@ -56,8 +56,8 @@ class Recorder:
         is_artifact = bool((mask == ARTIFACT).any())
         numbers, cells = done.verifications[place], done.cells_NHW[place].numpy()
         item, loaded = row.loaded.item, row.loaded
-        nfe = done.nfe.inversion_samples // len(set(done.source_of_row))
-        nfe += done.nfe.resampling_samples // len(done.source_of_row)
+        nfe = done.nfe.inversion // len(set(done.source_of_row))
+        nfe += done.nfe.resampling // len(done.source_of_row)
         height, width = loaded.size
         meta = Meta(
             label="artifact" if is_artifact else "clean",
@@ -106,7 +106,7 @@ class Recorder:
             eta=config.resampling.eta,
             guidance_scale=config.resampling.guidance_scale,
             prompt=self.config.samples.prompt_of(caption),
-            act_on=method.place,
+            act_on=method.resolved_act_on,
             blend=config.resampling.blend,
             paste_back=config.paste_back,
             injected=injected,

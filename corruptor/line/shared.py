@@ -30,8 +30,10 @@ from corruptor.pipeline import (
     CorruptedBatch,
     InvertedBatch,
     ResampledRows,
+    Rows,
     finish_rows,
     invert_images,
+    make_rows,
     resample_rows,
 )
 from shards.errors import ConfigError
@@ -77,13 +79,16 @@ class SharedWorker(Worker):
     def corrupt_rows(self, sources: list[list[Row]]) -> CorruptedBatch:
         items = [rows[0].loaded.item for rows in sources]
         self._invert([item for item in items if inversion_key(item, self.config) not in self.kept.sources])
-        rows = [(place, row) for place, many in enumerate(sources) for row in many]
-        masks = torch.from_numpy(np.stack([row.mask for _, row in rows]))
-        seeds = [noise_seed(self.config.seed, row.loaded.item, row.variant) for _, row in rows]
-        places = [place for place, _ in rows]
+        made = [(place, row) for place, many in enumerate(sources) for row in many]
         inverted = self._inverted(items)
-        resampled = self._resampled(items, inverted, masks, seeds, places)
-        return finish_rows(resampled, inverted, masks, seeds, self.config.corruption, places, self.backbone.factor)
+        rows = make_rows(
+            inverted.images_BHWC,
+            torch.from_numpy(np.stack([row.mask for _, row in made])),
+            [noise_seed(self.config.seed, row.loaded.item, row.variant) for _, row in made],
+            [place for place, _ in made],
+        )
+        resampled = self._resampled(items, inverted, rows)
+        return finish_rows(resampled, inverted, rows, self.config.corruption, self.backbone.factor)
 
     def _invert(self, items: list[SourceItem]) -> None:
         if not items:
@@ -95,7 +100,7 @@ class SharedWorker(Worker):
             self.kept.sources[inversion_key(item, self.config)] = Inverted(
                 torch.stack([latents[at] for latents in done.trajectory]),
                 done.round_trips_BHWC[at],
-                done.nfe_samples // len(items),
+                done.nfe // len(items),
             )
 
     def _inverted(self, items: list[SourceItem]) -> InvertedBatch:
@@ -105,41 +110,24 @@ class SharedWorker(Worker):
             round_trips_BHWC=torch.stack([one.round_trip for one in found]),
             conditioning=self.backbone.embed([self.config.samples.prompt_of(item.caption) for item in items]),
             trajectory=tuple(torch.stack([one.trajectory for one in found], dim=1)),
-            nfe_calls=max(one.nfe for one in found),
-            nfe_samples=sum(one.nfe for one in found),
+            nfe=sum(one.nfe for one in found),
         )
 
-    def _resampled(
-        self,
-        items: list[SourceItem],
-        inverted: InvertedBatch,
-        masks: Tensor,
-        seeds: Sequence[int],
-        places: Sequence[int],
-    ) -> ResampledRows:
-        config = self.config.corruption
+    def _resampled(self, items: list[SourceItem], inverted: InvertedBatch, rows: Rows) -> ResampledRows:
         names = [
             row_key(items[place], mask, seed, self.config)
-            for place, mask, seed in zip(places, masks, seeds, strict=True)
+            for place, mask, seed in zip(rows.source_of_row, rows.masks_NHW, rows.seeds, strict=True)
         ]
         todo = [at for at, name in enumerate(names) if name not in self.kept.rows]
         if todo:
-            done = resample_rows(
-                self.backbone,
-                inverted,
-                masks[todo],
-                [seeds[at] for at in todo],
-                config,
-                [places[at] for at in todo],
-            )
+            done = resample_rows(self.backbone, inverted, rows.chosen(todo), self.config.corruption)
             for image, cells, at in zip(done.images_NHWC, done.cells_NHW, todo, strict=True):
-                self.kept.rows[names[at]] = Resampled(image, cells, done.nfe_samples // len(todo))
+                self.kept.rows[names[at]] = Resampled(image, cells, done.nfe // len(todo))
         found = [self.kept.rows[name] for name in names]
         return ResampledRows(
             images_NHWC=torch.stack([one.image for one in found]),
             cells_NHW=torch.stack([one.cells for one in found]),
-            nfe_calls=max(one.nfe for one in found),
-            nfe_samples=sum(one.nfe for one in found),
+            nfe=sum(one.nfe for one in found),
         )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.score.heatmaps import HEAT_SCORES, heat_scores
+from detector.score.regions import ImageRegions, Regions, count_regions, stack_regions
 from shards.errors import SchemaError, UserError
 from shards.masks import ARTIFACT, IGNORE, U8, check_mask
 
@@ -47,6 +48,7 @@ class ImageCounts:
     """float64 [6] in the order of `HEAT_SCORES`, NaN where a score does not apply."""
     max_score: float
     """Largest score 0..1 on a pixel that counts, NaN for masks or where no pixel counts."""
+    regions: ImageRegions
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Counts:
     """float64 [N, 6], columns `HEAT_SCORES`."""
     max_score: F64
     """float64 [N]."""
+    regions: Regions
     meet: str = "truth"
     """Where truth and prediction met, see detector.score.meet."""
     soft_truth: bool = False
@@ -123,6 +126,7 @@ def count_image(
         check_soft_truth(key, truth.shape, truth_heat)
         soft = np.asarray(truth_heat if all_count else truth_heat[counts], np.float64).ravel()
     said = scores == 1 if is_mask else scores >= threshold
+    regions = count_regions(truth, prediction, threshold)
     tp = int(np.count_nonzero(true & said))
     fp, fn = int(np.count_nonzero(said)) - tp, int(np.count_nonzero(true)) - tp
     ignored = truth.size - true.size
@@ -130,10 +134,10 @@ def count_image(
     if is_mask or not true.size:
         histogram = None if is_mask else np.zeros((2, NUM_BINS), np.uint32)
         levels = None if is_mask else np.full(NUM_BINS, np.nan, np.float32)
-        return ImageCounts(key, numbers, histogram, levels, np.full(len(HEAT_SCORES), np.nan), float("nan"))
+        return ImageCounts(key, numbers, histogram, levels, np.full(len(HEAT_SCORES), np.nan), float("nan"), regions)
     histogram, levels = score_histogram(scores.astype(np.float32, copy=False), true)
     heat = heat_scores(scores, soft, true, histogram)
-    return ImageCounts(key, numbers, histogram, levels, heat, float(scores.max()))
+    return ImageCounts(key, numbers, histogram, levels, heat, float(scores.max()), regions)
 
 
 def check_prediction(key: str, shape: tuple[int, ...], prediction: NDArray[Any]) -> bool:
@@ -206,5 +210,6 @@ def stack(images: Sequence[ImageCounts], threshold: float, **facts: Any) -> Coun
         spread=merge_levels(images) if histograms else None,
         heat=np.stack([image.heat for image in images]),
         max_score=np.array([image.max_score for image in images], np.float64),
+        regions=stack_regions([image.regions for image in images]),
         **facts,
     )

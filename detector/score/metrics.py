@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from detector.score.counts import EMPTY_HEAT, F64, NUM_BINS, Counts
 from detector.score.heatmaps import HEAT_SCORES
+from detector.score.operating import IMAGE_RATES, image_tpr, pixel_fpr_at_recall
+from detector.score.regions import aupro, detection_ap, mean_region_iou
 
 NUM_CALIBRATION_BINS = 15
 """Guo et al. 2017. 255 = 15 * 17, so that each holds 17 of the score bins (the last 18)."""
@@ -51,6 +53,14 @@ METRICS: tuple[Metric, ...] = (
     _metric("pixel_auroc", "pixel AUROC", "artifact scores"),
     _metric("image_auroc_max", "image AUROC (max)", "artifact clean scores"),
     _metric("image_auroc_par", "image AUROC (PAR)", "artifact clean"),
+    _metric("image_tpr_at_1_fpr", "image TPR at 1% FPR", "artifact clean scores"),
+    _metric("image_tpr_at_5_fpr", "image TPR at 5% FPR", "artifact clean scores"),
+    _metric("image_tpr_at_10_fpr", "image TPR at 10% FPR", "artifact clean scores"),
+    _metric("pixel_fpr_at_95_tpr", "pixel FPR at 95% TPR", "artifact scores", higher=False),
+    _metric("aupro", "AUPRO (up to 30% FPR)", "artifact scores"),
+    _metric("component_ap_25", "component AP at IoU 0.25", "artifact"),
+    _metric("component_ap_50", "component AP at IoU 0.5", "artifact"),
+    _metric("region_iou", "region IoU (one-to-one matching)", "artifact"),
     _metric("ece", "expected calibration error", "scores", higher=False),
     _metric("fpr_clean", "FPR on clean images", "clean", higher=False),
     _metric("apaa_clean", "APAA on clean images", "clean", higher=False),
@@ -73,6 +83,7 @@ def values(counts: Counts, weights: NDArray[Any]) -> dict[str, F64]:
         **curve_scores(counts, weights),
         **image_scores(counts, weights),
         **mean_heat_scores(counts, weights),
+        **region_scores(counts, weights),
     }
     return {metric.key: found.get(metric.key, np.full(len(weights), np.nan)) for metric in METRICS}
 
@@ -147,6 +158,8 @@ def curve_scores(counts: Counts, weights: F64) -> dict[str, F64]:
         "pixel_ap": average_precision(clean, artifact, counts.spread),
         "pixel_auroc": auroc(clean, artifact),
         "ece": calibration_error(clean, artifact),
+        "pixel_fpr_at_95_tpr": pixel_fpr_at_recall(clean, artifact),
+        "aupro": aupro(counts.regions, weights, clean),
     }
 
 
@@ -214,8 +227,21 @@ def image_scores(counts: Counts, weights: F64) -> dict[str, F64]:
         "apaa_clean": weighted_mean(weights, clean * image_par(counts)),
     }
     if counts.kind == "scores":
-        found["image_auroc_max"] = image_auroc(weights[:, there], counts.max_score[there], broken[there])
+        shown = weights[:, there], counts.max_score[there], broken[there]
+        found["image_auroc_max"] = image_auroc(*shown)
+        for rate, tpr in zip(IMAGE_RATES, image_tpr(*shown).T, strict=True):
+            found[f"image_tpr_at_{rate * 100:.0f}_fpr"] = tpr
     return found
+
+
+def region_scores(counts: Counts, weights: F64) -> dict[str, F64]:
+    """What counts regions, at the threshold."""
+    regions = counts.regions
+    return {
+        "component_ap_25": detection_ap(regions, weights, 0),
+        "component_ap_50": detection_ap(regions, weights, 1),
+        "region_iou": mean_region_iou(regions, weights),
+    }
 
 
 def image_auroc(weights: F64, score: F64, broken: NDArray[np.bool_]) -> F64:

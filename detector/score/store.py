@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import numpy as np
 from detector.score.bootstrap import check_seeds
 from detector.score.counts import COLUMNS, NUM_BINS, Counts, ScoreError
 from detector.score.heatmaps import HEAT_SCORES
+from detector.score.regions import MATCH_IOUS, Regions
 from shards.errors import MissingInputError
 from shards.files import write_bytes
 
-COUNTS_NAME, COUNTS_VERSION = "counts.npz", 1
+COUNTS_NAME, COUNTS_VERSION = "counts.npz", 2
+REGION_FIELDS = tuple(field.name for field in dataclasses.fields(Regions))
 FACTS = ("kind", "threshold", "meet", "soft_truth", "stretched", "resized")
 
 
@@ -36,6 +39,9 @@ def save_counts(folder: Path, results: Sequence[Counts]) -> None:
     if histograms:
         arrays["histograms"] = np.stack(histograms)
         arrays["spread"] = np.stack([one.spread for one in results if one.spread is not None])
+    for i, one in enumerate(results):
+        named = {name: getattr(one.regions, name) for name in REGION_FIELDS}
+        arrays |= {f"regions{i}_{name}": array for name, array in named.items() if array is not None}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_bytes(folder / COUNTS_NAME, buffer.getvalue())
@@ -75,7 +81,31 @@ def load_counts(folder: Path) -> list[Counts]:
             max_score=arrays["max_score"][i],
             histograms=arrays["histograms"][i] if scores else None,
             spread=arrays["spread"][i] if scores else None,
+            regions=load_regions(arrays, i, images, path),
             **facts,
         )
         for i, facts in enumerate(head["seeds"])
     ]
+
+
+def load_regions(arrays: Mapping[str, Any], seed: int, images: int, path: Path) -> Regions:
+    """The regions of one training seed. Raises ScoreError where they are damaged."""
+    found: dict[str, Any] = {name: arrays.get(f"regions{seed}_{name}") for name in REGION_FIELDS}
+    scores = "histograms" in arrays
+    true, said = (np.size(found[name]) for name in ("truth_image", "found_image"))
+    shapes = {
+        "truth_image": (true,),
+        "pixels": (true,),
+        **({"histograms": (true, NUM_BINS)} if scores else {}),
+        "found_image": (said,),
+        "scores": (said,),
+        "matched": (said, len(MATCH_IOUS)),
+        "region_iou": (images,),
+    }
+    wrong = [name for name, shape in shapes.items() if np.shape(found[name]) != shape]
+    if not wrong:
+        places = np.concatenate([found["truth_image"], found["found_image"]])
+        wrong = ["image"] if places.size and not (places.min() >= 0 and places.max() < images) else []
+    if wrong:
+        raise ScoreError(f"{path} is damaged: regions of seed {seed + 1}: {', '.join(wrong)}; score again")
+    return Regions(**found)

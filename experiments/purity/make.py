@@ -15,7 +15,7 @@ from corruptor.backbone import Backbone
 from corruptor.config import METHODS, CorruptionConfig, VerificationConfig
 from corruptor.line.config import LineConfig
 from corruptor.line.plan import noise_seed, region_rng
-from corruptor.pipeline import corrupt_inverted, invert_images
+from corruptor.pipeline import corrupt_inverted, invert_images, make_rows
 from corruptor.verify import verify
 from experiments.purity.count import Component, Row, far_from, faults_in
 from experiments.purity.labels import count_labels
@@ -67,7 +67,7 @@ def settings_of(base: CorruptionConfig, steps: Sequence[int], methods: Sequence[
     found = [Setting(f"clean pass, step {base.start_step}", base, injected=False)]
     for method in methods:
         for step in steps if method == "noised" else [-1]:
-            chosen = replace(base.injection, method=method, start_step=step, acts_on="auto")
+            chosen = replace(base.injection, method=method, start_step=step, act_on="auto")
             try:
                 config = replace(base, injection=chosen)
             except ValueError as error:
@@ -117,7 +117,7 @@ def make_pictures(
     """
     base = config.corruption
     lowest = min([base.num_grid_steps - 1, *(one.config.start_step for one in settings)])
-    deepest = replace(base, injection=replace(base.injection, method="noised", acts_on="auto", start_step=lowest))
+    deepest = replace(base, injection=replace(base.injection, method="noised", act_on="auto", start_step=lowest))
     images = torch.from_numpy(np.stack([item.image for item in sources.items]))
     prompts = [config.samples.prompt_of(item.caption) for item in sources.items]
     inverted = invert_images(backbone, images, prompts, deepest)
@@ -128,7 +128,8 @@ def make_pictures(
         length = base.num_grid_steps - one.config.start_step + 1
         beginning = replace(inverted, trajectory=inverted.trajectory[:length])
         chosen = masks if one.injected else torch.zeros_like(masks)
-        made[one.name] = corrupt_inverted(backbone, beginning, chosen, seeds, one.config).images_NHWC.numpy()
+        rows = make_rows(images, chosen, seeds)
+        made[one.name] = corrupt_inverted(backbone, beginning, rows, one.config).images_NHWC.numpy()
     return made
 
 

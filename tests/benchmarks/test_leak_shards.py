@@ -37,7 +37,7 @@ def test_makings_share_all_before_the_decoder_and_are_what_the_line_makes(
 ):
     model = make_pipeline(tmp_path / "tiny")
     resample, resampled = shared_lines.resample_rows, []
-    monkeypatch.setattr(shared_lines, "resample_rows", lambda *args: resampled.append(len(args[5])) or resample(*args))
+    monkeypatch.setattr(shared_lines, "resample_rows", lambda *args: resampled.append(len(args[2])) or resample(*args))
     pairs = []
     for part, first in (("leakcheck", 600_000), ("leakcheck_sham", 650_000)):
         runs = leak_shards.runs_of(part, tmp_path / "shared", overrides(model, first))

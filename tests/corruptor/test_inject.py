@@ -111,7 +111,7 @@ def test_image_transforms_touch_only_the_mask(method: str) -> None:
     images = torch.randint(0, 256, (2, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
     masks = torch.zeros(2, 16, 16, dtype=torch.uint8)
     masks[0, 4:12, 4:12] = 1
-    changed = transform_images(images, masks, InjectionConfig(method=method, acts_on="image"), factor=4)
+    changed = transform_images(images, masks, InjectionConfig(method=method, act_on="image"), factor=4)
     inside = masks == 1
     assert changed.dtype == torch.uint8
     assert torch.equal(changed[~inside], images[~inside])
@@ -122,7 +122,7 @@ def test_z0_transforms_are_noised_forward() -> None:
     z0 = torch.arange(64.0).reshape(1, 1, 8, 8)
     noise = torch.ones(1, 1, 8, 8)
     cells = torch.ones(1, 8, 8, dtype=torch.bool)
-    config = InjectionConfig(method="downscale", acts_on="z0")
+    config = InjectionConfig(method="downscale", act_on="z0")
     result = inject(torch.zeros_like(z0), z0, noise, cells, 0.64, config)
     torch.testing.assert_close(result, forward_noise(torch.full_like(z0, 31.5), noise, 0.64))
 
@@ -155,6 +155,6 @@ def test_config_errors_name_what_is_allowed() -> None:
     with pytest.raises(ValueError, match=r"injection\.method is 'noise'; allowed are noised, gaussian"):
         InjectionConfig(method="noise")
     with pytest.raises(ValueError, match="method 'gaussian' can act on z_t"):
-        InjectionConfig(method="gaussian", acts_on="image")
+        InjectionConfig(method="gaussian", act_on="image")
     with pytest.raises(ValueError, match=r"allows 0\.\.49"):
         CorruptionConfig(injection=InjectionConfig(start_step=50))

@@ -21,7 +21,7 @@ from corruptor.config import (
     VerificationConfig,
 )
 from corruptor.noise import sample_generator
-from corruptor.pipeline import corrupt, corrupt_inverted, invert_images
+from corruptor.pipeline import corrupt, corrupt_inverted, invert_images, make_rows
 from corruptor.renoise import invert
 from corruptor.resample import resample
 
@@ -63,10 +63,9 @@ def test_shapes_labels_and_exact_nfe(
     assert [v.num_components for v in batch.verifications] == [2, 0, 1]
     assert not batch.masks_NHW[1].any()
     assert (batch.masks_NHW[2, :4] == 255).all()
-    assert batch.nfe.inversion_calls == 17
-    assert batch.nfe.resampling_calls == 10
+    assert (batch.nfe.inversion, batch.nfe.resampling) == (17 * 3, 10 * 3)
     assert len(unet_samples) == 27
-    assert sum(unet_samples) == batch.nfe.inversion_samples + batch.nfe.resampling_samples == 81
+    assert sum(unet_samples) == 81
 
 
 def test_guidance_counts_twice(backbone: Backbone, images: Tensor, masks: Tensor, unet_samples: list[int]) -> None:
@@ -77,7 +76,7 @@ def test_guidance_counts_twice(backbone: Backbone, images: Tensor, masks: Tensor
     )
     batch = corrupt(backbone, images, masks, PROMPTS, SEEDS, config)
     assert unet_samples == [3, 3, 3, 6, 6, 6]
-    assert (batch.nfe.resampling_calls, batch.nfe.resampling_samples) == (3, 18)
+    assert batch.nfe.resampling == 18
 
 
 def test_batch_is_singles(backbone: Backbone, images: Tensor, masks: Tensor) -> None:
@@ -101,7 +100,7 @@ def test_variants_share_the_inversion(
     inverted = invert_images(backbone, images, PROMPTS, SHORT)
     assert unet_samples == [3, 3, 3]
     unet_samples.clear()
-    batch = corrupt_inverted(backbone, inverted, variant_masks, [1, 2, 3, 4, 5], SHORT, rows)
+    batch = corrupt_inverted(backbone, inverted, make_rows(images, variant_masks, [1, 2, 3, 4, 5], rows), SHORT)
     assert unet_samples == [3, 3, 3, 2, 2, 2], "five rows in pieces of three, and no inversion"
     assert batch.source_of_row == rows
     assert not torch.equal(batch.images_NHWC[0], batch.images_NHWC[3]), "other noise"
@@ -165,7 +164,7 @@ def test_clean_rows_go_the_same_way(backbone: Backbone, images: Tensor, masks: T
     first = corrupt(backbone, images, empty, PROMPTS, SEEDS, SHORT)
     second = corrupt(backbone, images, empty, PROMPTS, [0, 0, 0], SHORT)
     assert torch.equal(first.images_NHWC, second.images_NHWC)
-    assert first.nfe.resampling_calls == 3
+    assert first.nfe.resampling == 9
     assert not torch.equal(first.images_NHWC, images)
 
 
@@ -187,7 +186,7 @@ def test_switches_bring_source_pixels(backbone: Backbone, images: Tensor, masks:
 def test_every_method_and_place_runs(backbone: Backbone, images: Tensor, masks: Tensor, method: str) -> None:
     results = []
     for place in METHODS[method].places:
-        injection = InjectionConfig(method=method, acts_on=place, start_step=48)
+        injection = InjectionConfig(method=method, act_on=place, start_step=48)
         config = CorruptionConfig(injection=injection, verification=VerificationConfig(policy="keep"))
         batch = corrupt(backbone, images, masks, PROMPTS, SEEDS, config)
         assert torch.equal(batch.masks_NHW, masks)
@@ -195,7 +194,7 @@ def test_every_method_and_place_runs(backbone: Backbone, images: Tensor, masks: 
         results.append(batch.images_NHWC[0])
     assert all(not torch.equal(results[0], other) for other in results[1:])
     if method == "direct":
-        assert (batch.nfe.inversion_calls, batch.nfe.resampling_calls) == (0, 0)
+        assert (batch.nfe.inversion, batch.nfe.resampling) == (0, 0)
         assert torch.equal(batch.images_NHWC[1], batch.round_trips_NHWC[1])
 
 
@@ -206,7 +205,7 @@ def test_the_ends_of_the_grid(backbone: Backbone, images: Tensor, masks: Tensor,
         inversion=InversionConfig(mode="ddim"),
     )
     batch = corrupt(backbone, images[:1], masks[:1], PROMPTS[:1], SEEDS[:1], config)
-    assert batch.nfe.inversion_calls == batch.nfe.resampling_calls == 50 - start_step
+    assert batch.nfe.inversion == batch.nfe.resampling == 50 - start_step
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -220,7 +219,7 @@ def test_flat_white_image_in_half_precision(model_folder: Path, dtype: str) -> N
     inverted = invert_images(half, white, [""], config)
     assert all(latents.dtype == torch.float32 for latents in inverted.trajectory)
     assert torch.isfinite(torch.stack(inverted.trajectory)).all()
-    batch = corrupt_inverted(half, inverted, mask, [1], config)  # decode raises on NaN
+    batch = corrupt_inverted(half, inverted, make_rows(white, mask, [1]), config)  # decode raises on NaN
     assert batch.verifications[0].num_components == 1
 
 

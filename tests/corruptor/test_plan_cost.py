@@ -37,7 +37,7 @@ def test_passes_by_hand() -> None:
         num_grid_steps=4, injection=InjectionConfig(start_step=3), inversion=InversionConfig(warm_passes=(10,))
     )
     assert count_passes(turbo, 1, "trailing").nfe == 11
-    on_pixels = CorruptionConfig(injection=InjectionConfig(method="blur", acts_on="image"))
+    on_pixels = CorruptionConfig(injection=InjectionConfig(method="blur", act_on="image"))
     assert count_passes(on_pixels, 3).encodes == 4
 
 

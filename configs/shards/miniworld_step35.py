@@ -1,9 +1,0 @@
-"""The paper's corruption in the embedded world, from start step 35 of 50."""
-
-from mmengine.config import read_base
-
-with read_base():
-    from ._miniworld_paper import *
-
-corruption.update(injection=dict(method="noised", start_step=35))
-title = "Blemish miniworld, start step 35"
