@@ -37,12 +37,23 @@ class OutputError(UserError, OSError):
     """The output could not be written: full disk, read-only folder, a file in the way."""
 
 
+LONGEST = 1200
+"""Characters of an error that are shown."""
+
+
+def one_line(text: str, longest: int = LONGEST) -> str:
+    """Any text, such as one with names from outside, as one printable line of bounded length."""
+    line = " ".join(text[: 4 * longest].split())
+    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+    return shown if len(shown) <= longest else f"{shown[: longest - 4]} ..."
+
+
 def run_cli(main: Callable[[], int | None]) -> int:
     """Call `main`; turn a `UserError` into one line on stderr and exit code 2, Ctrl-C into 130."""
     try:
         return main() or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

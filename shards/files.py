@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,16 @@ from shards.errors import OutputError
 
 PARTIAL = ".partial"
 """Ending of files under way. Their names also carry machine and process: two never write into one."""
+
+
+LEFTOVER = re.compile(r"(?P<name>.+?)(\.[0-9a-f]{8}-\d+-[0-9a-f]{4}){1,2}(\.partial)?")
+"""Names that `process_name` makes of the name of a file."""
+
+
+def leftover_of(name: str) -> str:
+    """Of which file this is a copy under way, as `whole_file` and the writer name them; "" for any other name."""
+    found = LEFTOVER.fullmatch(name)
+    return found["name"] if found else ""
 
 
 def explain(error: OSError, path: Path) -> OutputError:

@@ -15,14 +15,20 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shards.errors import ResumeError
-from shards.files import whole_file
+from shards.files import whole_file, write_json
+from shards.guard.json_text import TABLE, read_object
+from shards.guard.plain_file import open_plain
 from shards.source import Source
 
-INPUTS = "inputs.jsonl"
+if TYPE_CHECKING:
+    from shards.writer import RunWriter
+
+MANIFEST, INPUTS = "manifest.json", "inputs.jsonl"
 
 
 @dataclass(frozen=True)
@@ -53,9 +59,14 @@ def follow(source: Source, out: Path, manifest: Mapping[str, Any], per_shard: in
     Raises ResumeError.
     """
     stored = manifest.get("source")
-    if not isinstance(stored, Mapping) or "fingerprint" not in stored:
+    if not isinstance(stored, Mapping) or not isinstance(manifest.get("num_shards"), int):
         return Followed(source)
-    items, grown = int(stored.get("items", 0)), tuple(manifest.get("grown") or ())
+    items = stored.get("items")
+    if not isinstance(items, int):
+        return Followed(source)
+    grown = sound_grown(manifest.get("grown", []), items)
+    if grown is None or "fingerprint" not in stored:
+        return Followed(source)
     lines = list(source.listing())
     if fingerprint_of(lines[:items]) != stored["fingerprint"]:
         recorded = read_inputs(out, items, str(stored["fingerprint"]))
@@ -66,23 +77,32 @@ def follow(source: Source, out: Path, manifest: Mapping[str, Any], per_shard: in
             return Followed(source, grown)
         source = source.arranged(order)
     if extend and len(lines) > items:
-        grown = (*grown, entry(out, manifest, items, per_shard))
+        grown = (*grown, entry(out, manifest, grown, per_shard))
     return Followed(source, grown)
 
 
-def entry(out: Path, manifest: Mapping[str, Any], items: int, per_shard: int) -> dict[str, Any]:
+def sound_grown(told: Any, items: int) -> tuple[dict[str, Any], ...] | None:
+    """`grown` of the manifest of a run of so many items; None where it is nothing that this code wrote."""
+    kinds = {"items": int, "config_hash": str, "last_shard": str}
+    sound = isinstance(told, (list, tuple)) and all(
+        isinstance(one, dict) and all(isinstance(one.get(name), kind) for name, kind in kinds.items()) for one in told
+    )
+    ends = [0, *(one["items"] for one in told), items] if sound else [1, 0]
+    return tuple(told) if all(first < last for first, last in pairwise(ends)) else None
+
+
+def entry(out: Path, manifest: Mapping[str, Any], grown: Sequence[Mapping[str, Any]], per_shard: int) -> dict[str, Any]:
     """What is written down of a run that is about to grow."""
-    grown = tuple(manifest.get("grown") or ())
-    last_shard = "full"
+    items, last_shard = manifest["source"]["items"], "full"
     if (items - max(breaks(grown), default=0)) % per_shard:
-        number = int(manifest.get("num_shards", 1)) - 1
-        last_shard = "partial" if (out / "shards" / f"{number:05d}.stats.json").exists() else "open"
-    return {"items": items, "config_hash": manifest.get("config_hash", ""), "last_shard": last_shard}
+        path = out / "shards" / f"{manifest['num_shards'] - 1:05d}.stats.json"
+        last_shard = "partial" if path.exists() else "open"
+    return {"items": items, "config_hash": str(manifest.get("config_hash", "")), "last_shard": last_shard}
 
 
 def breaks(grown: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
     """Numbers of items at which a shard of a run that has grown so ends early."""
-    return tuple(int(one["items"]) for one in grown if one["last_shard"] == "partial")
+    return tuple(one["items"] for one in grown if one["last_shard"] == "partial")
 
 
 def order_of(recorded: Sequence[str], lines: Sequence[str]) -> list[int]:
@@ -119,7 +139,7 @@ def read_inputs(out: Path, items: int, fingerprint: str) -> list[str] | None:
     """The run's inputs as listed; None where the file is missing, short or not that of the run."""
     lines: list[str] = []
     try:
-        with (out / INPUTS).open("rb") as file:
+        with open_plain(out / INPUTS) as file:
             for _ in range(items):
                 lines.append(str(json.loads(file.readline(1 << 20))))
     except (OSError, ValueError):
@@ -132,6 +152,28 @@ def write_inputs(out: Path, listing: Iterator[str]) -> None:
     with whole_file(out / INPUTS) as file:
         for line in listing:
             file.write(json.dumps(line).encode("ascii") + b"\n")
+
+
+def extend(run: RunWriter, growing: tuple[str, ...]) -> dict[str, Any]:
+    """Make the longer list that of the run, unless more differs than it; returns the manifest that is there then.
+
+    Raises ResumeError where another process still makes the last shard as it was to be.
+    """
+    with run.alone():
+        stored = read_object(run.out / MANIFEST, limits=TABLE, error=ResumeError)
+        if run.info.listing is None or run.changed(stored, growing) or not run.changed(stored):
+            return stored
+        last = int(stored["num_shards"]) - 1
+        if not run.locks.take(last):
+            raise ResumeError(f"{run.path(last, 'tar')} is being made by another process; extend the run after it")
+        try:
+            if run.is_done(last) and run.info.grown[-1]["last_shard"] == "open":
+                raise ResumeError(f"{run.out} went on meanwhile; run the same command again")
+            write_inputs(run.out, run.info.listing())
+            write_json(run.out / MANIFEST, run.manifest())
+        finally:
+            run.locks.release(last)
+        return run.manifest()
 
 
 def without_growth(identity: Mapping[str, Any], growing: Sequence[str]) -> dict[str, Any]:

@@ -93,6 +93,8 @@ class SourceItem:
     scene: Mapping[str, Any] | None = None
     mask: U8 | None = None
     regions: tuple[Region, ...] = field(default=())
+    caption_cut: int = 0
+    """Characters that the caption had before it was cut to a bounded length; 0 where it was not."""
 
 
 class Source(abc.ABC):

@@ -3,13 +3,16 @@
     OUT/manifest.json              config, hash, source list, and (after `finalise`) every shard with its sha256
     OUT/shards/00000.tar           samples 00000_00000 .. ; absent if every input of the shard was rejected
     OUT/shards/00000.rejects.jsonl inputs of this shard that did not become samples; absent if there are none
-    OUT/shards/00000.stats.json    counts and sha256; written last: its presence means the shard is done
+    OUT/shards/00000.stats.json    counts, sha256 and size; written last: the shard is done
     OUT/inputs.jsonl               the source's listing, where the run may be extended (shards/growth.py)
     OUT/rejects.jsonl, README.md, croissant.json    written by `finalise`
 
 Running again skips the shards that are done and makes the others anew; nothing is appended to, so a kill at any moment
-neither loses nor doubles anything. Several processes may work in one folder, on any machines: a shard is locked while
-it is made (`claims`), and so is the end of the run (`alone`). OUT/.lock is there until the run is complete.
+neither loses nor doubles anything. A shard whose stats cannot be read, or whose tar or rejects are gone or shorter than
+its stats have them, is not done: whatever happened to its files, running again makes them. (That a whole file
+holds other bytes is for `python -m shards check` to find.) Several processes may work in one folder, on any machines: a
+shard is locked while it is made (`claims`), and so is the end of the run (`alone`). OUT/.lock is there until the run is
+complete.
 """
 
 from __future__ import annotations
@@ -28,14 +31,18 @@ from typing import Any
 from shards.build import plain
 from shards.config import config_hash, differences
 from shards.errors import ResumeError
-from shards.files import PARTIAL, explain, make_folder, process_name, whole_file, write_bytes, write_json
-from shards.growth import INPUTS, without_growth, write_inputs
+from shards.files import explain, leftover_of, make_folder, process_name, whole_file, write_bytes, write_json
+from shards.growth import INPUTS, extend, without_growth, write_inputs
+from shards.guard.json_text import TABLE, read_object
+from shards.guard.plain_file import read_plain
 from shards.locks import Locks
+from shards.marks import MAX_REJECTS, Stats, signature_of, sound_stats, total
 from shards.masks import ARTIFACT
 from shards.schema import SCHEMA_VERSION, Codec, Sample, encode_sample, parse_key
 from shards.source import Reject
 
 FOLDER, MANIFEST, REJECTS, LOCKS = "shards", "manifest.json", "rejects.jsonl", ".lock"
+TAR, STATS = "tar", "stats.json"
 END = 1 << 30
 """The lock of the end of a run: no shard has this number, however far the run grows."""
 
@@ -126,6 +133,7 @@ class RunWriter:
         self.out, self.info, self.codec = Path(out), info, codec
         self.folder = self.out / FOLDER
         self.hash = config_hash(info.identity()["config"])
+        self._seen: dict[int, tuple[tuple[int, ...], Stats | None]] = {}
         self.locks = Locks(self.out / LOCKS)
         make_folder(self.out)
         self._claim(growing)
@@ -134,24 +142,23 @@ class RunWriter:
     def _claim(self, growing: tuple[str, ...] | None) -> None:
         path = self.out / MANIFEST
         if not path.exists():
-            names = [entry.name for entry in self.out.iterdir()]
-            foreign = sorted(name for name in names if name != FOLDER and not name.startswith((".", MANIFEST)))
-            if foreign:
+            foreign = [name for name in list_folder(self.out) if is_foreign(self.out / name)]
+            if foreign and not path.exists():  # it may have come meanwhile, by another process
                 raise ResumeError(f"{self.out} holds other files ({', '.join(foreign[:3])}); choose an empty folder")
-            write_json_once(path, self._manifest())
+            write_json_once(path, self.manifest())
         stored = read_manifest(path)
-        if growing is not None and self._changed(stored):
-            stored = self._extend(growing)
-        changed = self._changed(stored)
+        if growing is not None and self.changed(stored):
+            stored = extend(self, growing)
+        changed = self.changed(stored)
         if changed:
-            changed = self._changed(stored, growing) or changed
+            changed = self.changed(stored, growing) or changed
             shown = "; ".join(changed[:5]) + ("; ..." if len(changed) > 5 else "")
             hint = ", or take in with --extend what is new" if self.info.listing and growing is None else ""
             raise ResumeError(f"{self.out} holds a run made with something else ({shown}); choose another folder{hint}")
         if self.info.listing and not (self.out / INPUTS).exists():
             write_inputs(self.out, self.info.listing())
 
-    def _changed(self, stored: Mapping[str, Any], growing: tuple[str, ...] | None = None) -> list[str]:
+    def changed(self, stored: Mapping[str, Any], growing: tuple[str, ...] | None = None) -> list[str]:
         """What differs between the run that is there and this one, apart from what an extension may change."""
         mine = {**self.info.identity(), "codec": self.codec}
         there = {key: stored[key] for key in {*mine, "grown"} if key in stored}
@@ -162,28 +169,7 @@ class RunWriter:
             changed.append(f"schema_version: {stored.get('schema_version')} there, {SCHEMA_VERSION} now")
         return changed
 
-    def _extend(self, growing: tuple[str, ...]) -> dict[str, Any]:
-        """Make the longer list that of the run, unless more differs than it; returns the manifest that is there then.
-
-        Raises ResumeError where another process still makes the last shard as it was to be.
-        """
-        with self.alone():
-            stored = read_manifest(self.out / MANIFEST)
-            if self.info.listing is None or self._changed(stored, growing) or not self._changed(stored):
-                return stored
-            last = int(stored["num_shards"]) - 1
-            if not self.locks.take(last):
-                raise ResumeError(f"{self.path(last, 'tar')} is being made by another process; extend the run after it")
-            try:
-                if self.is_done(last) and self.info.grown[-1]["last_shard"] == "open":
-                    raise ResumeError(f"{self.out} went on meanwhile; run the same command again")
-                write_inputs(self.out, self.info.listing())
-                write_json(self.out / MANIFEST, self._manifest())
-            finally:
-                self.locks.release(last)
-            return read_manifest(self.out / MANIFEST)
-
-    def _manifest(self) -> dict[str, Any]:
+    def manifest(self) -> dict[str, Any]:
         return {
             **self.info.identity(),
             "schema_version": SCHEMA_VERSION,
@@ -198,7 +184,16 @@ class RunWriter:
         return self.folder / f"{index:05d}.{suffix}"
 
     def is_done(self, index: int) -> bool:
-        return self.path(index, "stats.json").exists()
+        """Whether shard `index` has a sound done mark, and its files are there as whole as the mark says."""
+        return self.done(index) is not None
+
+    def done(self, index: int) -> Stats | None:
+        """The stats of a shard that is done, else None. Files are read again only where they have changed."""
+        paths = [self.path(index, suffix) for suffix in (STATS, TAR, REJECTS)]
+        signature = tuple(number for path in paths for number in signature_of(path))
+        if self._seen.get(index, ((), None))[0] != signature:
+            self._seen[index] = (signature, sound_stats(index, *paths))
+        return self._seen[index][1]
 
     def todo(self) -> list[int]:
         """Indices of the shards that are not done, in order."""
@@ -248,34 +243,40 @@ class RunWriter:
     def _shard(self, index: int) -> Iterator[ShardWriter]:
         path = self.path(index, "tar")
         # What an earlier, killed attempt left under a final name is not trusted.
-        for suffix in ("stats.json", "rejects.jsonl", "tar"):
+        for suffix in (STATS, REJECTS, TAR):
             remove(self.path(index, suffix))
-        for leftover in self.folder.glob(f"{index:05d}.*{PARTIAL}"):
+        for leftover in leftovers(self.folder, f"{index:05d}."):
             remove(leftover)
         with whole_file(path) as file:
             tar = tarfile.TarFile(fileobj=file, mode="w", format=tarfile.PAX_FORMAT)  # type: ignore[arg-type]
             writer = ShardWriter(index, self.codec, tar)
             yield writer
             tar.close()
-        stats: dict[str, Any] = {"shard": index, "sha256": file.digest.hexdigest()}
+            size = file.tell()
         if not writer.counts["samples"]:
             remove(path)
-            stats["sha256"] = ""
-        self._mark(writer, stats)
+        self._mark(writer, file.digest.hexdigest(), size)
 
-    def _mark(self, writer: ShardWriter, stats: dict[str, Any]) -> None:
+    def _mark(self, writer: ShardWriter, sha256: str, size: int) -> None:
         if writer.rejects:
             lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in writer.rejects)
             write_bytes(self.path(writer.index, REJECTS), lines.encode("utf-8", "backslashreplace"))
-        for name in ("samples", "artifact", "clean", "bytes"):
-            stats[name] = writer.counts[name]
-        stats["rejects"] = dict(Counter(record["reason"] for record in writer.rejects))
-        write_json(self.path(writer.index, "stats.json"), stats)
+        counts = writer.counts
+        stats = Stats(
+            shard=writer.index,
+            sha256=sha256 if counts["samples"] else "",
+            samples=counts["samples"],
+            artifact=counts["artifact"],
+            clean=counts["clean"],
+            bytes=counts["bytes"],
+            rejects=dict(Counter(record["reason"] for record in writer.rejects)),
+            size=size if counts["samples"] else 0,
+        )
+        write_json(self.path(writer.index, STATS), plain(stats))
 
-    def stats(self) -> list[dict[str, Any]]:
+    def stats(self) -> list[Stats]:
         """The stats of every shard that is done, in order."""
-        done = [i for i in range(self.info.num_shards) if self.is_done(i)]
-        return [json.loads(self.path(i, "stats.json").read_bytes()) for i in done]
+        return [stats for stats in map(self.done, range(self.info.num_shards)) if stats is not None]
 
     @contextmanager
     def alone(self) -> Iterator[bool]:
@@ -315,37 +316,51 @@ class RunWriter:
         from shards.croissant import write_croissant
 
         stats = self.stats()
+        if len(stats) < self.info.num_shards:
+            raise ResumeError(f"files of {self.folder} went away meanwhile; run the same command again")
         totals = total(stats)
-        merge_rejects(self)
-        manifest = {**self._manifest(), "totals": totals}
-        manifest["shards"] = [{"name": f"{FOLDER}/{s['shard']:05d}.tar", **s} for s in stats if s["samples"]]
+        merge_rejects(self, stats)
+        manifest = {**self.manifest(), "totals": totals}
+        manifest["shards"] = [one.row() for one in stats if one.samples]
         write_json(self.out / MANIFEST, manifest)
         write_card(self.out, manifest)
         write_croissant(self.out, manifest)
-        # Of processes that were killed while they wrote.
-        partials = (*self.folder.glob(f"*{PARTIAL}"), *self.out.glob(f"*{PARTIAL}"))
-        for leftover in (*partials, *self.out.glob(f"{MANIFEST}.*")):
+        # Of processes that were killed while they wrote; nothing else is ours to delete.
+        for leftover in (*leftovers(self.folder), *leftovers(self.out)):
             remove(leftover)
         self.locks.remove()
         return totals
 
 
-def total(stats: list[dict[str, Any]]) -> dict[str, Any]:
-    """Sum the stats of shards."""
-    sums: dict[str, Any] = {name: sum(s[name] for s in stats) for name in ("samples", "artifact", "clean", "bytes")}
-    rejects: Counter[str] = Counter()
-    for one in stats:
-        rejects.update(one["rejects"])
-    return {**sums, "shards": sum(1 for s in stats if s["samples"]), "rejects": dict(sorted(rejects.items()))}
-
-
-def merge_rejects(run: RunWriter) -> None:
+def merge_rejects(run: RunWriter, stats: list[Stats]) -> None:
     """All shards' rejects into OUT/rejects.jsonl, in source order of shards; an empty file where there are none."""
     with whole_file(run.out / REJECTS) as file:
-        for index in range(run.info.num_shards):
-            path = run.path(index, REJECTS)
-            if path.exists():
-                file.write(path.read_bytes())
+        for path in (run.path(one.shard, REJECTS) for one in stats if one.rejects):
+            try:
+                data = read_plain(path, MAX_REJECTS)
+            except OSError as error:
+                raise ResumeError(f"{path} cannot be read ({error}); run the same command again") from error
+            file.write(data)
+
+
+def list_folder(folder: Path) -> list[str]:
+    """Names of what lies in a folder, in order. Raises OutputError where it may not be looked at."""
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        raise explain(error, folder) from error
+
+
+def leftovers(folder: Path, prefix: str = "") -> list[Path]:
+    """Files under way that a killed process left: names of this code alone."""
+    return [folder / name for name in list_folder(folder) if name.startswith(prefix) and leftover_of(name)]
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether something in the folder of a run without a manifest is not this code's own beginning."""
+    if path.name == FOLDER and path.is_dir():
+        return bool(list_folder(path))
+    return not (path.name.startswith(".") or path.name == MANIFEST or leftover_of(path.name) == MANIFEST)
 
 
 def remove(path: Path) -> None:
@@ -371,11 +386,5 @@ def write_json_once(path: Path, value: Any) -> None:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Load a manifest. Raises ResumeError if it is damaged."""
-    try:
-        stored = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ResumeError(f"{path} cannot be read ({error}); delete the folder or choose another") from error
-    if not isinstance(stored, dict):
-        raise ResumeError(f"{path} is not a manifest; delete the folder or choose another")
-    return stored
+    """Load a manifest. Raises MissingInputError, ResumeError where it is damaged."""
+    return read_object(path, limits=TABLE, error=ResumeError)

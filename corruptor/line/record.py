@@ -170,11 +170,14 @@ def _change(numbers: Verification) -> ChangeMeta:
 
 
 def _extra(row: Row, mask: np.ndarray[Any, np.dtype[np.uint8]], numbers: Verification) -> dict[str, Any]:
-    """What has no field of its own; the proposed mask only where the label is another (remaking needs it)."""
+    """What has no field of its own: how long a caption was that was cut; the proposed mask only where the label is
+    another (remaking needs it)."""
     extra: dict[str, Any] = {
         "pixel_threshold": numbers.pixel_threshold,
         "changed_shares": [round(one.changed_share, DECIMALS) for one in numbers.components],
     }
+    if row.loaded.item.caption_cut:
+        extra["caption_characters"] = row.loaded.item.caption_cut
     if not np.array_equal(row.mask, mask):
         extra["proposed_mask"] = pack_cells(row.mask == ARTIFACT)
     return extra

@@ -19,7 +19,7 @@ from corruptor.line.work import Worker
 from shards.config import apply_overrides, make_config
 from shards.errors import MissingInputError, SourceError
 from shards.files import make_folder, write_bytes
-from shards.growth import breaks, follow
+from shards.growth import breaks, follow, sound_grown
 from shards.masks import ARTIFACT, CLEAN, U8, unpack_cells
 from shards.reader import ShardReader
 from shards.schema import Codec, Meta, Sample, encode_sample
@@ -114,7 +114,9 @@ def read_run(manifest: dict[str, Any], overrides: Sequence[str]) -> tuple[LineCo
     digest = str(values["model"].pop("digest"))
     values["region"] = {name: value for name, value in values["region"].items() if name != "digest"}
     config = resolve_compute(make_config(apply_overrides(values, overrides), LineConfig, MANIFEST))
-    return config, make_plan(config, int(manifest["source"]["items"]), breaks(manifest.get("grown") or ())), digest
+    items = int(manifest["source"]["items"])
+    grown = sound_grown(manifest.get("grown", []), items) or ()
+    return config, make_plan(config, items, breaks(grown)), digest
 
 
 def load_picture_of(source: Source, config: LineConfig, meta: Meta) -> Loaded:

@@ -22,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 from corruptor.backbone import Backbone, load_backbone
 from corruptor.line.batch import Batch, Done
 from corruptor.line.channel import Channel
-from corruptor.line.config import CHANGEABLE, LineConfig, ModelConfig
+from corruptor.line.config import CHANGEABLE, MOST_THREADS, LineConfig, ModelConfig
 from corruptor.line.feed import Feeder
 from corruptor.line.finish import Finisher
 from corruptor.line.plan import Plan, make_plan
@@ -37,6 +37,8 @@ from shards.growth import Followed, breaks, follow
 from shards.source import Source, open_source
 from shards.writer import MANIFEST, RunInfo, RunWriter, read_manifest
 
+GRACE = 10.0
+"""Seconds that reader and writer are given to stop after Ctrl-C."""
 EMBEDDED = ("miniworld",)
 """First parts of model folders that come with this package and are never names on a hub."""
 
@@ -125,7 +127,8 @@ def begun_threads(manifest: dict[str, Any]) -> int:
         threads = manifest["config"]["compute"]["num_threads"]
     except (KeyError, TypeError):
         return 0
-    return threads if isinstance(threads, int) else 0
+    usable = isinstance(threads, int) and not isinstance(threads, bool) and 0 < threads <= MOST_THREADS
+    return int(threads) if usable else 0  # the writer says what differs
 
 
 def resolve_compute(config: LineConfig, begun: int = 0, place: Place | None = None) -> LineConfig:
@@ -137,9 +140,9 @@ def resolve_compute(config: LineConfig, begun: int = 0, place: Place | None = No
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
+        torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"compute.device = {name!r} cannot be used ({reason}); try compute.device=cpu") from error
     if name == "cuda" and place is not None:
         torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
@@ -219,6 +222,7 @@ def run_shards(line: Line, shards: Iterable[int], progress: Callable[[int], None
         start("feeder", [batches, works], lambda: pour(feeder.batches(shards), batches)),
         start("writer", [batches, works], lambda: finisher.consume(iter(works))),
     ]
+    patience = None
     try:
         for batch in batches:
             works.put(line.worker.work(batch))
@@ -226,10 +230,12 @@ def run_shards(line: Line, shards: Iterable[int], progress: Callable[[int], None
     except BaseException as error:
         batches.fail(error)
         works.fail(error)
+        # A reader may hang in the operating system for good, and so does who waits for it.
+        patience = None if isinstance(error, Exception) else GRACE
         raise
     finally:
-        for thread in threads:
-            thread.join()
+        for thread in reversed(threads):
+            thread.join(patience)
     works.check()
 
 

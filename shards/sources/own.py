@@ -27,6 +27,7 @@ class ShardOptions(ListedOptions):
     """Give the labels along, for the region policy `files`."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0.0 <= self.max_area <= 1.0:
             raise ValueError(f"max_area is {self.max_area}; allowed are 0 to 1")
 

@@ -163,7 +163,7 @@ def test_a_dry_run_makes_nothing(config_file: Callable[..., str], tmp_path: Path
         ("region.policy=blob", "did you mean 'blobs'"),
         ("model.folder=nowhere", "nowhere"),
         ("model.folder=miniworld/nothing", "not in this installation"),
-        ("compute.device=warp", "compute.device"),
+        ("compute.device=warp", "device is 'warp'"),
         ("corruption.resampling.num_steps=900", "num_steps"),
         ("seed", "NAME=VALUE"),
     ],

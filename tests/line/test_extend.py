@@ -17,12 +17,12 @@ from corruptor.line.config import LineConfig
 from corruptor.line.plan import Plan
 from corruptor.line.remake import remake
 from corruptor.line.run import Line, open_line, run_shards
-from shards import writer
+from shards import growth
 from shards.check import check_run
 from shards.config import make_config
 from shards.errors import OutputError, ResumeError
 from shards.files import hash_file
-from shards.growth import follow
+from shards.growth import follow, write_inputs
 from shards.reader import ShardReader
 from shards.source import open_source
 from shards.writer import MANIFEST, read_manifest
@@ -188,7 +188,7 @@ def test_a_kill_between_list_and_manifest_leaves_the_run_as_it_was(
         raise OutputError(f"killed before {path}")
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer, "write_json", killed)
+        patch.setattr(growth, "write_json", killed)
         with pytest.raises(OutputError, match="killed before"):
             make_shards(mine, out, extend=True)
     assert check_run(out).ok
@@ -242,7 +242,7 @@ def test_a_larger_draw_keeps_the_order_of_the_smaller(pictures: Path, tmp_path: 
     manifest = {"source": drawn(4).describe(), "num_shards": 1}
     (tmp_path / "shards").mkdir()
     (tmp_path / "shards" / "00000.stats.json").write_text("{}")
-    writer.write_inputs(tmp_path, drawn(4).listing())
+    write_inputs(tmp_path, drawn(4).listing())
     followed = follow(drawn(9), tmp_path, manifest, per_shard=5, extend=True)
     assert list(followed.source.listing())[:4] == list(drawn(4).listing())
     assert sorted(followed.source.listing()) == sorted(drawn(9).listing())
