@@ -35,7 +35,7 @@ from shards.schema import CorruptionMeta, Meta, Sample, SourceMeta, describe_mas
 from shards.show import choose, write_sheet
 from shards.source import Region, Reject, SourceItem, load_target, open_source
 
-SCENES = {"miniworld": ("miniworld.scenes:scene_from_dict", "miniworld.source:regions_of")}
+SCENES = {"miniworld": ("miniworld.world.scenes:scene_from_dict", "miniworld.source:regions_of")}
 """First word of a set's name -> how a stored scene is read and what regions it has, imported on first use."""
 TAUS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01)
 SHOWN = 24

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from corruptor.config import METHODS
 from experiments.purity.count import Mask, Row, judge
-from miniworld.residue import Thresholds
-from miniworld.splits import SPLITS
+from miniworld.oracle.thresholds import Thresholds
+from miniworld.world.splits import SPLITS
 from shards.errors import ConfigError, run_cli
 from shards.files import make_folder, write_json
 from shards.pool import open_pool

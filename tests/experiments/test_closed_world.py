@@ -41,7 +41,7 @@ from experiments.closed_world.report import as_markdown, load_cells, make_cell, 
 from experiments.closed_world.train import ROW, job_folder, look, run_job
 from miniworld.sets import SETS, SHIPPED
 from miniworld.source import SPLIT
-from miniworld.splits import SPLITS
+from miniworld.world.splits import SPLITS
 from region_select.learned import LearnedOptions
 from shards.build import build
 from shards.check import check_run

@@ -10,16 +10,15 @@ import pytest
 from PIL import Image
 
 from miniworld.__main__ import main
-from miniworld.draw import render
-from miniworld.scenes import sample_scene
+from miniworld.world.render import render
+from miniworld.world.scenes import sample_scene
 
 
 def test_render_writes_pictures_captions_and_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["render", "--n", "3", "--seed", "5", "--out", str(tmp_path / "a b")]) == 0
     out = tmp_path / "a b"
-    assert sorted(p.name for p in out.iterdir()) == [
-        "0000.png", "0001.png", "0002.png", "captions.txt", "scenes.jsonl", "sheet.png",
-    ]  # fmt: skip
+    names = ["0000.png", "0001.png", "0002.png", "captions.txt", "scenes.jsonl", "sheet.png"]
+    assert sorted(p.name for p in out.iterdir()) == names
     with Image.open(out / "0002.png") as picture:
         np.testing.assert_array_equal(np.asarray(picture), render(sample_scene(7)))
     assert len((out / "captions.txt").read_text().splitlines()) == 3
@@ -39,6 +38,7 @@ def test_render_writes_pictures_captions_and_sheet(tmp_path: Path, capsys: pytes
         (["sets", "--only", "selekt"], "unknown set 'selekt'"),
         (["sets", "--scale", "0"], "--scale is 0"),
         (["sets", "--processes", "0"], "--processes is 0"),
+        (["sets", "--steps", "0"], "--steps is 0"),
         (["sheets", "--only", "renderz"], "unknown sheet 'renderz'"),
         (["sheets", "--only", "wild", "--sets", "nowhere"], "holds no wild-test set"),
         (["train", "--minutes", "0"], "--minutes is 0"),
