@@ -16,7 +16,6 @@ import csv
 import io
 import json
 import os
-import sys
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +34,7 @@ from shards.config import differences
 from shards.errors import ConfigError, ResumeError
 from shards.files import PARTIAL, explain, make_folder, write_bytes, write_json
 from shards.masks import U8
+from shards.progress import GOES_ON, Progress
 from shards.source import Reject
 
 HEAT, MASKS, OVERLAYS, RUN = "heat", "masks", "overlays", "predict.json"
@@ -134,14 +134,12 @@ def look_at_all(
     detector: Detector, inputs: Pictures | ShardPictures, out: Path, options: Options
 ) -> tuple[list[Row], list[Reject]]:
     """Rows and rejects in the order of the input."""
-    from tqdm import tqdm
-
     rows: dict[int, Row] = {}
     rejects: list[Reject] = []
     writing: deque[tuple[int, Future[Row]]] = deque()
     with (
         ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2))) as pool,
-        tqdm(total=len(inputs), unit="picture", disable=not sys.stderr.isatty()) as bar,
+        Progress(len(inputs), "picture", resumes=GOES_ON) as shown,
     ):
         for batch in read_ahead(detector, inputs, out, options, pool):
             fresh = []
@@ -158,7 +156,7 @@ def look_at_all(
             while len(writing) > AHEAD * options.batch:
                 index, row = writing.popleft()
                 rows[index] = row.result()
-            bar.update(len(batch))
+            shown.update(len(batch), sum(isinstance(loaded, Reject) for _, loaded in batch))
         rows.update({index: row.result() for index, row in writing})
     return [rows[index] for index in sorted(rows)], rejects
 

@@ -11,6 +11,7 @@ from shards.check import check_run
 from shards.errors import ConfigError, run_cli
 from shards.files import make_folder
 from shards.human.importers import IMPORTERS, add_importers
+from shards.progress import GOES_ON, progress
 from shards.reader import ShardReader
 from shards.show import choose, write_sheet
 
@@ -68,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run_check(args: argparse.Namespace) -> int:
     """Print the problems, then one line of summary."""
-    report = check_run(args.where, bar if sys.stderr.isatty() else iter)
+    report = check_run(args.where, show_samples)
     for problem in report.problems[:MAX_PROBLEMS]:
         print(problem)
     if len(report.problems) > MAX_PROBLEMS:
@@ -112,16 +113,16 @@ def run_gather(args: argparse.Namespace) -> int:
     from shards.sources.gather import gather
 
     source = open_source(args.source, **apply_overrides({}, args.options))
-    print(gather(source, args.out, bar if sys.stderr.isatty() else iter))
+    print(gather(source, args.out, show_gathered))
     return 0
 
 
-def bar(items: Iterable[int]) -> Iterable[int]:
-    """A progress bar with rate and time left."""
-    from tqdm import tqdm
+def show_samples(items: Iterable[int]) -> Iterable[int]:
+    return progress(items, "sample", leave=False)
 
-    shown: Iterable[int] = tqdm(items, unit="sample", leave=False)
-    return shown
+
+def show_gathered(items: Iterable[int]) -> Iterable[int]:
+    return progress(items, "picture", leave=False, resumes=GOES_ON)
 
 
 def main(argv: list[str] | None = None) -> int:

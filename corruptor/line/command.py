@@ -25,9 +25,9 @@ def make_shards(config: LineConfig, out: Path, place: Place = ALONE, extend: boo
     line = open_line(config, out, place=place, extend=extend)
     meter = Meter(line.plan, line.writer)
     began = time.monotonic()
-    with meter.bar(place) as bar:
-        claims = meter.watch(line.writer.claims(place.rank, place.num_processes), bar)
-        run_shards(line, claims, bar.update)
+    with meter.progress(place) as shown:
+        claims = meter.watch(line.writer.claims(place.rank, place.num_processes), shown)
+        run_shards(line, claims, shown.update)
     seconds = time.monotonic() - began
     left = line.writer.todo()
     if left:

@@ -207,10 +207,12 @@ def check_steps(config: LineConfig, backbone: Backbone) -> None:
         raise ConfigError(f"size.multiple is {config.size.multiple}; this model takes multiples of {multiple}")
 
 
-def run_shards(line: Line, shards: Iterable[int], progress: Callable[[int], None] = lambda rows: None) -> None:
+def run_shards(
+    line: Line, shards: Iterable[int], progress: Callable[[int, int], None] = lambda rows, rejects: None
+) -> None:
     """Make these shards, in order; which, may be decided while they are made (RunWriter.claims).
 
-    `progress` is called from a thread with numbers of rows settled.
+    `progress` is called from a thread with numbers of rows settled and of rejects among them.
 
     Raises OutputError, SourceError, ConfigError: the first error of any part, after all parts have stopped.
     """

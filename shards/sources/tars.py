@@ -7,7 +7,6 @@ image members may be jpg, jpeg, png or webp, mixed within a tar. A caption comes
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from shards.errors import SourceError
+from shards.progress import GOES_ON, Progress
 from shards.source import Reject
 from shards.sources.listed import ListedOptions, ListedSource
 from shards.sources.stores import StoredFile, find_files
@@ -148,10 +147,9 @@ def open_indexes(files: list[StoredFile], where: str) -> list[TarIndex]:
     """The indexes of all tars, made where they are missing: several at a time, with a bar over their bytes."""
     readers = REMOTE_READERS if any(file.remote for file in files) else LOCAL_READERS
     total = sum(max(file.size, 0) for file in files)
-    options: dict[str, Any] = {"unit": "B", "unit_scale": True, "desc": "index of tars", "leave": False}
     lock = threading.Lock()
     # No bar where all indexes are there already.
-    with tqdm(total=total, delay=2, disable=not sys.stderr.isatty(), **options) as bar:
+    with Progress(total, "B", "index of tars", delay=2, leave=False, resumes=GOES_ON) as shown:
 
         def open_one(file: StoredFile) -> TarIndex:
             seen = 0
@@ -159,7 +157,7 @@ def open_indexes(files: list[StoredFile], where: str) -> list[TarIndex]:
             def progress(position: int) -> None:
                 nonlocal seen
                 with lock:
-                    bar.update(position - seen)
+                    shown.update(position - seen)
                 seen = position
 
             return open_index(file, where, progress)
