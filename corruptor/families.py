@@ -5,7 +5,7 @@ A new family is a new row of FAMILIES; nothing else asks which family a model is
 
 from __future__ import annotations
 
-import json
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,9 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from corruptor.conditioning import Conditioning, embed_clip, embed_two_clips, size_ids
+from shards.errors import SchemaError
+from shards.guard.json_text import read_object
+from shards.guard.plain_file import open_plain
 
 
 @dataclass(frozen=True)
@@ -155,12 +158,11 @@ def check_fit(family: Family, unet: Any, vae: Any, embedded: Conditioning) -> No
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A config file. Raises ValueError naming the file where it is no JSON object."""
+    """A config file. Raises ValueError naming the file where it is no JSON object, FileNotFoundError without it."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        hint = " (a Git LFS pointer: fetch the file itself)" if path.read_bytes()[:8] == b"version " else ""
-        raise ValueError(f"{path} is no JSON{hint}: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} holds a {type(values).__name__}, not an object")
-    return values
+        return read_object(path)
+    except SchemaError as error:
+        with contextlib.suppress(OSError), open_plain(path) as file:
+            if file.read(8) == b"version ":
+                raise ValueError(f"{path} is a Git LFS pointer; fetch the file itself") from error
+        raise

@@ -14,11 +14,14 @@ from pathlib import Path
 
 from corruptor.families import FAMILIES, VAE, Family
 from corruptor.known import KNOWN
+from shards.guard.plain_file import size_of
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 PICKLED = (".ckpt", ".bin", ".pt", ".pth", ".pkl")
 VARIANTS = ("", "fp16")
+MAX_CARD = 1 << 20
+"""Bytes of a model card that is read."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +151,10 @@ def licence_of(folder: Path) -> str:
 
     card = folder / "README.md"
     try:
-        told = (metadata_load(card) or {}) if card.is_file() else {}
+        told = (metadata_load(card) or {}) if 0 <= size_of(card) <= MAX_CARD else {}
     except Exception:  # a card is prose with a header by hand: whatever is wrong with it, it names no licence
+        return ""
+    if not isinstance(told, dict):
         return ""
     licence = told.get("license_name") if told.get("license") in (None, "other") else told.get("license")
     return str(licence or "")

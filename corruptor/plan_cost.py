@@ -18,6 +18,8 @@ from corruptor.line.config import LineConfig, ModelConfig
 from corruptor.renoise import num_inversion_passes
 from corruptor.schedule import NoiseSchedule
 from shards.config import INSTALLED
+from shards.errors import ConfigError
+from shards.guard.json_text import read_object
 
 NUM_TRAIN_TIMESTEPS = 1000
 UTILISATION = 0.4
@@ -127,15 +129,16 @@ def costs_of(model: ModelConfig, height: int, width: int) -> Costs | None:
     configs = [folder / name / "config.json" for name in ("unet", "vae")] if folder else []
     if not configs or not all(path.is_file() for path in configs):
         return None
-    import json
-
     from corruptor.shapes import count_flops, known_shape
 
-    unet, vae = (json.loads(path.read_text(encoding="utf-8")) for path in configs)
+    unet, vae = (read_object(path, error=ConfigError) for path in configs)
     shape = known_shape(unet, vae)
     if shape:
         return COSTS[shape]
-    flops = count_flops(unet, vae, height, width)
+    try:
+        flops = count_flops(unet, vae, height, width)
+    except Exception as error:  # diffusers raises a dozen unrelated types on configs that are none
+        raise ConfigError(f"model {model.folder}: its configs make no network ({error}); fetch it again") from error
     area = height * width / 512**2
     return Costs(*(Cost(each / 1e12 / area, 0.0) for each in (flops.unet, flops.encode, flops.decode)))
 
@@ -212,5 +215,6 @@ def _samples(guidance_scale: float) -> int:
 
 def declared_count(options: Mapping[str, Any]) -> int:
     """How many pictures a source's options ask for, without opening it; 0 where they do not say."""
-    select = options.get("select") or {}
-    return int(select.get("count", 0) or options.get("limit", 0) or options.get("count", 0))
+    select = options.get("select")
+    told = [select.get("count") if isinstance(select, Mapping) else 0, options.get("limit"), options.get("count")]
+    return next((count for count in told if isinstance(count, int) and count > 0), 0)

@@ -9,6 +9,7 @@ import ast
 import copy
 import hashlib
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -113,7 +114,9 @@ def parse_override(text: str) -> tuple[list[str], Any]:
             f"override {shown(text, SHOWN)} is not of the form NAME=VALUE, such as corruption.start_step=35"
         )
     try:
-        found = ast.literal_eval(value.strip())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of backslashes that escape nothing
+            found = ast.literal_eval(value.strip())
     except (ValueError, SyntaxError):
         found = value
     except (TypeError, RecursionError, MemoryError) as error:  # {[]: 1}, or thousands of brackets or signs

@@ -36,9 +36,9 @@ def look_at_source(config: LineConfig) -> Look:
     """
     name, options = config.source.name, config.source.options
     set_name = str(options.get("set_name") or name)
+    check_options(name, options)
     side, count = config.size.size, declared_count(options)
     if is_remote(options):
-        check_options(name, options)
         return Look(set_name, count, side, side, "the source lies behind the network and was not opened", remote=True)
     try:
         source = open_source(name, **options)

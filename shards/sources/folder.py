@@ -32,7 +32,7 @@ class FolderOptions(ListedOptions):
 class FolderSource(ListedSource):
     """All files below `root` in an order that depends on their names alone; hidden files are left out.
 
-    Links to files are followed. A link to a folder is not (it may lead in a circle, or to what is listed already). It is
+    Links to files are followed. A link to a folder is not (it may lead in a circle): it is
     one reject, `unreadable`, and so is a folder that may not be listed, and what is no ordinary file.
     """
 
