@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from shards.errors import run_cli
+from shards.errors import run_verb
 
 EXAMPLES = """examples:
   python -m corruptor shards configs/shards/miniworld.py --out out/miniworld
@@ -98,7 +98,7 @@ def run_remake(args: argparse.Namespace) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 done, 1 a remade sample differs, 2 wrong input."""
     args = parser().parse_args(argv)
-    return run_cli(lambda: args.run(args))
+    return run_verb(args)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from shards.errors import run_cli
+from shards.errors import run_verb
 
 EXAMPLES = """examples:
   python -m detector train configs/detector/swin_mini.py --shards out/miniworld --out out/detector/swin_mini
@@ -183,7 +183,7 @@ def run_leakcheck(args: argparse.Namespace) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 done, 1 the leak check fails, 2 wrong input."""
     args = parser().parse_args(argv)
-    return run_cli(lambda: args.run(args))
+    return run_verb(args)
 
 
 if __name__ == "__main__":

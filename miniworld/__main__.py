@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from shards.errors import ConfigError, run_cli
+from shards.errors import ConfigError, run_verb
 
 HERE = Path(__file__).parent
 WEIGHTS, SETS = HERE / "weights", HERE / "sets" / "v1"
@@ -184,7 +184,7 @@ def run_figures(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
     args = parser().parse_args(argv)
-    return run_cli(lambda: args.run(args))
+    return run_verb(args)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from shards.errors import run_cli
+from shards.errors import run_verb
 
 EXAMPLES = """examples:
   python -m region_select train configs/region_select/swin_mini.py --labels miniworld/sets/v1/select \\
@@ -182,7 +182,7 @@ def run_report(args: argparse.Namespace) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 wrong input."""
     args = parser().parse_args(argv)
-    return run_cli(lambda: args.run(args))
+    return run_verb(args)
 
 
 if __name__ == "__main__":

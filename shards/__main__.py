@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from shards.check import check_run
-from shards.errors import ConfigError, run_cli
+from shards.errors import ConfigError, run_verb
 from shards.files import make_folder
 from shards.human.importers import IMPORTERS, add_importers
 from shards.progress import GOES_ON, progress
@@ -128,7 +128,7 @@ def show_gathered(items: Iterable[int]) -> Iterable[int]:
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 done, 1 problems found by check, 2 wrong input."""
     args = parser().parse_args(argv)
-    return run_cli(lambda: args.run(args))
+    return run_verb(args)
 
 
 if __name__ == "__main__":

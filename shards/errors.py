@@ -11,7 +11,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
 
 
 class UserError(Exception):
@@ -74,6 +79,21 @@ def run_cli(main: Callable[[], int | None]) -> int:
         name, code = ("SIGTERM", 143) if isinstance(error, Terminated) else ("Ctrl-C", 130)
         print(f"stopped by {name}{stopped_at()}", file=sys.stderr)
         return code
+
+
+def run_verb(args: argparse.Namespace) -> int:
+    """`run_cli` for a parsed command line: `args.run(args)`, once its outputs are known to be folders of ours."""
+
+    def run() -> int | None:
+        from shards.files import check_local
+
+        for name in ("out", "store"):
+            if isinstance(getattr(args, name, None), Path):
+                check_local(getattr(args, name))
+        result: int | None = args.run(args)
+        return result
+
+    return run_cli(run)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from corruptor.line.report import Meter, is_complete, selection_words, speed, su
 from corruptor.plan_cost import DEFAULT_GPU, GPUS, cost_lines
 from region_select.policy import open_policy
 from shards.errors import MissingInputError
+from shards.files import check_local
 
 
 def make_shards(config: LineConfig, out: Path, place: Place = ALONE, extend: bool = False) -> str:
@@ -22,6 +23,7 @@ def make_shards(config: LineConfig, out: Path, place: Place = ALONE, extend: boo
     """
     from corruptor.line.run import open_line, run_shards
 
+    check_local(out)  # before a model is loaded
     line = open_line(config, out, place=place, extend=extend)
     meter = Meter(line.plan, line.writer)
     began = time.monotonic()
