@@ -104,6 +104,9 @@ class Source(abc.ABC):
     """
 
     name: str = ""
+    card_title: ClassVar[str] = ""
+    card_licence: ClassVar[str] = ""
+    """Title and licence of what is made of it, where its authors have settled them; else they are the user's."""
     grows: ClassVar[tuple[str, ...]] = ("count", "limit")
     """Options that say how much is used: they may change when a run is extended (shards/growth.py)."""
 

@@ -103,8 +103,8 @@ def run_info(config: LineConfig, followed: Followed, plan: Plan, digest: str, re
         num_shards=plan.num_shards,
         grown=followed.grown,
         listing=followed.source.listing,
-        title=config.title,
-        licence=config.licence,
+        title=config.title or followed.source.card_title,
+        licence=config.licence or followed.source.card_licence,
         ignore=CHANGEABLE,
     )
 
