@@ -41,7 +41,9 @@ def parser() -> argparse.ArgumentParser:
         "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change one value of the config"
     )
     shards.add_argument(
-        "--dry-run", action="store_true", help="check the config and print plan, cost and disk; load and make nothing"
+        "--dry-run",
+        action="store_true",
+        help="check the config and print plan, cost and disk; make nothing; exit code 2 where something is missing",
     )
     shards.add_argument(
         "--extend",
@@ -82,7 +84,11 @@ def run_shards(args: argparse.Namespace) -> int:
     config = load_config(args.config, LineConfig, args.overrides)
     place = find_place(args.rank, args.num_processes)
     out = args.out or Path("out") / Path(args.config).stem
-    print(dry_run(config, out, args.gpu) if args.dry_run else make_shards(config, out, place, args.extend))
+    if args.dry_run:
+        planned = dry_run(config, out, args.gpu)
+        print(planned.words)
+        return 0 if planned.ready else 2
+    print(make_shards(config, out, place, args.extend))
     return 0
 
 

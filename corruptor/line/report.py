@@ -9,6 +9,7 @@ from typing import Any
 
 from corruptor.line.plan import Plan
 from corruptor.line.processes import Place
+from corruptor.line.record import Recorder
 from shards.errors import MissingInputError
 from shards.progress import GOES_ON, Progress, clock
 from shards.reader import ShardReader
@@ -79,6 +80,17 @@ def selection_words(source: Source) -> str:
     reasons = [f"{reason} {count}" for reason, count in chosen["left_out"].items()]
     left = ", ".join([*reasons, f"not drawn {chosen['not_drawn']}"])
     return f"{chosen['chosen']} of {chosen['listed']} pictures chosen; left out: {left}"
+
+
+def enlarged_words(recorder: Recorder) -> str:
+    """One line: how many of the samples that this process made are of pictures smaller than they are used; "" for 0."""
+    if not recorder.num_enlarged:
+        return ""
+    height, width = recorder.smallest
+    return (
+        f"{recorder.num_enlarged} samples are of pictures that were enlarged, the smallest {width} x {height} "
+        f"(source.options.select.min_side leaves such pictures out)"
+    )
 
 
 def summary(out: Path, totals: Mapping[str, Any], rows: int, seconds: float, sheet: Path | None) -> str:
