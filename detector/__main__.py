@@ -8,18 +8,22 @@ from pathlib import Path
 
 from shards.errors import run_verb
 
+ABOUT = __doc__.partition(": ")[2]
 EXAMPLES = """examples:
-  python -m detector train configs/detector/swin_mini.py --shards out/miniworld --out out/detector/swin_mini
-  python -m detector predict out/detector/swin_mini/weights.safetensors pictures --out out/predicted
-  python -m detector pretrain configs/detector/scenes_swin_mini.py --out out/detector/scenes
-  python -m detector export out/detector/scenes/weights.safetensors --half --out detector/weights/swin_mini.safetensors
+  blemish detect train configs/detector/swin_mini.py --shards out/miniworld --out out/detector/swin_mini
+  blemish detect predict out/detector/swin_mini/weights.safetensors pictures --out out/predicted
+  blemish detect pretrain configs/detector/scenes_swin_mini.py --out out/detector/scenes
+  blemish detect export out/detector/scenes/weights.safetensors --half --out detector/weights/swin_mini.safetensors
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(prog: str = "python -m detector") -> argparse.ArgumentParser:
+    """The whole command line; `prog` is what it is called by."""
     top = argparse.ArgumentParser(
-        "python -m detector", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog,
+        description=ABOUT,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     add_train(verbs)
@@ -50,7 +54,7 @@ def add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     train = verbs.add_parser(
         "train",
         help="train on shards; the same command again goes on where it stopped",
-        epilog="example: python -m detector train configs/detector/swin_mini.py --shards out/miniworld --seed 1",
+        epilog="example: blemish detect train configs/detector/swin_mini.py --shards out/miniworld --seed 1",
     )
     add_config(train)
     train.add_argument("--shards", nargs="+", required=True, metavar="DIR", help="runs, folders of tars, tars or globs")
@@ -63,7 +67,7 @@ def add_pretrain(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     pretrain = verbs.add_parser(
         "pretrain",
         help="train on the data set that the config itself names: scene segmentation as a start",
-        epilog="example: python -m detector pretrain configs/detector/scenes_swin_mini.py --out out/detector/scenes",
+        epilog="example: blemish detect pretrain configs/detector/scenes_swin_mini.py --out out/detector/scenes",
     )
     add_config(pretrain)
 
@@ -72,7 +76,7 @@ def add_predict(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     predict = verbs.add_parser(
         "predict",
         help="heat maps, masks, overlays, and pictures sorted from best to worst",
-        epilog="example: python -m detector predict out/detector/swin_mini/weights.safetensors pictures --out out/seen",
+        epilog="example: blemish detect predict out/detector/swin_mini/weights.safetensors pictures --out out/seen",
     )
     predict.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=".safetensors, or .pth with --config")
     predict.add_argument("input", metavar="INPUT", help="a picture, a folder, a glob, or shards")
@@ -91,7 +95,7 @@ def add_export(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     export = verbs.add_parser(
         "export",
         help="weights of a checkpoint as one safetensors file that trainings start from",
-        epilog="example: python -m detector export out/scenes/weights.safetensors --half --out start.safetensors",
+        epilog="example: blemish detect export out/scenes/weights.safetensors --half --out start.safetensors",
     )
     export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .safetensors file")
@@ -120,7 +124,7 @@ def add_leakcheck(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     leak = verbs.add_parser(
         "leakcheck",
         help="does a detector find masks under which nothing was injected? (docs/leak_check.md)",
-        epilog="example: python -m detector leakcheck --pair out/leak/a/train out/leak/a/sham --pair .. --out out/leak",
+        epilog="example: blemish detect leakcheck --pair out/leak/a/train out/leak/a/sham --out out/leak",
     )
     leak.add_argument(
         "--pair",
@@ -180,10 +184,9 @@ def run_leakcheck(args: argparse.Namespace) -> int:
     return 0 if holds else 1
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str = "python -m detector") -> int:
     """Exit code: 0 done, 1 the leak check fails, 2 wrong input."""
-    args = parser().parse_args(argv)
-    return run_verb(args)
+    return run_verb(parser(prog).parse_args(argv))
 
 
 if __name__ == "__main__":

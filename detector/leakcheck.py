@@ -66,9 +66,9 @@ class Options:
     bootstrap_seed: str = "leakcheck"
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "resamples", "processes"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"--{name} is {getattr(self, name)}; needs 1 or more")
+        for name, most in (("seeds", 1000), ("resamples", 10**6), ("processes", 1024)):
+            if not 1 <= getattr(self, name) <= most:
+                raise ConfigError(f"--{name} is {getattr(self, name)}; needs 1 or more, at most {most}")
 
 
 def leakcheck(pairs: Sequence[tuple[str, str]], out: Path, options: Options = Options()) -> tuple[bool, str]:
@@ -162,6 +162,7 @@ def look_at_all(makings: Sequence[Making], out: Path, options: Options) -> dict[
 def look(task: tuple[Making, int], out: Path, options: Options) -> tuple[tuple[str, int], Seen]:
     """Train one detector, or go on with it, and count what it sees in the shams; ((folder of the making, seed), ..)."""
     from detector.config import load_config, set_seed
+    from detector.inputs import ShardPictures
     from detector.predict import Options as Looking
     from detector.predict import predict
     from detector.train import WEIGHTS, Job, train
@@ -174,9 +175,11 @@ def look(task: tuple[Making, int], out: Path, options: Options) -> tuple[tuple[s
     trained = folder / f"seed{seed}"
     train(Job(config, Path(options.config).stem, trained, (making.train,)))
     seen = folder / f"seed{seed}-seen"
-    predict(trained / WEIGHTS, making.sham, seen, Looking(overlays=False))
+    lost = predict(trained / WEIGHTS, making.sham, seen, Looking(overlays=False)).rejects
+    if lost:
+        raise DataError(f"{lost[0].uri} cannot be looked at ({lost[0].reason}); make the shams again")
     reader = ShardReader(making.sham)
-    heats = [read_heat(seen / "heat" / f"{reader.key(i)}.png") for i in range(len(reader))]
+    heats = [read_heat(seen / "heat" / f"{key}.png") for key in ShardPictures(reader).keys]
     return (making.folder, seed), count(heats, [reader.mask(i) for i in range(len(reader))])
 
 

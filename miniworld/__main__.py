@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from shards.errors import ConfigError, run_verb
 
@@ -13,21 +14,21 @@ HERE = Path(__file__).parent
 WEIGHTS, SETS = HERE / "weights", HERE / "sets" / "v1"
 WORK = Path("out/miniworld")
 EXAMPLES = """examples:
-  python -m miniworld render --n 16 --out out/scenes
-  python -m miniworld sample --n 16 --out out/samples
-  python -m miniworld train --minutes 60
-  python -m miniworld sets --out miniworld/sets/v1
-  python -m miniworld sheets --out docs/pictures
-  python -m miniworld figures --faults 60 --clean 600 --out out/figures.json
+  blemish world render --n 16 --out out/scenes
+  blemish world sample --n 16 --out out/samples
+  blemish world train --minutes 60
+  blemish world sets --out miniworld/sets/v1
+  blemish world sheets --out docs/pictures
+  blemish world figures --faults 60 --clean 600 --out out/figures.json
 """
-Verbs = argparse._SubParsersAction  # the type that argparse gives to a set of verbs
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line. Paths of weights and sets are those of the package unless named."""
+def parser(prog: str = "python -m miniworld") -> argparse.ArgumentParser:
+    """The whole command line; `prog` is what it is called by. Weights and sets are the package's unless named."""
     top = argparse.ArgumentParser(
-        "python -m miniworld",
-        description=__doc__,
+        prog,
+        description=__doc__.partition(": ")[2],
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -41,11 +42,11 @@ def add_verb(
     verbs: Verbs, name: str, text: str, example: str, run: Callable[[argparse.Namespace], None]
 ) -> argparse.ArgumentParser:
     """A verb with its line in the list of verbs and an example."""
-    verb: argparse.ArgumentParser = verbs.add_parser(
+    verb = verbs.add_parser(
         name,
         help=text,
         description=text,
-        epilog=f"example: python -m miniworld {example}",
+        epilog=f"example: blemish world {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.set_defaults(run=run)
@@ -181,10 +182,9 @@ def run_figures(args: argparse.Namespace) -> None:
     print(measure(plan, args.weights, args.out))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "python -m miniworld") -> int:
     """Exit code: 0 done, 2 wrong input."""
-    args = parser().parse_args(argv)
-    return run_verb(args)
+    return run_verb(parser(prog).parse_args(argv))
 
 
 if __name__ == "__main__":

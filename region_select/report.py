@@ -26,6 +26,7 @@ from region_select.tables import markdown
 from region_select.tau import Tally, match_area
 from shards.config import apply_overrides, make_config, read_config
 from shards.errors import ConfigError
+from shards.extensions import load_target
 from shards.files import make_folder, write_bytes, write_json
 from shards.masks import ARTIFACT, CLEAN, U8
 from shards.progress import progress
@@ -33,7 +34,7 @@ from shards.reader import ShardReader
 from shards.resize import SizePolicy, resize_item
 from shards.schema import CorruptionMeta, Meta, Sample, SourceMeta, describe_mask, make_key
 from shards.show import choose, write_sheet
-from shards.source import Region, Reject, SourceItem, load_target, open_source
+from shards.source import Region, Reject, SourceItem, open_source
 
 SCENES = {"miniworld": ("miniworld.world.scenes:scene_from_dict", "miniworld.source:regions_of")}
 """First word of a set's name -> how a stored scene is read and what regions it has, imported on first use."""

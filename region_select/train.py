@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from region_select.selector import FACTS, SELECTOR, Selector, Tuning
 from region_select.tau import HALF, NUM_BINS, Tally, best_iou, match_area
-from shards.build import plain
+from shards.build import BuildError, build, plain
 from shards.config import differences
 from shards.errors import ConfigError, ResumeError
 from shards.files import hash_file, write_json
@@ -54,7 +54,8 @@ def train_selector(
     Raises what detector.train.train raises; ResumeError where OUT was tuned on something else.
     """
     from detector.config import load_config, set_seed
-    from detector.train import Job, describe_shards, read_json, train
+    from detector.folder import read_damaged
+    from detector.train import Job, describe_shards, train
 
     if checkpoint not in ("best", "last"):
         raise ConfigError(f"checkpoint must be best or last, got {checkpoint!r}")
@@ -73,10 +74,11 @@ def train_selector(
         "validation": describe_shards(choose),
     }
     if (out / RESULT).is_file() and (out / SELECTOR).is_file():
-        stored = read_json(out / RESULT)
+        stored = read_damaged(out / RESULT)
         changed = differences({key: stored.get(key) for key in identity}, identity)
         if changed:
             raise ResumeError(f"{out} was tuned on something else ({'; '.join(changed[:3])}); choose another folder")
+        check_record(stored, out / RESULT)
         return stored
     tuning = write_selector(out, learn, choose)
     record = {**identity, "tuning": plain(tuning), "bytes": (out / SELECTOR).stat().st_size}
@@ -86,10 +88,22 @@ def train_selector(
     return record
 
 
+def check_record(record: dict[str, Any], path: Path) -> None:
+    """Raise ResumeError for the record of a finished selector that is not as it was written."""
+    try:
+        tuning = build(Tuning, record.get("tuning", {}))
+        whole = tuning.taus.keys() == tuning.ious.keys()
+    except BuildError:
+        whole = False
+    if not whole or any(type(record.get(name)) is not int for name in ("bytes", "iterations", "parameters")):
+        raise ResumeError(f"{path} is damaged; delete it, or choose another folder")
+
+
 def write_selector(out: Path, labels: Sequence[str], val: Sequence[str]) -> Tuning:
     """OUT/selector.safetensors from OUT/weights.safetensors."""
-    from detector.checkpoint import read_tensors, write_tensors
+    from detector.checkpoint import write_tensors
     from detector.errors import CheckpointError
+    from detector.tensors import read_tensors
     from detector.train import WEIGHTS
 
     tensors, card = read_tensors(out / WEIGHTS)

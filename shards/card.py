@@ -29,7 +29,7 @@ def line(text: str) -> str:
 
 
 def yaml_text(text: str) -> str:
-    """A YAML scalar that is this text of one printable line: bare where that is safe, else quoted as JSON has it, which YAML reads."""
+    """One printable line as a YAML scalar: bare where that is safe, else quoted as JSON has it, which YAML reads."""
     safe = SAFE_WORD.fullmatch(text) and text not in YAML_WORDS
     return text if safe else json.dumps(text, ensure_ascii=False)
 

@@ -71,7 +71,7 @@ def run_cli(main: Callable[[], int | None]) -> int:
         with terminable():
             return main() or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         from shards.progress import stopped_at

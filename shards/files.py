@@ -9,13 +9,13 @@ import json
 import os
 import platform
 import re
-import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from shards.errors import OutputError
+from shards.guard.plain_file import open_plain
 
 PARTIAL = ".partial"
 """Ending of files under way. Their names also carry machine and process: two never write into one."""
@@ -151,19 +151,6 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def hash_file(path: Path) -> str:
-    """sha256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
+    """sha256 of an ordinary file's bytes, in hex. Raises OSError."""
+    with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def tar_damage(path: Path, end: int) -> str:
-    """What is wrong at `end`, where tarfile stopped reading members; "" if the tar properly ends there.
-
-    tarfile takes a damaged header in the middle, or a cut, for the end: the end is a block of zeros.
-    """
-    with path.open("rb") as file:
-        file.seek(end)
-        block = file.read(tarfile.BLOCKSIZE)
-    if len(block) < tarfile.BLOCKSIZE:
-        return f"the tar ends at byte {end} without an end mark"
-    return f"damaged header at byte {end}" if block.strip(b"\0") else ""

@@ -27,7 +27,9 @@ class SizePolicy:
     """crop: short side to `size`, then the centre square. bucket: to the bucket of nearest aspect, about size*size
     pixels, sides a multiple of `multiple`. pad: long side to `size`, grey borders that a mask ignores. none: as is."""
     size: int = 512
+    """Side in pixels."""
     multiple: int = 64
+    """Of a bucket's sides in pixels."""
     max_aspect: float = 2.0
     """Widest bucket; more extreme pictures are cropped to it."""
 

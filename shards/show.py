@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import bisect
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from shards.errors import ConfigError
 from shards.files import write_bytes
+from shards.images import MAX_PIXELS, encode_image
 from shards.masks import ARTIFACT, IGNORE, U8
-from shards.schema import Sample, encode_image
+from shards.reader import ShardReader
+from shards.schema import Sample
 
 GAP, LINES = 6, 2
 RED, YELLOW, PAPER, INK = (230, 30, 40), (240, 190, 0), (250, 250, 248), (40, 40, 40)
@@ -56,12 +61,21 @@ def words(sample: Sample) -> list[str]:
 
 
 def contact_sheet(samples: Sequence[Sample], columns: int = 2, side: int = 160) -> U8:
-    """uint8 HWC sheet of the samples, three panels each, `columns` samples a row."""
+    """uint8 HWC sheet of the samples, three panels each, `columns` samples a row.
+
+    Raises ConfigError for a sheet of more than MAX_PIXELS.
+    """
     font = ImageFont.load_default(11)
     line = 14
     cell_width, cell_height = 3 * (side + GAP) + 2 * GAP, side + LINES * line + 2 * GAP
     rows = -(-len(samples) // columns)
-    sheet = Image.new("RGB", (columns * cell_width + GAP, rows * cell_height + GAP), PAPER)
+    size = columns * cell_width + GAP, rows * cell_height + GAP
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ConfigError(
+            f"a sheet of {len(samples)} samples, {columns} a row, with panels of {side} pixels has more than the "
+            f"{MAX_PIXELS} pixels that are drawn; ask for fewer samples or columns, or smaller panels"
+        )
+    sheet = Image.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(sheet)
     for number, sample in enumerate(samples):
         left, top = GAP + number % columns * cell_width, GAP + number // columns * cell_height
@@ -74,16 +88,28 @@ def contact_sheet(samples: Sequence[Sample], columns: int = 2, side: int = 160) 
 
 def fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     """Cut a text to `width` pixels; characters the built-in font cannot draw become '?'."""
-    line = " ".join(text.split())
+    line = " ".join(text.split())[: width + 1]  # a character takes a pixel at least
     try:
         font.getlength(line)
     except (UnicodeError, OSError):
         line = line.encode("latin-1", "replace").decode("latin-1")
     if font.getlength(line) <= width:
         return line
-    while line and font.getlength(line + "...") > width:
-        line = line[:-1]
-    return line + "..."
+    most = bisect.bisect_right(range(len(line)), width, key=lambda end: math.ceil(font.getlength(line[:end] + "...")))
+    return line[: max(most - 1, 0)] + "..."
+
+
+class Chosen(Sequence[Sample]):
+    """Some samples of a reader, read when they are asked for."""
+
+    def __init__(self, reader: ShardReader, indices: Sequence[int]) -> None:
+        self.reader, self.indices = reader, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, place: int) -> Sample:  # type: ignore[override]
+        return self.reader[self.indices[place]]
 
 
 def choose(count: int, num: int) -> list[int]:
@@ -92,5 +118,5 @@ def choose(count: int, num: int) -> list[int]:
 
 
 def write_sheet(path: Path, samples: Sequence[Sample], columns: int = 2, side: int = 160) -> None:
-    """Write a contact sheet as PNG. Raises OutputError."""
+    """Write a contact sheet as PNG. Raises ConfigError, OutputError, and SchemaError where a sample is damaged."""
     write_bytes(path, encode_image(contact_sheet(samples, columns, side), "png"))

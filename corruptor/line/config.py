@@ -21,7 +21,8 @@ class SourceConfig:
     """Where the pictures come from."""
 
     name: str
-    """A source of shards.source.SOURCES: folder, webdataset, miniworld."""
+    """folder, webdataset, shards, miniworld, an entry point of the group blemish.sources, or code of your own as
+    FILE.py:NAME (looked for from the working folder, then beside the config) or package.module:NAME."""
     options: dict[str, Any] = field(default_factory=dict)
     """Its arguments."""
 
@@ -58,7 +59,8 @@ class RegionConfig:
     """How masks are proposed."""
 
     policy: str = "blobs"
-    """A policy of region_select.policy.POLICIES."""
+    """blobs, files, scene, learned, mix, an entry point of the group blemish.region_policies, or code of your own as
+    FILE.py:NAME (looked for from the working folder, then beside the config) or package.module:NAME."""
     options: dict[str, Any] = field(default_factory=dict)
     """Its options."""
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from corruptor.line.config import LineConfig
 from corruptor.plan_cost import declared_count
-from shards.build import BuildError, build, nearest
+from shards.build import BuildError, build
 from shards.errors import ConfigError, MissingInputError, SourceError
 from shards.resize import resize_item
 from shards.schema import encode_image
 from shards.show import choose
-from shards.source import SOURCES, Source, SourceItem, load_target, open_source
+from shards.source import Source, SourceItem, open_source, sources
 from shards.sources.listed import ListedSource
 from shards.sources.stores import REMOTE
 
@@ -102,9 +102,7 @@ def is_remote(options: Mapping[str, Any]) -> bool:
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:
     """That a source would take these options. Raises ConfigError."""
-    if name not in SOURCES:
-        raise ConfigError(f"unknown source '{name}'{nearest(name, SOURCES)}")
-    known = getattr(load_target(SOURCES[name]), "Options", None)
+    known = getattr(sources().find(name), "Options", None)
     if known is None:
         return
     try:

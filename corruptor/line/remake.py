@@ -17,7 +17,8 @@ from corruptor.line.record import Recorder
 from corruptor.line.run import ModelError, check_steps, open_model, resolve_compute
 from corruptor.line.work import Worker
 from shards.config import apply_overrides, make_config
-from shards.errors import MissingInputError, ResumeError, SchemaError, SourceError
+from shards.errors import ConfigError, MissingInputError, ResumeError, SchemaError, SourceError
+from shards.extensions import is_code
 from shards.files import make_folder, write_bytes
 from shards.growth import breaks, follow, sound_grown
 from shards.masks import ARTIFACT, CLEAN, U8, unpack_cells
@@ -119,6 +120,12 @@ def read_run(manifest: dict[str, Any], overrides: Sequence[str]) -> tuple[LineCo
     del values["model"]["digest"]
     region = part_of(values, "region", dict)
     values["region"] = {name: value for name, value in region.items() if name != "digest"}
+    name = part_of(part_of(values, "source", dict), "name", str)
+    if is_code(name) and not any(text.startswith("source.name=") for text in overrides):
+        raise ConfigError(
+            f"the source of this run is code of its maker's own, {name}; what a manifest names is not run: if you have "
+            f"that code and trust it, name it: --set source.name=FILE.py:NAME"
+        )
     config = resolve_compute(make_config(apply_overrides(values, overrides), LineConfig, MANIFEST))
     items = part_of(part_of(manifest, "source", dict), "items", int)
     grown = sound_grown(manifest.get("grown", []), items) or ()

@@ -19,6 +19,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from corruptor.backbone import Backbone, load_backbone
+from corruptor.config import CorruptionConfig
 from corruptor.line.batch import Batch, Done
 from corruptor.line.channel import Channel
 from corruptor.line.config import CHANGEABLE, MOST_THREADS, LineConfig, ModelConfig
@@ -28,7 +29,7 @@ from corruptor.line.plan import Plan, make_plan
 from corruptor.line.processes import Place
 from corruptor.line.record import Recorder
 from corruptor.line.work import Worker
-from region_select.policy import Policy, open_policy
+from region_select.policy import Policy, open_policy, policy_digest
 from shards.build import plain
 from shards.config import INSTALLED
 from shards.errors import ConfigError, MissingInputError, UserError
@@ -85,7 +86,7 @@ def open_line(
     check_steps(config, backbone)
     plan = make_plan(config, len(source), breaks(followed.grown))
     digest = backbone.digest()
-    info = run_info(config, followed, plan, digest, policy.digest())
+    info = run_info(config, followed, plan, digest, policy_digest(config.region.policy, policy))
     writer = RunWriter(out, info, config.samples.codec, source.grows if extend else None)
     recorder = Recorder(backbone, config, plan, writer.hash, digest)
     return Line(config, source, policy, plan, backbone, writer, Worker(backbone, config, plan, recorder))
@@ -190,14 +191,19 @@ def open_model(config: ModelConfig, device: str) -> Backbone:
         raise ModelError(f"model {config.folder} cannot be loaded: {reason}; fetch or save it again") from error
 
 
-def check_steps(config: LineConfig, backbone: Backbone) -> None:
-    """What only the model can say of the config. Raises ConfigError."""
+def check_grid(corruption: CorruptionConfig, backbone: Backbone) -> None:
+    """That the model has such a grid and such steps. Raises ConfigError."""
     try:
-        schedule = backbone.schedule.with_steps(config.corruption.num_grid_steps)
-        if config.corruption.start_step < config.corruption.num_grid_steps:
-            schedule.descending(config.corruption.start_step, config.corruption.resampling.num_steps)
+        schedule = backbone.schedule.with_steps(corruption.num_grid_steps)
+        if corruption.start_step < corruption.num_grid_steps:
+            schedule.descending(corruption.start_step, corruption.resampling.num_steps)
     except ValueError as error:
         raise ConfigError(f"corruption: {error}") from error
+
+
+def check_steps(config: LineConfig, backbone: Backbone) -> None:
+    """What only the model can say of the config. Raises ConfigError."""
+    check_grid(config.corruption, backbone)
     side, multiple = config.size.size, backbone.size_multiple
     if config.size.policy in ("crop", "pad") and side % multiple:
         raise ConfigError(f"size.size is {side}; this model takes multiples of {multiple}")

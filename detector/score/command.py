@@ -16,10 +16,11 @@ from detector.score.truth import MATCHES, Truth, check_soft_truth, match_predict
 from shards.progress import progress
 
 HELP = "score predicted masks or heat maps, from any tool, against the masks of shards"
+MAX_RESAMPLES = 10**6
 EXAMPLES = """examples:
-  python -m detector score --pred out/pred --truth out/test --out out/scores
-  python -m detector score --pred seed1 seed2 seed3 --truth out/test --out out/ours --against out/baseline
-  python -m detector score --pred masks_of_another_tool --truth out/test --match uri --meet 512
+  blemish detect score --pred out/pred --truth out/test --out out/scores
+  blemish detect score --pred seed1 seed2 seed3 --truth out/test --out out/ours --against out/baseline
+  blemish detect score --pred masks_of_another_tool --truth out/test --match uri --meet 512
 
 A prediction folder holds heat/KEY.png (8-bit grey, round(255 * score)), or masks/KEY.png (0 and 255), or KEY.png or
 KEY.npy directly. Definitions of all metrics: docs/scores.md
@@ -69,8 +70,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score, print the table, write the files. Raises UserError subclasses on bad input."""
-    if args.bootstrap < 0:
-        raise ScoreError(f"--bootstrap is {args.bootstrap}; give 0 for no intervals, or a number such as 1000")
+    if not 0 <= args.bootstrap <= MAX_RESAMPLES:
+        raise ScoreError(
+            f"--bootstrap is {args.bootstrap}; give 0 for no intervals, or up to {MAX_RESAMPLES}, such as 1000"
+        )
     against = load_counts(args.against) if args.against else []
     truth = Truth(args.truth, args.match)
     folders = [PredictionFolder(folder, args.kind) for folder in args.pred]

@@ -204,8 +204,8 @@ def fit_kind(patch: Patch, kind: str, starts: list[Thing], keep: int = 3) -> Fit
     soft = 3.0
     guesses = []
     for start in starts:
-        guess = choose_attributes(patch, within(start), soft)
-        guesses.append(Fit(guess, cost_of(patch, draw_patch(patch, guess, soft))))
+        thing = choose_attributes(patch, within(start), soft)
+        guesses.append(Fit(thing, cost_of(patch, draw_patch(patch, thing, soft))))
     guesses.sort(key=lambda f: f.cost)
     finals = []
     for guess in guesses[:keep]:

@@ -9,6 +9,7 @@ out, and OUT/report.json with the counts beside the paper's.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import math
 from collections import Counter
@@ -19,6 +20,7 @@ from typing import Any
 from shards.errors import ConfigError, MissingInputError
 from shards.files import write_json
 from shards.human.importing import (
+    LIMITS,
     add_common,
     check_common,
     fill,
@@ -46,7 +48,7 @@ from shards.human.richhf_labels import (
     numbers_from_scores,
     score_scale,
 )
-from shards.human.richhf_records import EXPECTED, SPLITS, JoinedSet, Record, RecordSet, find, open_sets
+from shards.human.richhf_records import EXPECTED, SPLITS, JoinedSet, Record, RecordSet, find, open_sets, too_long
 from shards.progress import GOES_ON, Progress
 from shards.schema import Sample, SourceMeta
 from shards.source import Reject
@@ -55,7 +57,7 @@ from shards.sources.pictures import read_picture
 from shards.writer import RunInfo, RunWriter
 
 STORE = ".pictures"
-EXAMPLE = "python -m shards import richhf richhf-18k --pictures pickapic_v1/data --out out/richhf"
+EXAMPLE = "blemish import richhf richhf-18k --pictures pickapic_v1/data --out out/richhf"
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Choices:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line of `python -m shards import richhf`."""
+    """The command line of `blemish import richhf`."""
     parser.add_argument(
         "records", type=Path, metavar="RECORDS", help="folder of *.tfrecord, or of the mirror's *.parquet"
     )
@@ -231,7 +233,10 @@ class Maker:
         if found is None:
             return Reject(uri, "picture_missing", f"uid {record.uid} is in no table that was given")
         data, caption = found
-        image = read_picture(data, uri)
+        whole = too_long(dataclasses.replace(record, caption=caption), uri)
+        if isinstance(whole, Reject):
+            return whole
+        image = read_picture(data, uri, LIMITS)
         if isinstance(image, Reject):
             return image
         grey = decode_map(record.artifact_map).grey

@@ -56,7 +56,10 @@ class ShardSource(ListedSource):
         return f"{folder.resolve().name}/{path.name}#{self.reader.key(place)}"
 
     def byte_size(self, place: int) -> int:
-        return self.reader.member_size(place, self.reader.image_name(place))
+        try:
+            return self.reader.member_size(place, self.reader.image_name(place))
+        except SchemaError:
+            return -1
 
     def sides(self, place: int) -> tuple[int, int] | None:
         data = self.read(place)

@@ -147,8 +147,7 @@ def test_any_value_in_any_field(case: Path, seeds: range):
         place[last] = VALUES[int(rng.integers(len(VALUES)))]
         try:
             config = make_config(values, LineConfig)
-        except ConfigError as error:
-            assert str(error)
+        except ConfigError:
             continue
         again = make_config(json.loads(json.dumps(plain(config), allow_nan=False)), LineConfig)
         assert config_hash(again) == config_hash(config)

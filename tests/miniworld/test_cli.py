@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from miniworld.__main__ import main
+from miniworld.__main__ import WEIGHTS, main
 from miniworld.world.render import render
 from miniworld.world.scenes import sample_scene
 
@@ -58,6 +58,23 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert said in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+
+def test_a_damaged_generator_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = tmp_path / "weights"
+    for path in (p for p in WEIGHTS.rglob("*") if p.is_file()):
+        copy = weights / path.relative_to(WEIGHTS)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.symlink_to(path)
+    damaged = weights / "vae" / "diffusion_pytorch_model.safetensors"
+    damaged.unlink()
+    damaged.write_bytes(b"cut")
+    argv = ["sample", "--n", "1", "--weights", str(weights), "--out", str(tmp_path / "out")]
+    assert main(argv) == 2
+    error = capsys.readouterr().err
+    assert "cannot be read" in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
 
 
 def test_file_in_the_way_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ import torch
 
 from miniworld.generator import state
 from miniworld.generator.recipe import Recipe
+from miniworld.generator.training import scene_bank
 from shards.errors import OutputError
 
 
@@ -42,6 +43,16 @@ def test_a_damaged_stamp_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(state.StateError, match=r"config.json is damaged"):
         state.claim(tmp_path, Recipe())
+
+
+def test_damaged_scenes_are_a_clear_error_and_good_ones_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "scenes.npy"
+    bank = scene_bank(3, path)
+    assert bank.shape == (3, 64, 64, 3)
+    assert (scene_bank(2, path) == bank[:2]).all()
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(state.StateError, match=r"scenes.npy is damaged"):
+        scene_bank(3, path)
 
 
 def test_what_a_killed_save_left_is_cleared_away(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from shards.errors import MissingInputError, SchemaError
-from shards.reader import INDEX_NAME, ShardReader
+from shards.reader import ShardReader
+from shards.shard_index import INDEX_NAME
 
 
 def rewrite(path, change) -> None:
