@@ -6,13 +6,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from shards.errors import run_cli
+from shards.errors import run_verb
 
 ABOUT = __doc__.partition(": ")[2]
 EXAMPLES = """examples:
   blemish shards configs/shards/miniworld.py --out out/miniworld
   blemish shards configs/shards/sdxl_progamer_recommended.py --out out/sdxl --dry-run --gpu a100
   blemish shards configs/shards/folder.py --out out/mine --set source.options.root=pictures
+  blemish shards configs/shards/folder.py --out out/mine --extend --set source.options.limit=100000
   accelerate launch --multi_gpu --num_processes 8 -m corruptor shards configs/shards/folder.py --out out/mine
   blemish remake out/miniworld/shards/00000.tar 00000_00003 --out again
 """
@@ -44,7 +45,14 @@ def parser(prog: str = "python -m corruptor") -> argparse.ArgumentParser:
         "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change one value of the config"
     )
     shards.add_argument(
-        "--dry-run", action="store_true", help="check the config and print plan, cost and disk; load and make nothing"
+        "--dry-run",
+        action="store_true",
+        help="check the config and print plan, cost and disk; make nothing; exit code 2 where something is missing",
+    )
+    shards.add_argument(
+        "--extend",
+        action="store_true",
+        help="take in what the source has more of than when the run was made: new files, a larger count or limit",
     )
     shards.add_argument("--gpu", choices=GPUS, default=GPUS[0], help="card the plan is for (default %(default)s)")
     shards.add_argument("--rank", type=int, metavar="R", help="this is process R of N (found out under a launcher)")
@@ -98,7 +106,11 @@ def run_shards(args: argparse.Namespace) -> int:
     config = load_config(args.config, LineConfig, args.overrides)
     place = find_place(args.rank, args.num_processes)
     out = args.out or Path("out") / Path(args.config).stem
-    print(dry_run(config, out, args.gpu) if args.dry_run else make_shards(config, out, place))
+    if args.dry_run:
+        planned = dry_run(config, out, args.gpu)
+        print(planned.words)
+        return 0 if planned.ready else 2
+    print(make_shards(config, out, place, args.extend))
     return 0
 
 
@@ -113,8 +125,7 @@ def run_remake(args: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None, prog: str = "python -m corruptor") -> int:
     """Exit code: 0 done, 1 a remade sample differs, 2 wrong input."""
-    args = parser(prog).parse_args(argv)
-    return run_cli(lambda: args.run(args))
+    return run_verb(parser(prog).parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from corruptor.config import METHODS, CorruptionConfig
 from corruptor.known import COSTS, KNOWN, Cost, Costs, KnownModel
@@ -21,6 +21,9 @@ from corruptor.schedule import NoiseSchedule
 from shards.config import INSTALLED
 from shards.errors import ConfigError
 from shards.guard.json_text import read_object
+
+if TYPE_CHECKING:
+    from corruptor.line.look import Look
 
 NUM_TRAIN_TIMESTEPS = 1000
 UTILISATION = 0.4
@@ -107,10 +110,10 @@ def seconds_on(gpu: Gpu, work: Work, model: ModelConfig, vae_in_float32: bool) -
     return (work.unet / unet_peak + work.vae / vae_peak) / UTILISATION
 
 
-def bytes_of_samples(config: LineConfig, num_rows: int, height: int, width: int) -> int:
-    """Of all shards, were every row to become a sample."""
+def bytes_of_samples(config: LineConfig, num_rows: int, height: int, width: int, bytes_each: float = 0.0) -> int:
+    """Of all shards, were every row to become a sample; bytes_each: of a picture that was encoded, 0 for none."""
     pictures = 2 if config.samples.source_twin else 1
-    each = BYTES_PER_512[config.samples.codec] * height * width / 512**2
+    each = bytes_each or BYTES_PER_512[config.samples.codec] * height * width / 512**2
     return round(num_rows * (pictures * each + BYTES_BESIDE))
 
 
@@ -159,10 +162,9 @@ def vae_overflows(model: ModelConfig, known: KnownModel | None) -> bool:
     return known is not None and known.vae_in_float32 and not model.vae
 
 
-def cost_lines(
-    config: LineConfig, num_sources: int, height: int, width: int, gpu: Gpu, out: Path, remote: bool
-) -> list[str]:
-    """The plan's cost in words. num_sources 0: not known, computed for a thousand."""
+def cost_lines(config: LineConfig, found: Look, gpu: Gpu, out: Path) -> list[str]:
+    """The plan's cost in words. Where the number of pictures is not known, computed for a thousand."""
+    num_sources, height, width = found.count, found.height, found.width
     known = KNOWN.get(config.model.folder)
     sources = num_sources or FEWEST_SOURCES
     rows = sources * config.samples.num_variants
@@ -187,22 +189,29 @@ def cost_lines(
             f"about {words_of_hours(hours)} on one {gpu.name} ({gpu.half_tflops:g} TFLOP/s in half precision, "
             f"{UTILISATION:.0%} of it used{', VAE in TF32' if full else ''}), computed, not measured; several share it"
         )
-    return [*lines, disk_line(config, rows, height, width, out, remote)]
+    return [*lines, disk_line(config, rows, found, out)]
 
 
-def disk_line(config: LineConfig, rows: int, height: int, width: int, out: Path, remote: bool) -> str:
+def disk_line(config: LineConfig, rows: int, found: Look, out: Path) -> str:
     """Bytes of samples and models, and what is free where they go."""
-    needed = bytes_of_samples(config, rows, height, width)
+    needed = bytes_of_samples(config, rows, found.height, found.width, found.bytes_each)
     fetched = bytes_to_fetch(config.model)
-    parts = [f"at most {needed / 1e9:.3g} GB of samples"]
+    codec = config.samples.codec
+    basis = f"{found.num_encoded} of the pictures" if found.num_encoded else "photographs of this size"
+    parts = [f"about {words_of_bytes(needed)} should every row become a sample (by {basis} as {codec})"]
     if fetched:
         parts.append(f"{fetched / 1e9:.3g} GB of weights in the hub's cache")
-    if remote:
+    if found.remote:
         parts.append("source pictures are read by range and not stored")
     there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     free = shutil.disk_usage(there).free
     short = "" if free > needed else ": NOT ENOUGH"
     return f"disk: {', '.join(parts)}; {free / 1e9:.3g} GB free at {there}{short}"
+
+
+def words_of_bytes(count: float) -> str:
+    """ "6.92 GB", "7.6 MB"."""
+    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def words_of_hours(hours: float) -> str:

@@ -20,7 +20,6 @@ import dataclasses
 import io
 import json
 import os
-import sys
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -41,6 +40,7 @@ from shards.files import explain, make_folder, write_bytes, write_json
 from shards.guard.json_text import read_object
 from shards.locks import Locks
 from shards.masks import U8
+from shards.progress import GOES_ON, Progress
 from shards.source import Reject
 
 RUN, LOCK = "predict.json", ".lock"
@@ -176,12 +176,10 @@ class Looking:
 
     def run(self) -> tuple[list[Row], list[Reject]]:
         """Rows and rejects in the order of the input."""
-        from tqdm import tqdm
-
         count = len(self.inputs)
         with (
             ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2))) as self.pool,
-            tqdm(total=count, unit="picture", disable=not sys.stderr.isatty()) as bar,
+            Progress(count, "picture", resumes=GOES_ON) as shown,
         ):
             index, cost = 0, self.inputs.cost(0) if count else 0
             while index < count or self.reading:
@@ -191,8 +189,9 @@ class Looking:
                     index += 1
                     cost = self.inputs.cost(index) if index < count else 0
                 elif self.reading:
+                    before = len(self.rejects)
                     self.take()
-                    bar.update()
+                    shown.update(1, len(self.rejects) - before)
                 elif self.group:
                     self.look()
                 else:

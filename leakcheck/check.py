@@ -9,7 +9,6 @@ The same command again goes on where it was. What was made how is read from the 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +35,7 @@ from shards.errors import ConfigError
 from shards.files import make_folder, write_bytes, write_json
 from shards.masks import U8
 from shards.pool import in_processes
+from shards.progress import GOES_ON, progress
 from shards.reader import ShardReader
 
 JSON_NAME, MARKDOWN_NAME = "leakcheck.json", "leakcheck.md"
@@ -161,14 +161,12 @@ def facts_of(where: str) -> Facts:
 
 def look_at_all(makings: Sequence[Making], out: Path, options: Options) -> dict[str, list[Seen]]:
     """What every detector saw, by folder of the making and then by seed; seeds outermost, with a bar."""
-    from tqdm import tqdm
-
     tasks = [(making, seed) for seed in range(options.seeds) for making in makings]
     work = partial(look, out=out, options=options)
     if options.processes > 1:
         found = dict(in_processes(options.processes, work, tasks, "detector"))
     else:
-        found = dict(map(work, tqdm(tasks, unit="detector", disable=not sys.stderr.isatty())))
+        found = dict(map(work, progress(tasks, "detector", resumes=GOES_ON)))
     return {one.folder: [found[one.folder, seed] for seed in range(options.seeds)] for one in makings}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from shards.errors import ConfigError, run_cli
+from shards.errors import ConfigError, run_verb
 
 HERE = Path(__file__).parent
 WEIGHTS, SETS = HERE / "weights", HERE / "sets" / "v1"
@@ -184,8 +184,7 @@ def run_figures(args: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m miniworld") -> int:
     """Exit code: 0 done, 2 wrong input."""
-    args = parser(prog).parse_args(argv)
-    return run_cli(lambda: args.run(args))
+    return run_verb(parser(prog).parse_args(argv))
 
 
 if __name__ == "__main__":

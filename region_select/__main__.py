@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from shards.errors import run_cli
+from shards.errors import run_verb
 
 ABOUT = __doc__.partition(": ")[2]
 EXAMPLES = """examples:
@@ -182,8 +182,7 @@ def run_report(args: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None, prog: str = "python -m region_select") -> int:
     """Exit code: 0 done, 2 wrong input."""
-    args = parser(prog).parse_args(argv)
-    return run_cli(lambda: args.run(args))
+    return run_verb(parser(prog).parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import csv
 import io
 import json
 import os
-import sys
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,6 +33,7 @@ from shards.guard.json_text import read_object
 from shards.guard.names import file_name
 from shards.guard.plain_file import read_plain, size_of
 from shards.masks import ARTIFACT, CLEAN, U8, label_components, mask_to_file
+from shards.progress import GOES_ON, Progress
 from shards.schema import Meta, RegionMeta, Sample, SizeMeta, SourceMeta, decode_mask, make_key
 from shards.source import Reject, Source, SourceItem, open_source, sources
 from shards.sources.gather import write_rejects
@@ -190,22 +190,19 @@ def region(policy: Policy, item: SourceItem, seed: int) -> tuple[U8, Selection]:
 
 def read_ahead(source: Source, indices: Sequence[int]) -> Iterator[tuple[int, SourceItem | Reject]]:
     """(index, item) in order, with a few read in advance by threads, behind a progress bar."""
-    from tqdm import tqdm
-
     waiting: deque[tuple[int, Future[SourceItem | Reject]]] = deque()
-    bar = tqdm(total=len(indices), unit="picture", disable=not sys.stderr.isatty())
-    with bar, ThreadPoolExecutor(READERS, "reader") as pool:
+    with Progress(len(indices), "picture", resumes=GOES_ON) as shown, ThreadPoolExecutor(READERS, "reader") as pool:
         try:
             for index in indices:
                 waiting.append((index, pool.submit(source.__getitem__, index)))
                 if len(waiting) > AHEAD:
                     first, future = waiting.popleft()
                     yield first, future.result()
-                    bar.update()
+                    shown.update()
             while waiting:
                 first, future = waiting.popleft()
                 yield first, future.result()
-                bar.update()
+                shown.update()
         finally:
             for _, future in waiting:
                 future.cancel()

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from shards.check import check_run
-from shards.errors import ConfigError, one_line, run_cli
+from shards.errors import ConfigError, one_line, run_verb
 from shards.files import make_folder
 from shards.human.importers import IMPORTERS, add_importers
+from shards.progress import GOES_ON, progress
 from shards.reader import ShardReader
 from shards.show import Chosen, choose, write_sheet
 
@@ -72,7 +73,7 @@ def parser(prog: str = "python -m shards") -> argparse.ArgumentParser:
 
 def run_check(args: argparse.Namespace) -> int:
     """Print the problems, then one line of summary."""
-    report = check_run(args.where, bar if sys.stderr.isatty() else iter)
+    report = check_run(args.where, show_samples)
     for problem in report.problems[:MAX_PROBLEMS]:
         print(one_line(problem))
     if len(report.problems) > MAX_PROBLEMS:
@@ -116,22 +117,21 @@ def run_gather(args: argparse.Namespace) -> int:
     from shards.sources.gather import gather
 
     source = open_source(args.source, **apply_overrides({}, args.options))
-    print(gather(source, args.out, bar if sys.stderr.isatty() else iter))
+    print(gather(source, args.out, show_gathered))
     return 0
 
 
-def bar(items: Iterable[int]) -> Iterable[int]:
-    """A progress bar with rate and time left."""
-    from tqdm import tqdm
+def show_samples(items: Iterable[int]) -> Iterable[int]:
+    return progress(items, "sample", leave=False)
 
-    shown: Iterable[int] = tqdm(items, unit="sample", leave=False)
-    return shown
+
+def show_gathered(items: Iterable[int]) -> Iterable[int]:
+    return progress(items, "picture", leave=False, resumes=GOES_ON)
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m shards") -> int:
     """Exit code: 0 done, 1 problems found by check, 2 wrong input."""
-    args = parser(prog).parse_args(argv)
-    return run_cli(lambda: args.run(args))
+    return run_verb(parser(prog).parse_args(argv))
 
 
 if __name__ == "__main__":

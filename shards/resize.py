@@ -60,6 +60,12 @@ class SizePolicy:
             return min(_buckets(self), key=lambda pair: abs(float(np.log(pair[1] / pair[0])) - float(ratio)))
         return self.size, self.size
 
+    def scale(self, height: int, width: int) -> float:
+        """By how much a picture of this size is enlarged (above 1) or made smaller."""
+        out_height, out_width = self.target(height, width)
+        pick = min if self.policy == "pad" else max
+        return pick(out_height / height, out_width / width)
+
 
 @lru_cache(maxsize=16)
 def _buckets(policy: SizePolicy) -> tuple[tuple[int, int], ...]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import abc
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from shards.build import BuildError, build, nearest
 from shards.errors import ConfigError, SourceError
@@ -105,6 +105,11 @@ class Source(abc.ABC):
     """
 
     name: str = ""
+    card_title: ClassVar[str] = ""
+    card_licence: ClassVar[str] = ""
+    """Title and licence of what is made of it, where its authors have settled them; else they are the user's."""
+    grows: ClassVar[tuple[str, ...]] = ("count", "limit")
+    """Options that say how much is used: they may change when a run is extended (shards/growth.py)."""
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -124,6 +129,16 @@ class Source(abc.ABC):
         for line in self.listing():
             digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
         return digest.hexdigest()
+
+    def arranged(self, order: Sequence[int]) -> Source:
+        """The same items in another order: item i is item order[i] of this source. `occurrence` counts in that order.
+
+        Raises SourceError where a source cannot do that; it then grows at its end alone.
+        """
+        raise SourceError(
+            f"source '{self.name}' now has other inputs between those of the run, and keeps no order but its own; "
+            f"let it grow at its end, or choose another folder"
+        )
 
     def selection(self) -> dict[str, Any]:
         """Numbers of pictures chosen and left out, where the source was told to choose; else empty."""

@@ -12,4 +12,3 @@ source.update(options=dict(count=1200, first_seed=650_000))
 corruption.update(sham=True)
 # Clean pictures tell whether whole pictures give their making away.
 samples.update(clean_share=0.25)
-title = "Blemish miniworld, shams"

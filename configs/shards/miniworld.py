@@ -28,5 +28,3 @@ corruption = dict(
 # makes a fifth of the samples.
 samples = dict(clean_share=0.1, misspell=True, source_twin=True, sources_per_shard=64)
 compute = dict(batch_size=32)
-title = "Blemish miniworld"
-licence = "Apache-2.0"

@@ -164,10 +164,10 @@ class LineConfig:
     samples: SamplesConfig = field(default_factory=SamplesConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     workers: WorkersConfig = field(default_factory=WorkersConfig)
-    title: str = "Blemish shards"
-    """Title of the dataset card."""
+    title: str = ""
+    """Title of the dataset card; "" takes what the source says of itself (the embedded one does)."""
     licence: str = ""
-    """Licence of the run's own samples, for the dataset card."""
+    """Licence of the run's own samples, for the dataset card; "" likewise."""
 
 
 CHANGEABLE = ("workers", "title", "licence")

@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -57,13 +56,6 @@ def check_common(args: argparse.Namespace) -> None:
     """Raise ConfigError on a value that cannot be."""
     if args.per_shard < 1:
         raise ConfigError(f"--per-shard must be 1 or more, got {args.per_shard}")
-
-
-def progress(total: int, unit: str, text: str) -> Any:
-    """A bar on stderr with rate and time left, quiet when that is no terminal."""
-    from tqdm import tqdm
-
-    return tqdm(total=total, unit=unit, unit_scale=unit == "B", desc=text, disable=not sys.stderr.isatty())
 
 
 def fingerprint(lines: Iterable[str]) -> str:

@@ -30,13 +30,13 @@ from shards.human.importing import (
     labelled,
     markdown,
     num_shards,
-    progress,
     stretch,
     write_excluded,
 )
 from shards.human.pal_files import TASKS, UNIFIED, UNKNOWN, Item, Listing, list_set, listing_lines
 from shards.human.pal_store import Store, open_store
 from shards.masks import U8
+from shards.progress import GOES_ON, Progress
 from shards.reader import ShardReader
 from shards.schema import Sample, SourceMeta
 from shards.source import Reject
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     listing = list_set(store)
     groups = grouped(listing, args.tasks)
     runs = {group: open_run(args, group, items, store) for group, items in groups.items()}
-    with progress(sum(len(items) for items in groups.values()), "picture", "writing") as bar:
+    with Progress(sum(len(items) for items in groups.values()), "picture", "writing", resumes=GOES_ON) as bar:
         for group, items in groups.items():
             left = sum(min(len(items), (s + 1) * args.per_shard) - s * args.per_shard for s in runs[group].todo())
             bar.update(len(items) - left)

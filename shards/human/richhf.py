@@ -27,7 +27,6 @@ from shards.human.importing import (
     labelled,
     markdown,
     num_shards,
-    progress,
     stretch,
     write_excluded,
 )
@@ -49,6 +48,7 @@ from shards.human.richhf_labels import (
     score_scale,
 )
 from shards.human.richhf_records import EXPECTED, SPLITS, JoinedSet, Record, RecordSet, find, open_sets
+from shards.progress import GOES_ON, Progress
 from shards.schema import Sample, SourceMeta
 from shards.source import Reject
 from shards.sources.listed import MAX_CAPTION
@@ -107,9 +107,9 @@ def run(args: argparse.Namespace) -> int:
     verdicts = judge_all(sets, choices)
     store = PictureStore(args.store or args.out / STORE, wanted(verdicts) if tables else frozenset())
     if tables and any(run.todo() for run in runs.values()):
-        with progress(sum(path.stat().st_size for path in tables), "B", "pictures") as bar:
+        with Progress(sum(path.stat().st_size for path in tables), "B", "pictures", resumes=GOES_ON) as bar:
             gather(tables, store, bar.update)
-    with progress(sum(len(one) for one in sets), "record", "writing") as bar:
+    with Progress(sum(len(one) for one in sets), "record", "writing", resumes=GOES_ON) as bar:
         for one in sets:
             maker = Maker(one, verdicts[one.split], choices, store if tables else None)
             done = len(one) - sum(shard_items(len(one), args.per_shard, shard) for shard in runs[one.split].todo())
@@ -164,7 +164,7 @@ def open_run(args: argparse.Namespace, one: RecordSet, choices: Choices, tables:
 def judge_all(sets: list[RecordSet], choices: Choices) -> dict[str, list[Verdict]]:
     """Split -> a verdict for each record, in order."""
     found: dict[str, list[Verdict]] = {}
-    with progress(sum(len(one) for one in sets), "record", "judging") as bar:
+    with Progress(sum(len(one) for one in sets), "record", "judging", resumes=GOES_ON) as bar:
         for one in sets:
             found[one.split] = []
             for index in range(len(one)):
