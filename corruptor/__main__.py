@@ -18,7 +18,7 @@ EXAMPLES = """examples:
   blemish remake out/miniworld/shards/00000.tar 00000_00003 --out again
 """
 GPUS = ("h100", "h200", "a100", "a6000", "a5000", "4090", "l4")
-"""Rows of plan_cost.GPUS, here so that --help needs no torch; the first is the default."""
+"""Rows of line.cost.GPUS, here so that --help needs no torch; the first is the default."""
 DEFAULT_CONFIG = "configs/shards/miniworld.py"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from corruptor.line.config import LineConfig
+from corruptor.line.cost import DEFAULT_GPU, GPUS, cost_lines
 from corruptor.line.look import look_at_source
 from corruptor.line.plan import make_plan
 from corruptor.line.processes import ALONE, Place
@@ -21,7 +22,6 @@ from corruptor.line.report import (
     write_left_out,
     write_run_sheet,
 )
-from corruptor.plan_cost import DEFAULT_GPU, GPUS, cost_lines
 from region_select.policy import open_policy
 from shards.errors import MissingInputError
 from shards.files import check_local

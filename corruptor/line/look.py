@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from corruptor.line.config import LineConfig
-from corruptor.plan_cost import declared_count
+from corruptor.line.cost import declared_count
 from shards.build import BuildError, build
 from shards.errors import ConfigError, MissingInputError, SourceError
 from shards.resize import resize_item

@@ -17,7 +17,7 @@ from corruptor.line.batch import Row
 from corruptor.line.config import LineConfig
 from corruptor.line.plan import Plan
 from corruptor.pipeline import CorruptedBatch
-from corruptor.renoise import num_inversion_passes
+from corruptor.schedule import num_inversion_passes
 from corruptor.verify import ComponentChange, Verification
 from shards.build import plain
 from shards.masks import ARTIFACT, pack_cells

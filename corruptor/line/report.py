@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from corruptor.line.plan import Plan
 from corruptor.line.processes import Place
-from corruptor.line.record import Recorder
 from shards.errors import MissingInputError
 from shards.progress import GOES_ON, Progress, clock
 from shards.reader import ShardReader
@@ -17,6 +16,9 @@ from shards.show import choose, write_sheet
 from shards.source import Source
 from shards.sources.gather import write_rejects
 from shards.writer import MANIFEST, RunWriter, read_manifest
+
+if TYPE_CHECKING:
+    from corruptor.line.record import Recorder
 
 KEPT = f"complete shards are kept, and {GOES_ON}"
 SHEET, SHEET_SAMPLES, LEFT_OUT = "sheet.png", 32, "left_out.jsonl"

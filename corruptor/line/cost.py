@@ -16,8 +16,7 @@ from corruptor.config import METHODS, CorruptionConfig
 from corruptor.known import COSTS, KNOWN, Cost, Costs, KnownModel
 from corruptor.line.config import LineConfig, ModelConfig
 from corruptor.model_folder import check_network
-from corruptor.renoise import num_inversion_passes
-from corruptor.schedule import NoiseSchedule
+from corruptor.schedule import NoiseSchedule, num_inversion_passes
 from shards.config import INSTALLED
 from shards.errors import ConfigError
 from shards.guard.json_text import read_object
