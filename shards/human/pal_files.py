@@ -112,7 +112,7 @@ def misplaced(entry: Entry) -> Reject | None:
         return Reject(entry.path, "unsafe_name", "the name leads out of the archive")
     if entry.size == FOLDER:
         return Reject(entry.path, "unreadable", "a folder that may not be listed, or a link to a folder")
-    if place_of(entry.path) is None and {"images", "labels"} & set(PurePosixPath(entry.path).parts[:-1]):
+    if {"images", "labels"} & set(entry.path.split("/")[:-1]) and place_of(entry.path) is None:
         return Reject(entry.path, "unplaced", "expected images/ or labels/, then train, val or test")
     return None
 
@@ -125,6 +125,8 @@ def unsafe(entry: Entry) -> bool:
 
 def place_of(path: str) -> Place | None:
     """Split a path at its last images/ or labels/ folder; None if that is not followed by a split."""
+    if "images/" not in path and "labels/" not in path:  # a large zip may hold much else
+        return None
     parts = PurePosixPath(path).parts
     for at in range(len(parts) - 3, -1, -1):
         if parts[at] in ("images", "labels") and parts[at + 1].lower() in SPLITS:

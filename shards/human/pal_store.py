@@ -9,12 +9,13 @@ from __future__ import annotations
 import abc
 import errno
 import io
+import os
 import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from shards.errors import MissingInputError, SourceError, one_line
 from shards.guard.plain_file import FileTooLargeError, kind_of, open_plain
@@ -111,10 +112,10 @@ class ZipStore(Store):
     def entries(self) -> list[Entry]:
         found = []
         for member in self.zip.infolist():
-            parts = PurePosixPath(member.filename).parts
-            hidden = any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in parts)
-            # Not is_dir(), which fails on a name of no characters.
-            if member.filename.endswith("/") or hidden or PurePosixPath(member.filename).suffix.lower() in SIDECARS:
+            # Not is_dir(), which fails on a name of no characters; and no PurePosixPath, which takes ten times as long.
+            parts = member.filename.split("/")
+            hidden = any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in parts)
+            if not parts[-1] or hidden or os.path.splitext(parts[-1])[1].lower() in SIDECARS:
                 continue
             found.append(Entry(member.filename, member.file_size, member.CRC))
         return sorted(found, key=lambda entry: entry.path.encode("utf-8", "surrogateescape"))
