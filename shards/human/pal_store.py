@@ -104,7 +104,7 @@ class ZipStore(Store):
         refuse_pointer(path)
         self.path, self.name = path, path.stem
         try:
-            self.zip = zipfile.ZipFile(DirectoryReader(open_plain(path).detach()))  # type: ignore[attr-defined]
+            self.zip = zipfile.ZipFile(DirectoryReader(open_plain(path).detach()))
         except ZIP_ERRORS as error:
             raise SourceError(f"{path} is no readable zip ({first_line(error)}); fetch it again") from error
         self._members: dict[str, zipfile.ZipInfo] = {}
