@@ -80,3 +80,13 @@ def test_reading_and_writing_shards_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_a_plan_costs_is_computed_without_torch():
+    code = (
+        "import sys\nimport corruptor.line.cost, corruptor.line.plan, corruptor.line.look, corruptor.line.report\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'mmseg'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
