@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from detector.checkpoint import fingerprint
 from detector.heat import Detector
@@ -49,6 +50,8 @@ AHEAD = 2
 MAX_BATCH = 1024
 IN_FLIGHT = 3 << 27
 """Bytes that pictures may take together, 384 MiB; one that takes more is alone."""
+PILLOW_BLOCK = 1 << 26
+"""Bytes of Pillow's pieces of a picture: as large as this, glibc gives each back to the system when it is freed."""
 WRITING = 16
 """Bytes a pixel while the files of a picture are made."""
 NOTHING = np.empty((0, 0, 3), np.uint8)
@@ -176,6 +179,7 @@ class Looking:
 
     def run(self) -> tuple[list[Row], list[Reject]]:
         """Rows and rejects in the order of the input."""
+        Image.core.set_block_size(PILLOW_BLOCK)
         count = len(self.inputs)
         with (
             ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2))) as self.pool,
