@@ -35,6 +35,7 @@ from detector.checkpoint import fingerprint
 from detector.heat import Detector
 from detector.inputs import Inputs, Stored, open_inputs
 from detector.maps import HEAT, MASKS, OVERLAYS, Places, Row, finished, write_maps
+from detector.operating import choose_threshold
 from shards.config import differences
 from shards.errors import ConfigError, ResumeError
 from shards.files import explain, make_folder, write_bytes, write_json
@@ -65,8 +66,16 @@ class Options:
     batch: int = 16
     device: str = "auto"
     overlays: bool = True
+    max_fpr: float | None = None
+    """Choose the threshold so that at most this share of the clean pictures has a pixel in its mask, 0 <= f < 1."""
+    clean: str = ""
+    """Clean pictures or shards that the threshold is chosen on."""
 
     def __post_init__(self) -> None:
+        if (self.max_fpr is None) != (not self.clean):
+            raise ConfigError("--max-fpr needs clean pictures or shards, --clean WHERE, and the other way round")
+        if self.max_fpr is not None and not 0 <= self.max_fpr < 1:
+            raise ConfigError(f"--max-fpr must be 0 or more and below 1, such as 0.05, got {self.max_fpr}")
         if not 0 < self.threshold < 1:
             raise ConfigError(f"--threshold must lie between 0 and 1, got {self.threshold}")
         if not 1 <= self.batch <= MAX_BATCH:
@@ -103,6 +112,10 @@ def predict(
 
         card = card_of_config(config)
     detector = Detector(checkpoint, card, options.device)
+    if options.max_fpr is not None:
+        threshold, num_clean = choose_threshold(detector, options.clean, options.max_fpr, options.batch)
+        print(f"threshold {threshold:.6g}: at most {options.max_fpr:.3g} of {num_clean} clean pictures reach it")
+        options = dataclasses.replace(options, threshold=threshold)
     identity = {"checkpoint_sha256": fingerprint(checkpoint), "input": where, **asdict(options)}
     with claim(out, {key: value for key, value in identity.items() if key not in ("batch", "device")}):
         rows, rejects = Looking(detector, inputs, out, options).run()
