@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,14 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from miniworld.draw import render
-from miniworld.faults import Drawn, random_fault
-from miniworld.scenes import Scene, caption, sample_scene
 from miniworld.source import LICENCE
-from miniworld.splits import SPLITS
+from miniworld.world.faults import Drawn, random_fault
+from miniworld.world.render import render
+from miniworld.world.scenes import Scene, caption, sample_scene
+from miniworld.world.splits import SPLITS
 from shards.build import plain
-from shards.errors import MissingInputError
+from shards.errors import ConfigError, MissingInputError
 from shards.pool import open_pool
+from shards.progress import GOES_ON, progress
 from shards.schema import CorruptionMeta, Meta, ModelMeta, Sample, SizeMeta, SourceMeta, encode_sample, make_key
 from shards.writer import RunInfo, RunWriter
 
@@ -46,10 +46,10 @@ class SetSpec:
 
     count: int
     make: str
-    "wild | faults | clean"
+    """Wild | faults | clean."""
     title: str
     shipped: bool = True
-    "False: made where it is asked for by name, and no part of the repository"
+    """False: made where it is asked for by name, and no part of the repository."""
 
 
 SETS: dict[str, SetSpec] = {
@@ -72,31 +72,27 @@ class Job:
     steps: int
     guidance: float
     scale: float = 1.0
-    "share of each set's count that is made; below 1 for a trial"
+    """Share of each set's count that is made; below 1 for a trial."""
 
 
 def make_sets(job: Job, names: Sequence[str] = SHIPPED, processes: int = 2) -> dict[str, dict[str, Any]]:
     """Write the named sets to job.out/NAME and return each one's totals. A finished set is never made anew.
 
-    Raises ValueError for an unknown set, FileNotFoundError without weights, ResumeError where an unfinished set was
+    Raises ConfigError for an unknown set, MissingInputError without weights, ResumeError where an unfinished set was
     begun with something else.
     """
-    from tqdm import tqdm
-
     for name in names:
         if name not in SETS:
-            raise ValueError(f"unknown set {name!r}: choose from {', '.join(SETS)}")
+            raise ConfigError(f"unknown set {name!r}: choose from {', '.join(SETS)}")
     work = [name for name in names if finished(job.out / name) is None]
     if work and not (job.weights / "model_index.json").exists():
         raise MissingInputError(f"{job.weights} holds no generator: train one with `python -m miniworld train`")
     runs = {name: open_run(job, name) for name in work}
     todo = [(job, name, shard) for name, run in runs.items() for shard in run.todo()]
-    bar = tqdm(total=len(todo), unit="shard", disable=not sys.stderr.isatty())
     if todo:
         with open_pool(min(processes, len(todo))) as pool:
-            for _ in pool.imap_unordered(_shard, todo):
-                bar.update()
-    bar.close()
+            for _ in progress(pool.imap_unordered(_shard, todo), "shard", total=len(todo), resumes=GOES_ON):
+                pass
     totals = {name: run.finalise() for name, run in runs.items()}
     return {name: totals.get(name) or finished(job.out / name) or {} for name in names}
 
@@ -133,7 +129,7 @@ def model_revision(weights: Path) -> str:
 
 @cache
 def _pipeline(weights: Path) -> Any:
-    from miniworld.sample import load_pipeline
+    from miniworld.generator.sample import load_pipeline
 
     return load_pipeline(weights)
 
@@ -161,8 +157,8 @@ def members(sample: Sample) -> dict[str, bytes]:
 
 def wild(job: Job, name: str, indices: Sequence[int]) -> list[Sample]:
     """Guided samples of the split's captions, labelled by the oracle; empty truth included."""
-    from miniworld.oracle import explain
-    from miniworld.sample import sample_images
+    from miniworld.generator.sample import sample_images
+    from miniworld.oracle.explain import explain
 
     scenes = [sample_scene(SPLITS[name].seed(i)) for i in indices]
     words = [caption(s) for s in scenes]
@@ -184,7 +180,7 @@ def wild(job: Job, name: str, indices: Sequence[int]) -> list[Sample]:
 
 def faulty(job: Job, name: str, indices: Sequence[int]) -> list[Sample]:
     """Scenes with one or two drawn faults, after the autoencoder. Their valid twins are the scenes of their seeds."""
-    from miniworld.sample import round_trip
+    from miniworld.generator.sample import round_trip
 
     drawn = [drawable(name, i) for i in indices]
     trips = round_trip(_pipeline(job.weights), np.stack([d.image for d in drawn]))
@@ -208,7 +204,7 @@ def drawable(name: str, index: int) -> Drawn:
 
 def clean(job: Job, name: str, indices: Sequence[int]) -> list[Sample]:
     """Valid scenes after the autoencoder."""
-    from miniworld.sample import round_trip
+    from miniworld.generator.sample import round_trip
 
     scenes = [sample_scene(SPLITS[name].seed(i)) for i in indices]
     trips = round_trip(_pipeline(job.weights), np.stack([render(s) for s in scenes]))

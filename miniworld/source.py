@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from miniworld.draw import render
-from miniworld.scenes import WORLD_VERSION, Scene, caption, sample_scene
-from miniworld.splits import SPLITS
-from miniworld.things import PARTS, part_labels, thing_labels
+from miniworld.world.objects import PARTS
+from miniworld.world.render import part_labels, render, thing_labels
+from miniworld.world.scenes import WORLD_VERSION, Scene, caption, sample_scene
+from miniworld.world.splits import SPLITS
 from shards.errors import SourceError
 from shards.source import Region, Source, SourceItem
 
@@ -32,6 +32,8 @@ class MiniworldSource(Source):
     """
 
     name = "miniworld"
+    card_title, card_licence = "Blemish miniworld", LICENCE
+    grows = ("count",)
 
     def __init__(self, count: int = 1000, first_seed: int = SPLIT.start) -> None:
         last = SPLIT.start + SPLIT.count - 1

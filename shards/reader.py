@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shards.config import INSTALLED
 from shards.errors import MissingInputError, SchemaError
 from shards.guard.plain_file import open_plain
 from shards.masks import U8
@@ -37,10 +38,15 @@ from shards.shard_index import MEMBERS, Spans, group_by_folder, load_index
 
 
 def find_shards(where: str | Path | Sequence[str | Path]) -> list[Path]:
-    """A run folder, a folder of tars, a tar, a glob, or a list of these -> tars in order. Raises MissingInputError."""
+    """A run folder, a folder of tars, a tar, a glob, or a list of these -> tars in order. Raises MissingInputError.
+
+    A folder that is not there is looked for beside the installed packages, where our labelled sets are.
+    """
     if not isinstance(where, (str, Path)):
         return [path for one in where for path in find_shards(one)]
     path = Path(where)
+    if not path.exists() and (INSTALLED / path).is_dir():
+        path = INSTALLED / path
     if path.is_dir():
         found = sorted((path / "shards").glob("*.tar")) or sorted(path.glob("*.tar"))
         if not found:

@@ -8,12 +8,12 @@ with read_base():
 initialise = None
 scenes = dict(
     type="SceneDataset",
-    scene="miniworld.scenes:sample_scene",
-    image="miniworld.draw:render",
-    labels="miniworld.things:part_labels",
-    names="miniworld.things:PARTS",
+    scene="miniworld.world.scenes:sample_scene",
+    image="miniworld.world.render:render",
+    labels="miniworld.world.render:part_labels",
+    names="miniworld.world.objects:PARTS",
 )
-# Both below the split `train` (miniworld/splits.py), which no detector is trained or tested on.
+# Both below the split `train` (miniworld/world/splits.py), which no detector is trained or tested on.
 train_dataloader["dataset"] = dict(**scenes, first_seed=100_000_000, count=8000, pipeline=train_pipeline, seed=0)
 val_dataloader["dataset"] = dict(**scenes, first_seed=100_900_000, count=200, pipeline=val_pipeline)
 val_evaluator = dict(type="PixelAccuracy")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from detector.score.counts import F64
 from detector.score.metrics import image_auroc
-from miniworld.scenes import KINDS
+from miniworld.world.scenes import KINDS
 from shards.reader import ShardReader
 
 _KIND = re.compile(rf"\b({'|'.join(KINDS)})\b")

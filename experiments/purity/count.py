@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from miniworld.figures import MATCH, components, share
-from miniworld.oracle import explain
-from miniworld.scenes import Scene
+from miniworld.evaluate.counting import MATCH, components, share
+from miniworld.oracle.explain import explain
+from miniworld.world.scenes import Scene
 
 Mask = NDArray[np.uint8]
 Numbers = NDArray[np.float64]

@@ -19,10 +19,10 @@ from corruptor.pipeline import corrupt_inverted, invert_images, make_rows
 from corruptor.verify import verify
 from experiments.purity.count import Component, Row, far_from, faults_in
 from experiments.purity.labels import count_labels
-from miniworld.draw import render
-from miniworld.scenes import Scene, caption, sample_scene
 from miniworld.source import regions_of
-from miniworld.splits import Split
+from miniworld.world.render import render
+from miniworld.world.scenes import Scene, caption, sample_scene
+from miniworld.world.splits import Split
 from region_select.policy import open_policy
 from shards.errors import ConfigError
 from shards.source import SourceItem

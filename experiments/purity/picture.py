@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from miniworld.sheets import GAP, ZOOM, grid, outlined, zoom
+from miniworld.evaluate.sheets import GAP, ZOOM, grid, outlined, zoom
 from shards.files import make_folder, write_bytes
 
 Pictures = NDArray[np.uint8]

@@ -28,14 +28,18 @@ class FileTooLargeError(OSError):
 
 def kind_of(path: str | os.PathLike[str]) -> str:
     """file, folder, FIFO, socket or device, links followed, without opening it. Raises OSError."""
-    return KINDS.get(stat.S_IFMT(os.stat(path).st_mode), "special file")
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError as error:  # a NUL in the name
+        raise OSError(errno.EINVAL, str(error), os.fspath(path)) from error
+    return KINDS.get(stat.S_IFMT(mode), "special file")
 
 
 def is_plain(path: str | os.PathLike[str]) -> bool:
     """Whether it is an ordinary file, links followed; False where it is not there or may not be looked at."""
     try:
         return kind_of(path) == "file"
-    except (OSError, ValueError):  # ValueError: a NUL in the name
+    except OSError:
         return False
 
 

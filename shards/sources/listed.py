@@ -6,10 +6,12 @@ A place counts all pictures that are stored, an index those that are used.
 from __future__ import annotations
 
 import abc
+import copy
+import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from shards.masks import U8
 from shards.source import Reject, Source, SourceItem
@@ -50,6 +52,8 @@ class ListedOptions:
 
 class ListedSource(Source):
     """A source over stored files. Subclasses list them, then call this `__init__`, and read their bytes by place."""
+
+    grows: ClassVar[tuple[str, ...]] = ("limit", "select")
 
     def __init__(self, options: ListedOptions, set_name: str, num_stored: int) -> None:
         """`set_name` where the options name none; `num_stored` pictures lie at places 0, 1, .. Raises UserError."""
@@ -121,6 +125,13 @@ class ListedSource(Source):
     def listing(self) -> Iterator[str]:
         places = self._choice.places
         return (f"{size} {uri}" for size, uri in zip(map(self.byte_size, places), self.uris(places), strict=True))
+
+    def arranged(self, order: Sequence[int]) -> ListedSource:
+        other = copy.copy(self)
+        places = self._choice.places
+        other._choice = dataclasses.replace(self._choice, places=[places[index] for index in order])
+        other._duplicates = None
+        return other
 
     def selection(self) -> dict[str, Any]:
         return self._choice.facts

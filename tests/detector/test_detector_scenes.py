@@ -8,21 +8,22 @@ import numpy as np
 import pytest
 
 from detector.__main__ import main
-from detector.checkpoint import read_tensors
 from detector.config import load_config
+from detector.folder import RESULT
 from detector.scenes import SceneDataset
-from detector.train import RESULT, WEIGHTS
-from miniworld.draw import render
-from miniworld.scenes import sample_scene
-from miniworld.splits import SPLITS
-from miniworld.things import PARTS, part_labels
+from detector.tensors import read_tensors
+from detector.train import WEIGHTS
+from miniworld.world.objects import PARTS
+from miniworld.world.render import part_labels, render
+from miniworld.world.scenes import sample_scene
+from miniworld.world.splits import SPLITS
 from shards.errors import ConfigError
 
 NAMES = {
-    "scene": "miniworld.scenes:sample_scene",
-    "image": "miniworld.draw:render",
-    "labels": "miniworld.things:part_labels",
-    "names": "miniworld.things:PARTS",
+    "scene": "miniworld.world.scenes:sample_scene",
+    "image": "miniworld.world.render:render",
+    "labels": "miniworld.world.render:part_labels",
+    "names": "miniworld.world.objects:PARTS",
 }
 
 
@@ -53,7 +54,7 @@ def test_training_and_validation_scenes_lie_in_the_training_split_and_do_not_mee
 
 def test_names_that_lead_nowhere():
     with pytest.raises(ConfigError, match="names have the form module:attribute"):
-        SceneDataset(**{**NAMES, "image": "miniworld.draw:paint_it"}, first_seed=0, count=1, pipeline=[])
+        SceneDataset(**{**NAMES, "image": "miniworld.world.render:paint_it"}, first_seed=0, count=1, pipeline=[])
 
 
 def test_a_detector_starts_from_segmented_scenes(squares, overrides, tmp_path, capsys):

@@ -24,7 +24,7 @@ from experiments.purity.count import Component, Row, calibrate, halves
 from experiments.purity.make import ROUND_TRIP, count_rows, load_sources, make_pictures, measures_of, settings_of
 from experiments.purity.picture import NUM_COLUMNS, save_sheet, sheet
 from experiments.purity.report import finite, markdown, purity_of, write_purity
-from miniworld.splits import SPLITS
+from miniworld.world.splits import SPLITS
 from shards.errors import ConfigError
 
 

@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from PIL import Image
 
-from miniworld.models import LATENT_CHANNELS, TEXT_WIDTH, build_text_encoder, build_tokenizer, save_pipeline
+from miniworld.generator.models import LATENT_CHANNELS, TEXT_WIDTH, build_text_encoder, build_tokenizer, save_pipeline
 from shards.files import hash_file
 
 SIDE, NUM_PICTURES = 32, 11

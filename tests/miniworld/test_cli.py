@@ -9,17 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from miniworld.__main__ import main
-from miniworld.draw import render
-from miniworld.scenes import sample_scene
+from miniworld.__main__ import WEIGHTS, main
+from miniworld.world.render import render
+from miniworld.world.scenes import sample_scene
 
 
 def test_render_writes_pictures_captions_and_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["render", "--n", "3", "--seed", "5", "--out", str(tmp_path / "a b")]) == 0
     out = tmp_path / "a b"
-    assert sorted(p.name for p in out.iterdir()) == [
-        "0000.png", "0001.png", "0002.png", "captions.txt", "scenes.jsonl", "sheet.png",
-    ]  # fmt: skip
+    names = ["0000.png", "0001.png", "0002.png", "captions.txt", "scenes.jsonl", "sheet.png"]
+    assert sorted(p.name for p in out.iterdir()) == names
     with Image.open(out / "0002.png") as picture:
         np.testing.assert_array_equal(np.asarray(picture), render(sample_scene(7)))
     assert len((out / "captions.txt").read_text().splitlines()) == 3
@@ -39,6 +38,7 @@ def test_render_writes_pictures_captions_and_sheet(tmp_path: Path, capsys: pytes
         (["sets", "--only", "selekt"], "unknown set 'selekt'"),
         (["sets", "--scale", "0"], "--scale is 0"),
         (["sets", "--processes", "0"], "--processes is 0"),
+        (["sets", "--steps", "0"], "--steps is 0"),
         (["sheets", "--only", "renderz"], "unknown sheet 'renderz'"),
         (["sheets", "--only", "wild", "--sets", "nowhere"], "holds no wild-test set"),
         (["train", "--minutes", "0"], "--minutes is 0"),
@@ -58,6 +58,23 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert said in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+
+def test_a_damaged_generator_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = tmp_path / "weights"
+    for path in (p for p in WEIGHTS.rglob("*") if p.is_file()):
+        copy = weights / path.relative_to(WEIGHTS)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.symlink_to(path)
+    damaged = weights / "vae" / "diffusion_pytorch_model.safetensors"
+    damaged.unlink()
+    damaged.write_bytes(b"cut")
+    argv = ["sample", "--n", "1", "--weights", str(weights), "--out", str(tmp_path / "out")]
+    assert main(argv) == 2
+    error = capsys.readouterr().err
+    assert "cannot be read" in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
 
 
 def test_file_in_the_way_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

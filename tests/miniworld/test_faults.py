@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from miniworld.breaks import neighbours
-from miniworld.draw import render
-from miniworld.faults import FAULT_KINDS, MIN_PIXELS, VISIBLE, Drawn, compact, draw_fault, kinds_for, random_fault
-from miniworld.palette import WORDS
-from miniworld.scenes import Scene, sample_scene
+from miniworld.world.breaks import neighbours
+from miniworld.world.faults import FAULT_KINDS, MIN_PIXELS, VISIBLE, Drawn, compact, draw_fault, kinds_for, random_fault
+from miniworld.world.glyphs import WORDS
+from miniworld.world.render import render
+from miniworld.world.scenes import Scene, sample_scene
 
 FIRST = 500_000_000
 

@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("diffusers")
 
-from miniworld.models import MAX_TOKENS, build_tokenizer, build_unet, build_vae, tokenize, vocabulary
-from miniworld.scenes import caption, sample_scene
+from miniworld.generator.models import MAX_TOKENS, build_tokenizer, build_unet, build_vae, tokenize, vocabulary
+from miniworld.world.scenes import caption, sample_scene
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from miniworld.backdrop import fit_backdrop
-from miniworld.draw import render, render_float
-from miniworld.faults import draw_fault
-from miniworld.figures import blind, components, matches, share, wilson
-from miniworld.oracle import explain, silhouette
-from miniworld.reading import wrong_letters
-from miniworld.scenes import Ground, Scene, Thing, sample_scene
+from miniworld.evaluate.counting import components, matches, share
+from miniworld.evaluate.trials import blind
+from miniworld.oracle.explain import explain
+from miniworld.oracle.fit_background import fit_background
+from miniworld.oracle.letters import wrong_letters
+from miniworld.world.faults import draw_fault
+from miniworld.world.render import render, render_float, silhouette
+from miniworld.world.scenes import Ground, Scene, Thing, sample_scene
 
 PLAIN = Ground("blue", "green", horizon=40.0, tilt=0.02, gain=0.95, light_x=0.1, light_y=-0.05)
 
@@ -37,7 +38,7 @@ LOOKS = {
 
 def test_background_is_found_behind_a_large_thing():
     picture = render_float(scene_of(replace(FACE, x=32, y=36, s=18)))
-    found = fit_backdrop(picture)
+    found = fit_background(picture)
     assert (found.ground.sky, found.ground.ground) == ("blue", "green")
     assert found.ground.horizon == pytest.approx(40.0, abs=1.0)
     assert np.abs(found.picture[:8] - picture[:8]).mean() < 4
@@ -73,9 +74,16 @@ def test_a_scene_without_things_is_its_background():
 
 @pytest.mark.parametrize(
     ("kind", "thing"),
-    [("missing_eye", FACE), ("extra_eye", FACE), ("fused_fingers", HAND), ("missing_wheel", CAR), ("extra_wheel", CAR),
-     ("melted_letter", SIGN), ("wrong_letter", SIGN)],
-)  # fmt: skip
+    [
+        ("missing_eye", FACE),
+        ("extra_eye", FACE),
+        ("fused_fingers", HAND),
+        ("missing_wheel", CAR),
+        ("extra_wheel", CAR),
+        ("melted_letter", SIGN),
+        ("wrong_letter", SIGN),
+    ],
+)
 def test_a_drawn_fault_is_found_where_it_is(kind: str, thing: Thing):
     scene = scene_of(thing)
     drawn = draw_fault(scene, kind, np.random.default_rng(3))
@@ -137,6 +145,7 @@ def test_matching_components_by_hand():
     assert matches(ours, truth) == (1, 2, 1, 2)
 
 
-def test_wilson_interval_of_a_known_case():
-    assert wilson(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+def test_interval_of_a_share_in_known_cases():
+    assert share(5, 10) == {"hits": 5, "of": 10, "share": 0.5, "low": 0.2366, "high": 0.7634}
     assert share(0, 20)["low"] == 0.0
+    assert (share(0, 0)["low"], share(0, 0)["high"]) == (0.0, 1.0)

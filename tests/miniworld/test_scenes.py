@@ -10,11 +10,11 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from miniworld.draw import render
-from miniworld.palette import WORDS
-from miniworld.scenes import MAX_SEED, SIZE, WORLD_VERSION, caption, half_extent, sample_scene, scene_from_dict
-from miniworld.splits import SPLITS
-from miniworld.things import PARTS, part_labels, thing_labels
+from miniworld.world.glyphs import WORDS
+from miniworld.world.objects import PARTS
+from miniworld.world.render import part_labels, render, thing_labels
+from miniworld.world.scenes import MAX_SEED, SIZE, WORLD_VERSION, caption, half_extent, sample_scene, scene_from_dict
+from miniworld.world.splits import SPLITS
 
 # seed -> digest of the specification, mean of each quarter of the picture (top left, top right, bottom ...)
 GOLDEN = {

@@ -8,10 +8,10 @@ import pickle
 import numpy as np
 import pytest
 
-from miniworld.draw import render
-from miniworld.scenes import caption, sample_scene, scene_from_dict
 from miniworld.source import MiniworldSource
-from miniworld.splits import SPLITS
+from miniworld.world.render import render
+from miniworld.world.scenes import caption, sample_scene, scene_from_dict
+from miniworld.world.splits import SPLITS
 from shards.errors import ConfigError
 from shards.source import open_source
 

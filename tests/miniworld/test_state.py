@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import errno
 import itertools
 import multiprocessing
@@ -18,8 +17,10 @@ import pytest
 pytest.importorskip("torch")
 import torch
 
-from miniworld import state
-from miniworld.recipe import Recipe
+from miniworld.generator import state
+from miniworld.generator.recipe import Recipe
+from miniworld.generator.training import scene_bank
+from shards.errors import OutputError
 
 
 def save_for_ever(path: Path, said: int) -> None:
@@ -36,6 +37,28 @@ def test_other_configuration_is_refused_naming_the_field(tmp_path: Path) -> None
     with pytest.raises(state.StateError, match=r"seed = 7 there, 8 here.*--work") as caught:
         state.claim(tmp_path / "work", replace(Recipe(), seed=8))
     assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_stamp_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(state.StateError, match=r"config.json is damaged"):
+        state.claim(tmp_path, Recipe())
+
+
+def test_damaged_scenes_are_a_clear_error_and_good_ones_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "scenes.npy"
+    bank = scene_bank(3, path)
+    assert bank.shape == (3, 64, 64, 3)
+    assert (scene_bank(2, path) == bank[:2]).all()
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(state.StateError, match=r"scenes.npy is damaged"):
+        scene_bank(3, path)
+
+
+def test_what_a_killed_save_left_is_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / "unet.pt.other.partial").write_bytes(b"half")
+    state.claim(tmp_path, Recipe())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json"]
 
 
 def test_state_survives(tmp_path: Path) -> None:
@@ -83,8 +106,8 @@ def test_kill_while_saving_keeps_a_whole_state(tmp_path: Path, wait: float) -> N
 class FullDisk:
     """A file that takes some bytes and then says that the disk is full."""
 
-    def __init__(self, path: Any, room: int) -> None:
-        self._file, self._room = builtins.open(path, "wb"), room  # noqa: SIM115
+    def __init__(self, file: Any, room: int) -> None:
+        self._file, self._room = file, room
 
     def write(self, data: Any) -> int:
         self._room -= len(data)
@@ -95,19 +118,14 @@ class FullDisk:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
-    def __enter__(self) -> FullDisk:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
 
 @pytest.mark.parametrize("room", [0, 500, 20_000])
 def test_full_disk_keeps_the_last_good_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
     path = tmp_path / "a.pt"
     state.save(path, {"n": 1})
-    monkeypatch.setattr(state, "open", lambda p, mode: FullDisk(p, room), raising=False)
-    with pytest.raises(state.StateError, match="no space left") as caught:
+    real_open = Path.open
+    monkeypatch.setattr(Path, "open", lambda self, mode="r", *rest: FullDisk(real_open(self, mode, *rest), room))
+    with pytest.raises(OutputError, match="no space left") as caught:
         state.save(path, {"n": 2, "w": torch.zeros(100_000)})
     assert "\n" not in str(caught.value)
     monkeypatch.undo()

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from miniworld import thresholds
-from miniworld.draw import render
-from miniworld.figures import share
-from miniworld.oracle import explain
-from miniworld.residue import Thresholds
-from miniworld.scenes import sample_scene
-from miniworld.splits import SPLITS
+from miniworld.evaluate import threshold_candidates as thresholds
+from miniworld.evaluate.counting import share
+from miniworld.oracle.explain import explain
+from miniworld.oracle.thresholds import Thresholds
+from miniworld.world.render import render
+from miniworld.world.scenes import sample_scene
+from miniworld.world.splits import SPLITS
 
 
 def test_a_candidate_marks_what_the_oracle_marks_with_it() -> None:
@@ -24,7 +24,7 @@ def test_a_candidate_marks_what_the_oracle_marks_with_it() -> None:
     image[28:36, 28:36] = (255, 0, 255)
     masks = thresholds.masks_of((seed, image, scene))
     now = thresholds.CANDIDATES.index((Thresholds().area, Thresholds().mass))
-    from miniworld.figures import blind
+    from miniworld.evaluate.trials import blind
 
     said = explain(image, blind(scene, np.random.default_rng(seed)))
     assert said.mask.any()

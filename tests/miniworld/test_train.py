@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from miniworld import state
-from miniworld.losses import plot_losses
-from miniworld.recipe import Clock, Recipe
-from miniworld.train import adopt, train
-from miniworld.train_unet import FOCUS, draw_timesteps
+from miniworld.generator import state
+from miniworld.generator.plot_log import plot_losses
+from miniworld.generator.recipe import Clock, Recipe
+from miniworld.generator.train import adopt, train
+from miniworld.generator.train_unet import FOCUS, draw_timesteps
 
 SMALL = Recipe(vae_scenes=8, vae_batch=2, unet_scenes=8, unet_batch=2)
 
@@ -84,7 +84,7 @@ def test_the_decoder_alone_leaves_encoder_and_scale_as_they_were(trained: tuple[
 
 def test_a_time_box_cools_down_at_its_end(monkeypatch: pytest.MonkeyPatch):
     now = [0.0]
-    monkeypatch.setattr("miniworld.recipe.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("miniworld.generator.recipe.time.monotonic", lambda: now[0])
     clock = Clock(minutes=1, cool=0.5)
     assert clock.rate(step=49, warmup=100) == pytest.approx(0.5)
     now[0] = 45.0

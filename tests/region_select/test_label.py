@@ -184,8 +184,8 @@ def test_the_report_takes_any_policy_and_tells_kinds(squares, tmp_path):
 
 
 def test_kinds_of_a_wild_picture_come_from_its_nearest_scene(tmp_path):
-    from miniworld.scenes import sample_scene
     from miniworld.source import regions_of
+    from miniworld.world.scenes import sample_scene
     from region_select.report import stored_regions
     from shards.schema import Meta, SourceMeta
 

@@ -1,0 +1,1 @@
+"""How good oracle and generator are: figures, candidates for the thresholds, contact sheets."""

@@ -1,0 +1,1 @@
+"""The embedded diffusion pipeline: its networks, its training, and pictures from it."""

@@ -1,0 +1,119 @@
+"""The recipe, front to back: autoencoder, UNet, then the standard folder.
+
+Each call adds its minutes to what the work folder already holds; a killed call loses at most `save_minutes`. A new work
+folder begins with the weights in the output folder, when there are any.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from miniworld.generator import state
+from miniworld.generator.card import make_card
+from miniworld.generator.models import build_tokenizer, build_vae, save_pipeline
+from miniworld.generator.plot_log import LOGS, plot_losses
+from miniworld.generator.recipe import Recipe
+from miniworld.generator.train_unet import Denoiser, train_denoiser
+from miniworld.generator.train_vae import train_autoencoder
+from miniworld.generator.training import pick_device
+from shards.errors import ConfigError, OutputError
+from shards.files import explain, make_folder, write_bytes
+
+STAGES = ("auto", "vae", "decoder", "unet")
+VAE_SHARE = 0.3
+"""Share of a first call's minutes that the autoencoder gets."""
+
+
+def train(
+    minutes: float, work: Path, out: Path, device: str = "auto", stage: str = "auto", recipe: Recipe | None = None
+) -> None:
+    """Train for about `minutes` of wall clock and write the pipeline folder `out`.
+
+    Raises ConfigError (a ValueError) for an unknown stage or device, StateError for a folder of another configuration.
+    """
+    recipe = recipe or Recipe()
+    if stage not in STAGES:
+        raise ConfigError(f"--stage is {stage!r}: choose one of {', '.join(STAGES)}")
+    place = pick_device(device)
+    make_folder(out)  # before hours of work
+    state.claim(work, recipe)
+    if not any((work / name).exists() for name in ("vae.pt", "unet.pt")) and (out / "model_index.json").exists():
+        adopt(out, work)
+        _report(f"going on from the weights in {out}")
+    # A trained UNet freezes the encoder: its latents must keep their meaning, so only the decoder may change.
+    frozen = (work / "latents.pt").exists() or (work / "unet.pt").exists()
+    if stage == "vae" and frozen:
+        raise ConfigError(
+            f"the UNet already trains on the latents of {work}: use --stage decoder, or another --work folder"
+        )
+    if stage in ("vae", "decoder"):
+        train_autoencoder(recipe, work, minutes, place, _report, decoder_only=stage == "decoder")
+    elif stage == "auto" and not frozen:
+        train_autoencoder(recipe, work, minutes * VAE_SHARE, place, _report)
+        train_denoiser(recipe, work, minutes * (1 - VAE_SHARE), place, _report)
+    else:
+        train_denoiser(recipe, work, minutes, place, _report)
+    if (work / "unet.pt").exists():
+        export(work, out)
+        if any((work / name).exists() for name in LOGS):
+            plot_losses(work, work / "loss.png")
+        _report(f"wrote {out}")
+
+
+def adopt(weights: Path, work: Path) -> None:
+    """Begin a training folder from a finished pipeline folder, whose optimiser states were not kept."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    vae = AutoencoderKL.from_pretrained(weights / "vae", dtype=torch.float32, local_files_only=True)
+    tokenizer = build_tokenizer(work / "tokenizer")
+    model = Denoiser(len(tokenizer), tokenizer.eos_token_id)
+    unet = UNet2DConditionModel.from_pretrained(weights / "unet", dtype=torch.float32, local_files_only=True)
+    text = CLIPTextModel.from_pretrained(weights / "text_encoder", local_files_only=True)
+    model.unet.load_state_dict(unet.state_dict())
+    model.text.load_state_dict(text.state_dict())
+    done = json.loads((weights / "training.json").read_text(encoding="utf-8"))
+    weights_of_vae, both = vae.state_dict(), model.state_dict()
+    state.save(
+        work / "vae.pt",
+        {
+            "vae": weights_of_vae,
+            "ema": weights_of_vae,
+            "optimiser": None,
+            "step": done["vae_iterations"],
+            "decoder_only": True,
+            "latent_std": 1.0 / float(vae.config.scaling_factor),
+        },
+    )
+    state.save(work / "unet.pt", {"model": both, "ema": both, "optimiser": None, "step": done["unet_iterations"]})
+
+
+def export(work: Path, out: Path) -> None:
+    """Write the averaged weights of a work folder as a standard pipeline folder. Raises StateError, OutputError."""
+    known, trained = state.load(work / "vae.pt"), state.load(work / "unet.pt")
+    if known is None or trained is None:
+        raise state.StateError(f"{work} holds no finished training: run `python -m miniworld train` first")
+    vae = build_vae()
+    vae.load_state_dict(known["ema"])
+    bank = state.load(work / "latents.pt")  # absent where only the decoder was trained further
+    vae.register_to_config(scaling_factor=float(bank["scaling_factor"] if bank else 1.0 / known["latent_std"]))
+    tokenizer = build_tokenizer(work / "tokenizer")
+    model = Denoiser(len(tokenizer), tokenizer.eos_token_id)
+    model.load_state_dict(trained["ema"])
+    steps = {"vae_iterations": int(known["step"]), "unet_iterations": int(trained["step"])}
+    try:
+        save_pipeline(out, vae, model.unet, model.text, tokenizer, make_card(work, *steps.values()))
+    except OutputError:
+        raise
+    except OSError as error:
+        raise explain(error, out) from error
+    write_bytes(out / "training.json", (json.dumps(steps, indent=1) + "\n").encode())
+
+
+def _report(line: str) -> None:
+    end, start = ("", "\r\x1b[K") if sys.stderr.isatty() and not line.startswith("wrote") else ("\n", "")
+    print(f"{start}{line}", end=end, file=sys.stderr, flush=True)
