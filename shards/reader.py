@@ -57,7 +57,7 @@ def find_shards(where: str | Path | Sequence[str | Path]) -> list[Path]:
     if path.is_file():
         kind = other_kind(path)
         if kind:
-            raise SchemaError(f"{path} is {kind}, no shard; name a run folder, a tar or a glob (docs/reference/formats.md)")
+            raise SchemaError(f"{path} is {kind}, no shard; name a run, a tar or a glob (docs/reference/formats.md)")
         return [path]
     matches = sorted(Path(name) for name in glob.glob(str(where), recursive=True))
     if not matches:
