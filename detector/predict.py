@@ -192,7 +192,7 @@ class Looking:
 
     def run(self) -> tuple[list[Row], list[Reject]]:
         """Rows and rejects in the order of the input."""
-        Image.core.set_block_size(PILLOW_BLOCK)
+        Image.core.set_block_size(PILLOW_BLOCK)  # type: ignore[attr-defined]
         count = len(self.inputs)
         with (
             ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2))) as self.pool,
