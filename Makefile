@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev shards region-select detector score world test lint bench clean
+.PHONY: help env env-dev env-docs shards region-select detector score world test lint bench docs clean
 
 TORCH  ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
@@ -65,13 +65,13 @@ PROBE   ?= probe
 MAKINGS := default raw-negatives paste-back paste-back-raw-negatives
 
 leakcheck: env | $(START)  ## can a detector tell a label by how the picture was made? Four makings, LEAK=DIR PROBE=..
-	$(PY) -m benchmarks.leak_shards --out $(call quoted,$(LEAK)/shards)
-	$(PY) -m detector leakcheck $(foreach m,$(MAKINGS),--pair $(call quoted,$(LEAK)/shards/$m/leakcheck) $(call quoted,$(LEAK)/shards/$m/leakcheck_sham)) \
+	$(PY) -m leakcheck make --out $(call quoted,$(LEAK)/shards)
+	$(PY) -m leakcheck check $(foreach m,$(MAKINGS),--pair $(call quoted,$(LEAK)/shards/$m/leakcheck) $(call quoted,$(LEAK)/shards/$m/leakcheck_sham)) \
 	  --config configs/detector/$(PROBE).py --out $(call quoted,$(LEAK)/$(PROBE)) --processes $$(nproc) $(ARGS)
 
 CLOSED  ?= out/closed_world
 
-closed-world: env | detector/weights/swin_mini.safetensors detector/weights/convnext_mini.safetensors  ## table 1 of the paper in the embedded world, docs/results.md
+closed-world: env | detector/weights/swin_mini.safetensors detector/weights/convnext_mini.safetensors  ## table 1 of the paper in the embedded world, docs/evidence/results.md
 	$(PY) -m experiments.closed_world --out $(call quoted,$(CLOSED)) --sets $(call quoted,$(SETS)) $(ARGS)
 
 world: env  ## sample pictures from the embedded world
@@ -88,6 +88,9 @@ lint: env-dev  ## ruff and mypy
 bench: env-dev  ## run the benchmarks
 	$(PY) -m benchmarks $(ARGS)
 
+docs: env-docs  ## build the documentation into site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet $(ARGS)
+
 env: $(VENV)/.base-$(TORCH)  ## create the environment
 env-dev: $(VENV)/.dev-$(TORCH)  ## create the environment with the tools of development
 
@@ -103,10 +106,16 @@ $(VENV)/.base-$(TORCH): $(PINS) | $(PY)
 	then index="--extra-index-url $(CPU_INDEX)"; else index=""; fi; \
 	set -x; $(PY) -m pip install -q --disable-pip-version-check $$index -c constraints/$(TORCH).txt torch
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints/$(TORCH).txt --config-settings editable_mode=compat -e .
-	rm -f $(VENV)/.base-* $(VENV)/.dev-*; touch $@
+	rm -f $(VENV)/.base-* $(VENV)/.dev-* $(VENV)/.docs-*; touch $@
 
 $(VENV)/.dev-$(TORCH): $(VENV)/.base-$(TORCH)
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints/$(TORCH).txt --config-settings editable_mode=compat -e '.[dev]'
+	touch $@
+
+env-docs: $(VENV)/.docs-$(TORCH)
+
+$(VENV)/.docs-$(TORCH): $(VENV)/.base-$(TORCH)
+	$(PY) -m pip install -q --disable-pip-version-check -c constraints/$(TORCH).txt --config-settings editable_mode=compat -e '.[docs]'
 	touch $@
 
 clean:  ## remove the environment (outputs stay)

@@ -26,9 +26,9 @@ from benchmarks.report import spread, write_report
 from corruptor.backbone import Backbone, Conditioning
 from corruptor.config import CorruptionConfig
 from corruptor.families import FAMILIES
+from corruptor.line.cost import GPUS, count_passes
 from corruptor.loading import DTYPES, Loaded
 from corruptor.pipeline import corrupt
-from corruptor.plan_cost import GPUS, count_passes
 from corruptor.shapes import NUM_TOKENS, SHAPES, Flops, count_flops
 
 SIDES = {"sd15": 512, "sd21": 768, "sdxl": 1024, "tiny": 32}

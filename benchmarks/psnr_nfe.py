@@ -20,8 +20,9 @@ from corruptor.backbone import Backbone
 from corruptor.config import InversionConfig
 from corruptor.line.config import LineConfig
 from corruptor.line.run import open_model, resolve_compute
-from corruptor.renoise import invert, num_inversion_passes
+from corruptor.renoise import invert
 from corruptor.resample import resample
+from corruptor.schedule import num_inversion_passes
 from shards.config import load_config
 from shards.resize import resize_item
 from shards.source import Reject, open_source

@@ -1,4 +1,4 @@
-"""What a corruption run may be told: frozen dataclasses of plain values, each field with its meaning below it."""
+"""Options of the corruption: frozen dataclasses of plain values, each field with its meaning below it."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ class InversionConfig:
     """z0 -> z_t (Menn et al. eq. 2; Garibi et al. 2024, ReNoise)."""
 
     mode: str = "warm"
-    """`warm`: each step's first guess reuses the previous step's noise prediction, then `warm_passes` refine it;
-    `renoise`: ReNoise; `ddim`: one pass a step (ReNoise with K = 0)."""
+    """`warm`: each step's first guess reuses the previous step's noise prediction, then `warm_passes` refine it (with
+    one pass a step this is Uni-Inv of UniEdit-Flow, arXiv 2504.13109); `renoise`: ReNoise; `ddim`: one pass a step
+    (ReNoise with K = 0)."""
 
     warm_passes: tuple[int, ...] = (3, 5, 2, 1)
     """Denoiser passes of the first, second, .. inversion step; the last number holds for all further steps."""
@@ -242,7 +243,7 @@ class CorruptionConfig:
 
     sham: bool = False
     """Keep the masks as labels and inject nothing under them; all else as ever. A detector that finds these masks knows
-    them by the making and not by an artifact (docs/leak_check.md). Needs verification.policy `keep`."""
+    them by the making and not by an artifact (docs/explanation/leak_check.md). Needs verification.policy `keep`."""
 
     def __post_init__(self) -> None:
         _within("num_grid_steps", self.num_grid_steps, 1, MOST_STEPS)

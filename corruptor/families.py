@@ -42,6 +42,8 @@ class Family:
 
     pipeline: str
     """diffusers' pipeline class, the `_class_name` in a folder's model_index.json."""
+    in_memory: tuple[str, ...]
+    """diffusers' classes of pipelines in memory that have the same parts."""
     spacing: str
     """`timestep_spacing` of the folder's scheduler: trailing marks the models distilled to a few steps."""
     num_grid_steps: int
@@ -66,6 +68,7 @@ class Family:
 
 _SD = Family(
     pipeline="StableDiffusionPipeline",
+    in_memory=("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline"),
     spacing="leading",
     num_grid_steps=50,
     models={"unet": UNET, "vae": VAE, "text_encoder": ModelPart(CLIPTextModel, "model", "text")},
@@ -75,6 +78,7 @@ _SD = Family(
 )
 _SDXL = Family(
     pipeline="StableDiffusionXLPipeline",
+    in_memory=("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline"),
     spacing="leading",
     num_grid_steps=50,
     models={

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # seeds alone need no torch: a plan is made of them
+    import torch
+    from torch import Tensor
 
 
 def sample_seed(run_seed: int, source_sha256: str, occurrence: int, variant: int) -> int:
@@ -25,10 +27,14 @@ def sample_seed(run_seed: int, source_sha256: str, occurrence: int, variant: int
 
 def sample_generator(seed: int) -> torch.Generator:
     """The generator of one sample: on the CPU, so that its bits are the same whatever device does the work."""
+    import torch
+
     return torch.Generator(device="cpu").manual_seed(seed)
 
 
 def draw_noise(generators: Sequence[torch.Generator], shape: Sequence[int], device: torch.device) -> Tensor:
     """N(0, 1) fp32 of (len(generators), *shape) on `device`, each row from its own generator."""
+    import torch
+
     rows = [torch.randn(tuple(shape), generator=generator, dtype=torch.float32) for generator in generators]
     return torch.stack(rows).to(device)

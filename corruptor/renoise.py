@@ -14,7 +14,7 @@ from torch import Tensor
 
 from corruptor.config import InversionConfig
 from corruptor.regularise import regularise_noise
-from corruptor.schedule import NoiseSchedule
+from corruptor.schedule import NoiseSchedule, num_iterations
 
 NoisePredictor = Callable[[Tensor, int], Tensor]
 """(latents_BCHW fp32, timestep) -> predicted noise_BCHW fp32."""
@@ -50,17 +50,6 @@ def invert(
     return trajectory
 
 
-def num_inversion_passes(schedule: NoiseSchedule, start_step: int, config: InversionConfig) -> int:
-    """Denoiser passes that inverting costs, exactly; guidance doubles the samples of a pass, not the passes."""
-    timesteps = schedule.ascending(start_step)
-    if config.mode == "warm":
-        passes = config.warm_passes
-        return sum(passes[min(index, len(passes) - 1)] for index in range(len(timesteps)))
-    if config.mode == "ddim":
-        return len(timesteps)
-    return sum(_num_iterations(timestep, config) + 1 + config.regularise for timestep in timesteps)
-
-
 def _refine(
     predict_noise: NoisePredictor,
     z_p: Tensor,
@@ -77,12 +66,6 @@ def _refine(
     return noise
 
 
-def _num_iterations(timestep: int, config: InversionConfig) -> int:
-    if timestep < config.low_noise_timestep:
-        return min(config.low_noise_cap, config.num_renoise_iterations)
-    return config.num_renoise_iterations
-
-
 def _renoise_step(
     predict_noise: NoisePredictor,
     z0: Tensor,
@@ -97,7 +80,7 @@ def _renoise_step(
     a, b = schedule.move(timestep - schedule.stride, timestep)
     reference = None
     estimate, averaged = z_p, []
-    for iteration in range(_num_iterations(timestep, config) + 1):
+    for iteration in range(num_iterations(timestep, config) + 1):
         if config.regularise and iteration == 0:
             noise, reference = _predict_with_reference(predict_noise, z0, estimate, timestep, schedule)
         else:

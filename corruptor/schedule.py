@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import sqrt
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from corruptor.config import InversionConfig
 
 SPACINGS = ("leading", "trailing")
 
@@ -112,3 +116,21 @@ class NoiseSchedule:
         if eta == 0.0 or abar_source >= abar_target:
             return 0.0
         return eta * sqrt((1.0 - abar_target) / (1.0 - abar_source)) * sqrt(1.0 - abar_source / abar_target)
+
+
+def num_inversion_passes(schedule: NoiseSchedule, start_step: int, config: InversionConfig) -> int:
+    """Denoiser passes that inverting costs, exactly; guidance doubles the samples of a pass, not the passes."""
+    timesteps = schedule.ascending(start_step)
+    if config.mode == "warm":
+        passes = config.warm_passes
+        return sum(passes[min(index, len(passes) - 1)] for index in range(len(timesteps)))
+    if config.mode == "ddim":
+        return len(timesteps)
+    return sum(num_iterations(timestep, config) + 1 + config.regularise for timestep in timesteps)
+
+
+def num_iterations(timestep: int, config: InversionConfig) -> int:
+    """ReNoise iterations of the inversion step that arrives at `timestep`."""
+    if timestep < config.low_noise_timestep:
+        return min(config.low_noise_cap, config.num_renoise_iterations)
+    return config.num_renoise_iterations

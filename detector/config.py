@@ -11,7 +11,7 @@ from detector.compat import load_mmseg
 from detector.config_form import MAX_ITERATIONS, check_values
 from detector.initialise import InitialOptions
 from shards.build import BuildError, build, describe, nearest, plain
-from shards.config import find_config, parse_override
+from shards.config import parse_override, run_config
 from shards.errors import ConfigError
 
 FREE = ("initialise", "class_weight", "clip_grad")
@@ -25,15 +25,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = (), iterations: int
     has another type than what it replaces.
     """
     load_mmseg()
-    from mmengine.config import Config
-
-    found = find_config(path)
-    if found.suffix != ".py":
-        raise ConfigError(f"config {path} is not a .py file; configs are mmengine Python files")
-    try:
-        config = Config.fromfile(str(found))
-    except Exception as error:  # a config is a program: whatever it raises is the user's to see
-        raise ConfigError(f"config {path}: {type(error).__name__}: {error}") from error
+    config = run_config(path)
     for text in overrides:
         override(config, text)
     for name in ("model", "image_size", "train_dataloader", "train_cfg", "optim_wrapper", "randomness"):

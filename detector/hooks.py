@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ from shards.files import PARTIAL, sync_folder, write_bytes
 from shards.guard.json_text import parse_object
 from shards.guard.plain_file import read_plain
 from shards.masks import U8
+from shards.progress import GOES_ON, Progress
 
 MAX_LOG = 1 << 28
 STATE, BEST, LOG = "state.pth", "best.safetensors", "log.jsonl"
@@ -126,14 +126,12 @@ class LogHook(Hook):  # type: ignore[misc]
         self.sum, self.count = torch.zeros(()), 0
 
     def before_train(self, runner: Any) -> None:
-        from tqdm import tqdm
-
         # Lines behind the state that is resumed are written again.
         if self.path.exists() and runner.iter:
             self.lines = [line for line in read_lines(self.path) if line["iteration"] <= runner.iter]
         self.began = time.monotonic() - (self.lines[-1]["seconds"] if self.lines else 0)
-        quiet = not (is_main_process() and sys.stderr.isatty())
-        self.bar = tqdm(total=runner.max_iters, initial=runner.iter, desc=self.name, unit="it", disable=quiet)
+        quiet = not is_main_process()
+        self.bar = Progress(runner.max_iters, "iteration", self.name, initial=runner.iter, quiet=quiet, resumes=GOES_ON)
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         self.sum = self.sum + outputs["loss"].detach().to(self.sum.device)
@@ -147,7 +145,7 @@ class LogHook(Hook):  # type: ignore[misc]
             self.sum, self.count = torch.zeros(()), 0
             rate = runner.optim_wrapper.get_lr()["lr"][0]
             self.add(iteration=done, loss=loss, rate=rate)
-            self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+            self.bar.note(loss=f"{loss:.4f}")
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         self.add(iteration=runner.iter, **(metrics or {}))

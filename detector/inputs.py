@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detector.errors import InputError
+from shards.config import INSTALLED
 from shards.errors import MissingInputError, SchemaError
 from shards.guard.names import distinct_names
 from shards.guard.plain_file import open_plain, size_of
@@ -133,6 +134,8 @@ def open_inputs(where: str) -> Inputs:
 
 def find_inputs(where: str) -> Inputs:
     path = Path(where)
+    if not path.exists() and (INSTALLED / path).is_dir():
+        path = INSTALLED / path
     if path.is_dir():
         if any(path.glob("shards/*.tar")) or any(path.glob("*.tar")):
             return ShardPictures(ShardReader(path))

@@ -20,7 +20,6 @@ import dataclasses
 import io
 import json
 import os
-import sys
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,12 +35,14 @@ from detector.checkpoint import fingerprint
 from detector.heat import Detector
 from detector.inputs import Inputs, Stored, open_inputs
 from detector.maps import HEAT, MASKS, OVERLAYS, Places, Row, finished, write_maps
+from detector.operating import choose_threshold
 from shards.config import differences
 from shards.errors import ConfigError, ResumeError
 from shards.files import explain, make_folder, write_bytes, write_json
 from shards.guard.json_text import read_object
 from shards.locks import Locks
 from shards.masks import U8
+from shards.progress import GOES_ON, Progress
 from shards.source import Reject
 
 RUN, LOCK = "predict.json", ".lock"
@@ -65,8 +66,16 @@ class Options:
     batch: int = 16
     device: str = "auto"
     overlays: bool = True
+    max_fpr: float | None = None
+    """Choose the threshold so that at most this share of the clean pictures has a pixel in its mask, 0 <= f < 1."""
+    clean: str = ""
+    """Clean pictures or shards that the threshold is chosen on."""
 
     def __post_init__(self) -> None:
+        if (self.max_fpr is None) != (not self.clean):
+            raise ConfigError("--max-fpr needs clean pictures or shards, --clean WHERE, and the other way round")
+        if self.max_fpr is not None and not 0 <= self.max_fpr < 1:
+            raise ConfigError(f"--max-fpr must be 0 or more and below 1, such as 0.05, got {self.max_fpr}")
         if not 0 < self.threshold < 1:
             raise ConfigError(f"--threshold must lie between 0 and 1, got {self.threshold}")
         if not 1 <= self.batch <= MAX_BATCH:
@@ -103,6 +112,10 @@ def predict(
 
         card = card_of_config(config)
     detector = Detector(checkpoint, card, options.device)
+    if options.max_fpr is not None:
+        threshold, num_clean = choose_threshold(detector, options.clean, options.max_fpr, options.batch)
+        print(f"threshold {threshold:.6g}: at most {options.max_fpr:.3g} of {num_clean} clean pictures reach it")
+        options = dataclasses.replace(options, threshold=threshold)
     identity = {"checkpoint_sha256": fingerprint(checkpoint), "input": where, **asdict(options)}
     with claim(out, {key: value for key, value in identity.items() if key not in ("batch", "device")}):
         rows, rejects = Looking(detector, inputs, out, options).run()
@@ -179,13 +192,11 @@ class Looking:
 
     def run(self) -> tuple[list[Row], list[Reject]]:
         """Rows and rejects in the order of the input."""
-        from tqdm import tqdm
-
         Image.core.set_block_size(PILLOW_BLOCK)  # type: ignore[attr-defined]
         count = len(self.inputs)
         with (
             ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2))) as self.pool,
-            tqdm(total=count, unit="picture", disable=not sys.stderr.isatty()) as bar,
+            Progress(count, "picture", resumes=GOES_ON) as shown,
         ):
             index, cost = 0, self.inputs.cost(0) if count else 0
             while index < count or self.reading:
@@ -195,8 +206,9 @@ class Looking:
                     index += 1
                     cost = self.inputs.cost(index) if index < count else 0
                 elif self.reading:
+                    before = len(self.rejects)
                     self.take()
-                    bar.update()
+                    shown.update(1, len(self.rejects) - before)
                 elif self.group:
                     self.look()
                 else:

@@ -12,7 +12,6 @@ import csv
 import io
 import json
 import os
-import sys
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,13 +27,15 @@ from region_select.policy import Policy, Selection, item_rng
 from shards.build import plain
 from shards.config import apply_overrides, differences
 from shards.errors import ResumeError
+from shards.extensions import is_code
 from shards.files import make_folder, write_bytes, write_json
 from shards.guard.json_text import read_object
 from shards.guard.names import file_name
 from shards.guard.plain_file import read_plain, size_of
 from shards.masks import ARTIFACT, CLEAN, U8, label_components, mask_to_file
+from shards.progress import GOES_ON, Progress
 from shards.schema import Meta, RegionMeta, Sample, SizeMeta, SourceMeta, decode_mask, make_key
-from shards.source import SOURCES, Reject, Source, SourceItem, open_source
+from shards.source import Reject, Source, SourceItem, open_source, sources
 from shards.sources.gather import write_rejects
 from shards.sources.listed import ListedSource
 from shards.writer import RunInfo, RunWriter
@@ -65,12 +66,12 @@ class Row:
 
 
 def open_pictures(where: str, options: Sequence[str] = ()) -> Source:
-    """A source by its registered name, a folder of pictures, or our own shards; options are "a.b=v".
+    """A source by its name, a folder of pictures, or our own shards; options are "a.b=v".
 
     Raises ConfigError, MissingInputError, SourceError.
     """
     chosen = apply_overrides({}, options)
-    if where in SOURCES:
+    if where in sources().names() or (is_code(where) and not Path(where).exists()):
         return open_source(where, **chosen)
     path = Path(where)
     if path.suffix == ".tar" or any(path.glob("shards/*.tar")) or any(path.glob("*.tar")):
@@ -189,22 +190,19 @@ def region(policy: Policy, item: SourceItem, seed: int) -> tuple[U8, Selection]:
 
 def read_ahead(source: Source, indices: Sequence[int]) -> Iterator[tuple[int, SourceItem | Reject]]:
     """(index, item) in order, with a few read in advance by threads, behind a progress bar."""
-    from tqdm import tqdm
-
     waiting: deque[tuple[int, Future[SourceItem | Reject]]] = deque()
-    bar = tqdm(total=len(indices), unit="picture", disable=not sys.stderr.isatty())
-    with bar, ThreadPoolExecutor(READERS, "reader") as pool:
+    with Progress(len(indices), "picture", resumes=GOES_ON) as shown, ThreadPoolExecutor(READERS, "reader") as pool:
         try:
             for index in indices:
                 waiting.append((index, pool.submit(source.__getitem__, index)))
                 if len(waiting) > AHEAD:
                     first, future = waiting.popleft()
                     yield first, future.result()
-                    bar.update()
+                    shown.update()
             while waiting:
                 first, future = waiting.popleft()
                 yield first, future.result()
-                bar.update()
+                shown.update()
         finally:
             for _, future in waiting:
                 future.cancel()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from region_select.policy import Policy, Selection, open_policy
+from region_select.policy import Policy, Selection, open_policy, policy_digest
 from shards.source import SourceItem
 
 
@@ -43,6 +43,7 @@ class MixPolicy(Policy):
     def __init__(self, options: MixOptions | None = None) -> None:
         super().__init__(options)
         self.policies = [open_policy(part.policy, part.options) for part in self.options.parts]
+        self.falls_back = self.options.fallback and len(self.policies) > 1
 
     def select(self, items: Sequence[SourceItem], rngs: Sequence[np.random.Generator]) -> list[Selection]:
         weights = np.array([part.weight for part in self.options.parts])
@@ -60,7 +61,8 @@ class MixPolicy(Policy):
         return found
 
     def digest(self) -> str:
-        return " ".join(filter(None, (policy.digest() for policy in self.policies)))
+        parts = zip(self.options.parts, self.policies, strict=True)
+        return " ".join(filter(None, (policy_digest(part.policy, policy) for part, policy in parts)))
 
     def _named(self, selection: Selection, earlier: Selection, number: int) -> Selection:
         name = self.options.parts[number].policy

@@ -10,9 +10,8 @@ Tau is chosen with the weights as they are stored, so that it holds for whoever 
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +23,7 @@ from shards.config import differences
 from shards.errors import ConfigError, ResumeError
 from shards.files import hash_file, write_json
 from shards.masks import ARTIFACT, IGNORE
+from shards.progress import progress
 from shards.reader import ShardReader
 
 RESULT = "selector.json"
@@ -147,16 +147,9 @@ def label_area(reader: ShardReader, index: int) -> float:
 def tally_shards(selector: Selector, where: Sequence[str]) -> Tally:
     """Look at labelled pictures, at each one's own size."""
     reader, tally = ShardReader(list(where)), Tally()
-    for index in progress(len(reader)):
+    for index in progress(range(len(reader)), "picture"):
         tally.add(selector.heats([reader.image(index)])[0], reader.mask(index))
     return tally
-
-
-def progress(count: int) -> Iterator[int]:
-    """0 .. count - 1 behind a bar with rate and time left; quiet where standard error is no terminal."""
-    from tqdm import tqdm
-
-    yield from tqdm(range(count), unit="picture", disable=not sys.stderr.isatty())
 
 
 def summary(record: dict[str, Any], out: Path) -> str:

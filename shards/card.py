@@ -36,10 +36,10 @@ def yaml_text(text: str) -> str:
 
 def header(manifest: dict[str, Any]) -> str:
     """The YAML block: one default config, one split over all shards."""
-    licence = line(manifest["licence"]).lower() or "other"
+    licence = line(manifest["licence"]).lower()
+    stated = f"license: {yaml_text(licence)}\n" if licence else ""
     return f"""---
-license: {yaml_text(licence)}
-task_categories:
+{stated}task_categories:
 - image-segmentation
 tags:
 - webdataset
@@ -61,7 +61,7 @@ def card_text(manifest: dict[str, Any]) -> str:
     source = line(str(manifest["source"].get("name", "")))
     rejects = ", ".join(f"{reason} {count}" for reason, count in totals["rejects"].items()) or "none"
     return f"""{header(manifest)}
-# {line(manifest["title"]) or "Blemish shards"}
+# {line(manifest["title"]) or f"Samples of {source}".strip()}
 
 {totals["samples"]} samples in {totals["shards"]} shards: {totals["artifact"]} with artifacts, {totals["clean"]} clean.
 Source: {source} ({manifest["source"].get("items", "?")} items). Rejected inputs: {rejects}.
@@ -75,9 +75,16 @@ Config hash `{manifest["config_hash"]}`; the full config is in `manifest.json`, 
 | `.json` | facts, schema version {SCHEMA_VERSION}; same keys and types in every sample; -1 = does not apply |
 
 ```python
-from datasets import load_dataset
+from datasets import load_dataset  # pip install datasets
 
 samples = load_dataset("webdataset", data_files="shards/*.tar", split="train")
+```
+
+```python
+import webdataset  # what Blemish itself installs; a sample is a dict of the members' bytes
+from glob import glob
+
+samples = webdataset.WebDataset(sorted(glob("shards/*.tar")), shardshuffle=False)
 ```
 """
 

@@ -11,11 +11,13 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from shards.build import BuildError, build, check_free, plain, shown
 from shards.errors import ConfigError, MissingInputError
+from shards.extensions import search_beside, told
 
 T = TypeVar("T")
 
@@ -45,23 +47,58 @@ def read_config(path: str | Path) -> dict[str, Any]:
 
     Raises MissingInputError or ConfigError.
     """
-    from mmengine.config import Config
-
-    found = find_config(path)
-    if found.suffix != ".py":
-        raise ConfigError(f"config {path} is not a .py file; configs are mmengine Python files")
-    try:
-        loaded = Config.fromfile(str(found))
-        values: Any = loaded.to_dict()
-    except Exception as error:  # a config is a program: whatever it raises is the user's to see
-        raise ConfigError(f"config {path}: {type(error).__name__}: {error}") from error
-    lost = [name for name in assigned(found) if name not in values]
+    values: Any = run_config(path).to_dict()
+    lost = [name for name in assigned(find_config(path)) if name not in values]
     if lost:
         raise ConfigError(
             f"config {path}: {lost[0]} is a function or a module, which is no value of a config: give a number, text, "
             f"True, False, None, list or dict (and write a helper of the file's own with def)"
         )
     return checked({str(key): value for key, value in values.items()}, f"config {path}")
+
+
+def run_config(path: str | Path) -> Any:
+    """Run a config file; returns mmengine's Config.
+
+    A config anywhere inherits from ours by name and from its own neighbours by dots:
+
+        with read_base():
+            from configs.shards.miniworld import *
+            from .mine import *
+
+    Raises MissingInputError or ConfigError.
+    """
+    from mmengine.config import Config
+
+    found = find_config(path)
+    if found.suffix != ".py":
+        raise ConfigError(f"config {path} is not a .py file; configs are mmengine Python files")
+    search_beside(found)
+    try:
+        with own_configs_first():
+            return Config.fromfile(str(found))
+    except Exception as error:  # a config is a program: whatever it raises is the user's to see
+        hint = ""
+        if isinstance(error, RuntimeError) and not str(error):  # mmengine's stand-in for what a config imports
+            hint = "; what a config imports cannot be called in it: name code of your own as FILE.py:NAME"
+        raise ConfigError(f"config {path}: {told(error, str(found))}{hint}") from error
+
+
+@contextmanager
+def own_configs_first() -> Iterator[None]:
+    """Let `configs` in `read_base` be ours: mmengine finds bases in regular packages only."""
+    from mmengine.config import config as module
+
+    original = module.get_installed_path
+
+    def find(package: str) -> str:
+        return str(INSTALLED / package) if package == "configs" else str(original(package))
+
+    module.get_installed_path = find
+    try:
+        yield
+    finally:
+        module.get_installed_path = original
 
 
 def checked(values: Mapping[str, Any], what: str) -> dict[str, Any]:
@@ -111,7 +148,7 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     path = [part.strip() for part in name.split(".")]
     if not sign or not all(path):
         raise ConfigError(
-            f"override {shown(text, SHOWN)} is not of the form NAME=VALUE, such as corruption.start_step=35"
+            f"override {shown(text, SHOWN)} is not of the form NAME=VALUE, such as corruption.injection.start_step=35"
         )
     try:
         with warnings.catch_warnings():

@@ -25,6 +25,10 @@ LEFTOVER = re.compile(r"(?P<name>.+?)(\.[0-9a-f]{8}-\d+-[0-9a-f]{4}){1,2}(\.part
 """Names that `process_name` makes of the name of a file."""
 
 
+ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/+")
+"""The beginning of an address; Path has taken one of its slashes."""
+
+
 def leftover_of(name: str) -> str:
     """Of which file this is a copy under way, as `whole_file` and the writer name them; "" for any other name."""
     found = LEFTOVER.fullmatch(name)
@@ -44,8 +48,20 @@ def explain(error: OSError, path: Path) -> OutputError:
     return OutputError(message)
 
 
+def check_local(path: Path) -> None:
+    """Refuse an address such as s3://bucket/run, of which Path makes the local folder `s3:`. Raises OutputError."""
+    found = ADDRESS.match(str(path))
+    if found:
+        address = f"{found['scheme']}://{str(path)[found.end() :]}"
+        raise OutputError(
+            f"{address}: output goes to a folder of this machine, object stores are for reading alone; "
+            f"name a local folder and copy it when it is complete"
+        )
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and its parents. Raises OutputError."""
+    check_local(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -83,6 +99,7 @@ def whole_file(path: Path) -> Iterator[HashingFile]:
 
     Raises OutputError if it cannot be written. Whatever is raised in the block passes, and the partial file is removed.
     """
+    check_local(path)
     partial = path.with_name(f"{path.name}.{process_name()}{PARTIAL}")
     try:
         file = partial.open("wb")

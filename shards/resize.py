@@ -27,7 +27,9 @@ class SizePolicy:
     """crop: short side to `size`, then the centre square. bucket: to the bucket of nearest aspect, about size*size
     pixels, sides a multiple of `multiple`. pad: long side to `size`, grey borders that a mask ignores. none: as is."""
     size: int = 512
+    """Side in pixels."""
     multiple: int = 64
+    """Of a bucket's sides in pixels."""
     max_aspect: float = 2.0
     """Widest bucket; more extreme pictures are cropped to it."""
 
@@ -57,6 +59,12 @@ class SizePolicy:
             ratio = np.log(width / height)
             return min(_buckets(self), key=lambda pair: abs(float(np.log(pair[1] / pair[0])) - float(ratio)))
         return self.size, self.size
+
+    def scale(self, height: int, width: int) -> float:
+        """By how much a picture of this size is enlarged (above 1) or made smaller."""
+        out_height, out_width = self.target(height, width)
+        pick = min if self.policy == "pad" else max
+        return pick(out_height / height, out_width / width)
 
 
 @lru_cache(maxsize=16)

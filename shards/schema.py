@@ -12,7 +12,6 @@ the first rows cannot type an empty list. A number that does not apply is -1.
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import re
 import typing
@@ -20,11 +19,17 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 
 from shards.build import BuildError, build, hints_of, plain
 from shards.errors import SchemaError
 from shards.guard.json_text import RECORD, parse_json
+from shards.images import CODECS as CODECS  # the names of the schema that others import from here
+from shards.images import MAX_MEMBER as MAX_MEMBER
+from shards.images import MAX_PIXELS as MAX_PIXELS
+from shards.images import Codec as Codec
+from shards.images import decode_image as decode_image
+from shards.images import decode_mask as decode_mask
+from shards.images import encode_image as encode_image
 from shards.masks import (
     ARTIFACT,
     IGNORE,
@@ -32,21 +37,13 @@ from shards.masks import (
     check_mask,
     component_boxes,
     label_components,
-    mask_from_file,
     mask_to_file,
 )
 
 SCHEMA_VERSION = 1
 KEY_PATTERN = re.compile(r"[0-9]{5,9}_[0-9]{5,9}")
 MASK_MEMBER, META_MEMBER = "mask.png", "json"
-Codec = Literal["webp", "png", "jpg"]
-CODECS: tuple[Codec, ...] = ("webp", "png", "jpg")
 NOT_APPLICABLE = -1.0
-MAX_PIXELS = 1 << 26
-"""Largest picture read from a shard, 8192 x 8192: a guard against image bombs."""
-STRIP_PIXELS = 1 << 20
-MAX_MEMBER = 1 << 28
-"""Largest file of a sample, in bytes: a picture of MAX_PIXELS that does not compress."""
 MAX_SIZES = {META_MEMBER: RECORD.max_bytes, MASK_MEMBER: MAX_MEMBER >> 1}
 """Of members that are smaller by nature."""
 
@@ -282,65 +279,6 @@ def image_codec(key: str, members: typing.Iterable[str]) -> Codec:
     if len(found) != 1:
         raise SchemaError(f"{key}: expected one image member of {', '.join(CODECS)}; found {', '.join(sorted(names))}")
     return found[0]
-
-
-def encode_image(array: U8, codec: Codec) -> bytes:
-    """uint8 HWC RGB or HW -> file bytes. WebP (here its fastest setting, not its worst) and PNG are lossless."""
-    options: dict[str, dict[str, Any]] = {
-        "webp": {"format": "WEBP", "lossless": True, "method": 0, "quality": 0},
-        "png": {"format": "PNG", "compress_level": 1},
-        "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
-    }
-    if codec not in options:
-        raise SchemaError(f"image codec {codec!r}; allowed are {', '.join(CODECS)}")
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, **options[codec])
-    return buffer.getvalue()
-
-
-def _open(data: bytes, formats: tuple[str, ...] = ("WEBP", "PNG", "JPEG")) -> Image.Image:
-    picture = Image.open(io.BytesIO(data), formats=formats)
-    if picture.width * picture.height > MAX_PIXELS:
-        raise SchemaError(f"image of {picture.width}x{picture.height} pixels; at most {MAX_PIXELS} are read")
-    return picture
-
-
-def _pixels(picture: Image.Image) -> U8:
-    """uint8 HWC RGB; of a large picture in strips, so that it is in memory twice and not four times."""
-    width, height = picture.size
-    if width * height <= STRIP_PIXELS:
-        return np.asarray(picture.convert("RGB"))
-    picture.load()
-    image = np.empty((height, width, 3), np.uint8)
-    rows = max(1, STRIP_PIXELS // width)
-    for top in range(0, height, rows):
-        image[top : top + rows] = picture.crop((0, top, width, min(top + rows, height))).convert("RGB")
-    return image
-
-
-def decode_image(data: bytes) -> U8:
-    """File bytes -> uint8 HWC RGB. Raises SchemaError on damaged or oversized pictures."""
-    try:
-        with _open(data) as picture:
-            return _pixels(picture)
-    except SchemaError:
-        raise
-    except Exception as error:  # Pillow raises a dozen unrelated types on damaged data
-        raise SchemaError(f"image cannot be decoded ({error})") from error
-
-
-def decode_mask(data: bytes) -> U8:
-    """PNG bytes with 0/255/128 -> uint8 HW with 0/1/255. Raises SchemaError."""
-    try:
-        with _open(data, ("PNG",)) as picture:
-            if picture.mode != "L":
-                raise SchemaError(f"mask must be an 8-bit grey PNG, got mode {picture.mode}")
-            stored = np.asarray(picture)
-    except SchemaError:
-        raise
-    except Exception as error:
-        raise SchemaError(f"mask cannot be decoded ({error})") from error
-    return mask_from_file(stored)
 
 
 def encode_meta(meta: Meta) -> bytes:

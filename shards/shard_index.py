@@ -202,7 +202,10 @@ def is_found(index: ShardIndex, paths: list[Path]) -> bool:
 
 
 def header_fits(file: BinaryIO, index: ShardIndex, row: int) -> bool:
-    """Whether the block before a member of the sample is its header."""
-    slot = int(np.argmax(index.spans[row, :, 0]))
-    header = os.pread(file.fileno(), BLOCK, int(index.spans[row, slot, 0]) - BLOCK)
-    return checksum_holds(header) and short_name(header) == bytes(index.keys[row]) + b"." + MEMBERS[slot].encode()
+    """Whether the block before each member of the sample is its header."""
+    for name, (offset, _) in zip(MEMBERS, index.spans[row].tolist(), strict=True):
+        header = os.pread(file.fileno(), BLOCK, offset - BLOCK) if offset >= BLOCK else b""
+        named = bytes(index.keys[row]) + b"." + name.encode()
+        if offset >= 0 and not (checksum_holds(header) and short_name(header) == named):
+            return False
+    return True

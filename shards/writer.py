@@ -4,6 +4,7 @@
     OUT/shards/00000.tar           samples 00000_00000 .. ; absent if every input of the shard was rejected
     OUT/shards/00000.rejects.jsonl inputs of this shard that did not become samples; absent if there are none
     OUT/shards/00000.stats.json    counts, sha256 and size; written last: the shard is done
+    OUT/inputs.jsonl               the source's listing, where the run may be extended (shards/growth.py)
     OUT/rejects.jsonl, README.md, croissant.json    written by `finalise`
 
 Running again skips the shards that are done and makes the others anew; nothing is appended to, so a kill at any moment
@@ -21,7 +22,7 @@ import json
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ from shards.build import plain
 from shards.config import config_hash, differences
 from shards.errors import ResumeError
 from shards.files import explain, leftover_of, make_folder, process_name, whole_file, write_bytes, write_json
+from shards.growth import INPUTS, extend, without_growth, write_inputs
 from shards.guard.json_text import TABLE, read_object
 from shards.guard.plain_file import read_plain
 from shards.locks import Locks
@@ -41,6 +43,8 @@ from shards.source import Reject
 
 FOLDER, MANIFEST, REJECTS, LOCKS = "shards", "manifest.json", "rejects.jsonl", ".lock"
 TAR, STATS = "tar", "stats.json"
+END = 1 << 30
+"""The lock of the end of a run: no shard has this number, however far the run grows."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,15 @@ class RunInfo:
     licence: str = ""
     ignore: tuple[str, ...] = ()
     """Top-level config keys that may change on resume, such as the device or the number of threads."""
+    grown: tuple[Mapping[str, Any], ...] = ()
+    """What the run was before each extension (shards/growth.py)."""
+    listing: Callable[[], Iterator[str]] | None = None
+    """`source.listing`, kept in inputs.jsonl; needed by a run that may be extended."""
 
     def identity(self) -> dict[str, Any]:
         config = {key: value for key, value in plain(self.config).items() if key not in self.ignore}
-        return {"config": config, "source": plain(self.source), "num_shards": self.num_shards}
+        facts = {"config": config, "source": plain(self.source), "num_shards": self.num_shards}
+        return {**facts, "grown": plain(self.grown)} if self.grown else facts
 
 
 @dataclass
@@ -111,39 +120,56 @@ class RunWriter:
         out: the folder; created if missing.
         info: what the run is made of; compared with the manifest that is there.
         codec: webp and png are lossless; artifact and clean samples always share one codec.
+        growing: options of the source that may differ where the run is to be extended; None: it is not to be.
 
     Raises:
         ResumeError: the folder holds another run, or files that are no run.
         OutputError: it cannot be written.
     """
 
-    def __init__(self, out: str | Path, info: RunInfo, codec: Codec = "webp") -> None:
+    def __init__(
+        self, out: str | Path, info: RunInfo, codec: Codec = "webp", growing: tuple[str, ...] | None = None
+    ) -> None:
         self.out, self.info, self.codec = Path(out), info, codec
         self.folder = self.out / FOLDER
         self.hash = config_hash(info.identity()["config"])
         self._seen: dict[int, tuple[tuple[int, ...], Stats | None]] = {}
         self.locks = Locks(self.out / LOCKS)
         make_folder(self.out)
-        self._claim()
+        self._claim(growing)
         make_folder(self.folder)
 
-    def _claim(self) -> None:
+    def _claim(self, growing: tuple[str, ...] | None) -> None:
         path = self.out / MANIFEST
         if not path.exists():
             foreign = [name for name in list_folder(self.out) if is_foreign(self.out / name)]
             if foreign and not path.exists():  # it may have come meanwhile, by another process
                 raise ResumeError(f"{self.out} holds other files ({', '.join(foreign[:3])}); choose an empty folder")
-            write_json_once(path, self._manifest())
+            write_json_once(path, self.manifest())
         stored = read_manifest(path)
+        if growing is not None and self.changed(stored):
+            stored = extend(self, growing)
+        changed = self.changed(stored)
+        if changed:
+            changed = self.changed(stored, growing) or changed
+            shown = "; ".join(changed[:5]) + ("; ..." if len(changed) > 5 else "")
+            hint = ", or take in with --extend what is new" if self.info.listing and growing is None else ""
+            raise ResumeError(f"{self.out} holds a run made with something else ({shown}); choose another folder{hint}")
+        if self.info.listing and not (self.out / INPUTS).exists():
+            write_inputs(self.out, self.info.listing())
+
+    def changed(self, stored: Mapping[str, Any], growing: tuple[str, ...] | None = None) -> list[str]:
+        """What differs between the run that is there and this one, apart from what an extension may change."""
         mine = {**self.info.identity(), "codec": self.codec}
-        changed = differences({key: stored.get(key) for key in mine}, mine)
+        there = {key: stored[key] for key in {*mine, "grown"} if key in stored}
+        if growing is not None:
+            mine, there = without_growth(mine, growing), without_growth(there, growing)
+        changed = differences(there, mine)
         if stored.get("schema_version") != SCHEMA_VERSION:
             changed.append(f"schema_version: {stored.get('schema_version')} there, {SCHEMA_VERSION} now")
-        if changed:
-            shown = "; ".join(changed[:5]) + ("; ..." if len(changed) > 5 else "")
-            raise ResumeError(f"{self.out} holds a run made with something else ({shown}); choose another folder")
+        return changed
 
-    def _manifest(self) -> dict[str, Any]:
+    def manifest(self) -> dict[str, Any]:
         return {
             **self.info.identity(),
             "schema_version": SCHEMA_VERSION,
@@ -209,6 +235,7 @@ class RunWriter:
         if not self.locks.take(index):
             raise ResumeError(f"{self.path(index, 'tar')} is being made by another process; wait for its end")
         try:
+            self._check_current()
             yield from self._shard(index)
         finally:
             self.locks.release(index)
@@ -254,15 +281,22 @@ class RunWriter:
     @contextmanager
     def alone(self) -> Iterator[bool]:
         """The end of the run, one process at a time; gives whether another was at it before. Raises OutputError."""
-        number = self.info.num_shards
-        if self.locks.holds(number):
+        if self.locks.holds(END):
             yield False
             return
-        waited = self.locks.wait(number)
+        waited = self.locks.wait(END)
         try:
             yield waited
         finally:
-            self.locks.release(number)
+            if "totals" in read_manifest(self.out / MANIFEST):
+                self.locks.remove()  # another may have ended the run while this process waited with a new file
+            self.locks.release(END)
+
+    def _check_current(self) -> None:
+        """Raises ResumeError where another command has extended the run since this one opened it."""
+        stored = read_manifest(self.out / MANIFEST)
+        if stored.get("source") != plain(self.info.source):
+            raise ResumeError(f"{self.out} was extended meanwhile; go on with the command that did so")
 
     def finalise(self) -> dict[str, Any]:
         """Merge rejects, write manifest, card and Croissant. Safe to call again; needs every shard done.
@@ -274,6 +308,7 @@ class RunWriter:
         if missing:
             raise ResumeError(f"{len(missing)} of {self.info.num_shards} shards are not done, first {missing[0]:05d}")
         with self.alone():
+            self._check_current()
             return self._finalise()
 
     def _finalise(self) -> dict[str, Any]:
@@ -285,7 +320,7 @@ class RunWriter:
             raise ResumeError(f"files of {self.folder} went away meanwhile; run the same command again")
         totals = total(stats)
         merge_rejects(self, stats)
-        manifest = {**self._manifest(), "totals": totals}
+        manifest = {**self.manifest(), "totals": totals}
         manifest["shards"] = [one.row() for one in stats if one.samples]
         write_json(self.out / MANIFEST, manifest)
         write_card(self.out, manifest)

@@ -1,4 +1,4 @@
-"""What a run of the line may be told: frozen dataclasses of plain values, each field with its meaning below it."""
+"""Options of a run of the line: frozen dataclasses of plain values, each field with its meaning below it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class SourceConfig:
     """Where the pictures come from."""
 
     name: str
-    """A source of shards.source.SOURCES: folder, webdataset, miniworld."""
+    """folder, webdataset, shards, miniworld, an entry point of the group blemish.sources, or code of your own as
+    FILE.py:NAME (looked for from the working folder, then beside the config) or package.module:NAME."""
     options: dict[str, Any] = field(default_factory=dict)
     """Its arguments."""
 
@@ -58,7 +59,8 @@ class RegionConfig:
     """How masks are proposed."""
 
     policy: str = "blobs"
-    """A policy of region_select.policy.POLICIES."""
+    """blobs, files, scene, learned, mix, an entry point of the group blemish.region_policies, or code of your own as
+    FILE.py:NAME (looked for from the working folder, then beside the config) or package.module:NAME."""
     options: dict[str, Any] = field(default_factory=dict)
     """Its options."""
 
@@ -162,10 +164,10 @@ class LineConfig:
     samples: SamplesConfig = field(default_factory=SamplesConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     workers: WorkersConfig = field(default_factory=WorkersConfig)
-    title: str = "Blemish shards"
-    """Title of the dataset card."""
+    title: str = ""
+    """Title of the dataset card; "" takes what the source says of itself (the embedded one does)."""
     licence: str = ""
-    """Licence of the run's own samples, for the dataset card."""
+    """Licence of the run's own samples, for the dataset card; "" likewise."""
 
 
 CHANGEABLE = ("workers", "title", "licence")

@@ -17,12 +17,14 @@ from corruptor.line.record import Recorder
 from corruptor.line.run import ModelError, check_steps, open_model, resolve_compute
 from corruptor.line.work import Worker
 from shards.config import apply_overrides, make_config
-from shards.errors import MissingInputError, ResumeError, SchemaError, SourceError
+from shards.errors import ConfigError, MissingInputError, ResumeError, SchemaError, SourceError
+from shards.extensions import is_code
 from shards.files import make_folder, write_bytes
+from shards.growth import breaks, follow, sound_grown
 from shards.masks import ARTIFACT, CLEAN, U8, unpack_cells
 from shards.reader import ShardReader
 from shards.schema import Codec, Meta, Sample, encode_sample
-from shards.source import open_source
+from shards.source import Source, open_source
 from shards.writer import MANIFEST, read_manifest
 
 T = TypeVar("T")
@@ -70,9 +72,13 @@ def remake(where: Path, key: str, out: Path | None, overrides: Sequence[str] = (
     """
     reader = ShardReader(where, cache=False)
     stored = reader[reader.find(key)]
-    manifest = read_manifest(find_manifest(where))
+    found_manifest = find_manifest(where)
+    manifest = read_manifest(found_manifest)
     config, plan, digest = read_run(manifest, overrides)
-    loaded = load_source(config, plan, stored.meta)
+    source = open_source(config.source.name, **config.source.options)
+    source = follow(source, found_manifest.parent, manifest, plan.sources_per_shard).source
+    source.needs_masks = False  # the sample has its mask
+    loaded = load_picture_of(source, config, stored.meta)
     backbone = open_model(config.model, config.compute.device)
     found = backbone.digest()
     if found != digest:
@@ -115,9 +121,16 @@ def read_run(manifest: dict[str, Any], overrides: Sequence[str]) -> tuple[LineCo
     del values["model"]["digest"]
     region = part_of(values, "region", dict)
     values["region"] = {name: value for name, value in region.items() if name != "digest"}
+    name = part_of(part_of(values, "source", dict), "name", str)
+    if is_code(name) and not any(text.startswith("source.name=") for text in overrides):
+        raise ConfigError(
+            f"the source of this run is code of its maker's own, {name}; what a manifest names is not run: if you have "
+            f"that code and trust it, name it: --set source.name=FILE.py:NAME"
+        )
     config = resolve_compute(make_config(apply_overrides(values, overrides), LineConfig, MANIFEST))
     items = part_of(part_of(manifest, "source", dict), "items", int)
-    return config, make_plan(config, items), digest
+    grown = sound_grown(manifest.get("grown", []), items) or ()
+    return config, make_plan(config, items, breaks(grown)), digest
 
 
 def part_of(values: dict[str, Any], name: str, kind: type[T]) -> T:
@@ -130,9 +143,8 @@ def part_of(values: dict[str, Any], name: str, kind: type[T]) -> T:
     return value
 
 
-def load_source(config: LineConfig, plan: Plan, meta: Meta) -> Loaded:
+def load_picture_of(source: Source, config: LineConfig, meta: Meta) -> Loaded:
     """The picture the sample was made of. Raises SourceError if it is another now."""
-    source = open_source(config.source.name, **config.source.options)
     name = f"item {meta.source.index} of the source ({meta.source.uri})"
     if not 0 <= meta.source.index < len(source):
         raise SourceError(f"{name} is not there: the source has {len(source)} items now")

@@ -19,6 +19,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from corruptor.backbone import Backbone, load_backbone
+from corruptor.config import CorruptionConfig
 from corruptor.line.batch import Batch, Done
 from corruptor.line.channel import Channel
 from corruptor.line.config import CHANGEABLE, MOST_THREADS, LineConfig, ModelConfig
@@ -28,10 +29,11 @@ from corruptor.line.plan import Plan, make_plan
 from corruptor.line.processes import Place
 from corruptor.line.record import Recorder
 from corruptor.line.work import Worker
-from region_select.policy import Policy, open_policy
+from region_select.policy import Policy, open_policy, policy_digest
 from shards.build import plain
 from shards.config import INSTALLED
 from shards.errors import ConfigError, MissingInputError, UserError
+from shards.growth import Followed, breaks, follow
 from shards.source import Source, open_source
 from shards.writer import MANIFEST, RunInfo, RunWriter, read_manifest
 
@@ -60,29 +62,38 @@ class Line:
 
 
 def open_line(
-    config: LineConfig, out: str | Path, backbone: Backbone | None = None, place: Place | None = None
+    config: LineConfig,
+    out: str | Path,
+    backbone: Backbone | None = None,
+    place: Place | None = None,
+    extend: bool = False,
 ) -> Line:
     """Open source, policy and model (unless it is given), and claim the output folder.
 
-    `place` decides which card `cuda` is; None leaves that to torch.
+    `place` decides which card `cuda` is; None leaves that to torch. `extend` takes in what the source has more of than
+    when the run was begun (shards/growth.py).
 
     Raises UserError subclasses, each a line that says what to do: ConfigError, SourceError, MissingInputError,
     ModelError, ResumeError (another run lies there), OutputError.
     """
+    begun = begun_manifest(Path(out))
     source = open_source(config.source.name, **config.source.options)
-    config = resolve_compute(config, begun_threads(Path(out)), place)
+    followed = follow(source, Path(out), begun, config.samples.sources_per_shard, extend)
+    source = followed.source
+    config = resolve_compute(config, begun_threads(begun), place)
     policy = open_policy(config.region.policy, config.region.options)
+    source.needs_masks = not policy.falls_back
     backbone = backbone or open_model(config.model, config.compute.device)
     check_steps(config, backbone)
-    plan = make_plan(config, len(source))
+    plan = make_plan(config, len(source), breaks(followed.grown))
     digest = backbone.digest()
-    info = run_info(config, source, plan, digest, policy.digest())
-    writer = RunWriter(out, info, config.samples.codec)
+    info = run_info(config, followed, plan, digest, policy_digest(config.region.policy, policy))
+    writer = RunWriter(out, info, config.samples.codec, source.grows if extend else None)
     recorder = Recorder(backbone, config, plan, writer.hash, digest)
     return Line(config, source, policy, plan, backbone, writer, Worker(backbone, config, plan, recorder))
 
 
-def run_info(config: LineConfig, source: Source, plan: Plan, digest: str, region_digest: str = "") -> RunInfo:
+def run_info(config: LineConfig, followed: Followed, plan: Plan, digest: str, region_digest: str = "") -> RunInfo:
     """What identifies the run; model and region policy by the sha256 of their files: retrained weights, another run."""
     values: dict[str, Any] = plain(config)
     values["model"]["digest"] = digest
@@ -90,22 +101,32 @@ def run_info(config: LineConfig, source: Source, plan: Plan, digest: str, region
         values["region"]["digest"] = region_digest
     return RunInfo(
         config=values,
-        source=source.describe(),
+        source=followed.source.describe(),
         num_shards=plan.num_shards,
-        title=config.title,
-        licence=config.licence,
+        grown=followed.grown,
+        listing=followed.source.listing,
+        title=config.title or followed.source.card_title,
+        licence=config.licence or followed.source.card_licence,
         ignore=CHANGEABLE,
     )
 
 
-def begun_threads(out: Path) -> int:
-    """The number of threads that the run in `out` was begun with; 0 where there is none.
+def begun_manifest(out: Path) -> dict[str, Any]:
+    """The manifest of the run that lies in `out`; empty where there is none (what else lies there, the writer says)."""
+    try:
+        return read_manifest(out / MANIFEST)
+    except UserError:
+        return {}
+
+
+def begun_threads(manifest: dict[str, Any]) -> int:
+    """The number of threads that a run was begun with; 0 where there is none.
 
     Launchers set another number for several processes than for one, and a run may go on with another number of them.
     """
     try:
-        threads = read_manifest(out / MANIFEST)["config"]["compute"]["num_threads"]
-    except (UserError, KeyError, TypeError):  # whatever lies there, the writer says so
+        threads = manifest["config"]["compute"]["num_threads"]
+    except (KeyError, TypeError):
         return 0
     usable = isinstance(threads, int) and not isinstance(threads, bool) and 0 < threads <= MOST_THREADS
     return int(threads) if usable else 0  # the writer says what differs
@@ -171,14 +192,19 @@ def open_model(config: ModelConfig, device: str) -> Backbone:
         raise ModelError(f"model {config.folder} cannot be loaded: {reason}; fetch or save it again") from error
 
 
-def check_steps(config: LineConfig, backbone: Backbone) -> None:
-    """What only the model can say of the config. Raises ConfigError."""
+def check_grid(corruption: CorruptionConfig, backbone: Backbone) -> None:
+    """That the model has such a grid and such steps. Raises ConfigError."""
     try:
-        schedule = backbone.schedule.with_steps(config.corruption.num_grid_steps)
-        if config.corruption.start_step < config.corruption.num_grid_steps:
-            schedule.descending(config.corruption.start_step, config.corruption.resampling.num_steps)
+        schedule = backbone.schedule.with_steps(corruption.num_grid_steps)
+        if corruption.start_step < corruption.num_grid_steps:
+            schedule.descending(corruption.start_step, corruption.resampling.num_steps)
     except ValueError as error:
         raise ConfigError(f"corruption: {error}") from error
+
+
+def check_steps(config: LineConfig, backbone: Backbone) -> None:
+    """What only the model can say of the config. Raises ConfigError."""
+    check_grid(config.corruption, backbone)
     side, multiple = config.size.size, backbone.size_multiple
     if config.size.policy in ("crop", "pad") and side % multiple:
         raise ConfigError(f"size.size is {side}; this model takes multiples of {multiple}")
@@ -186,10 +212,12 @@ def check_steps(config: LineConfig, backbone: Backbone) -> None:
         raise ConfigError(f"size.multiple is {config.size.multiple}; this model takes multiples of {multiple}")
 
 
-def run_shards(line: Line, shards: Iterable[int], progress: Callable[[int], None] = lambda rows: None) -> None:
+def run_shards(
+    line: Line, shards: Iterable[int], progress: Callable[[int, int], None] = lambda rows, rejects: None
+) -> None:
     """Make these shards, in order; which, may be decided while they are made (RunWriter.claims).
 
-    `progress` is called from a thread with numbers of rows settled.
+    `progress` is called from a thread with numbers of rows settled and of rejects among them.
 
     Raises OutputError, SourceError, ConfigError: the first error of any part, after all parts have stopped.
     """

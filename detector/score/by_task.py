@@ -13,9 +13,9 @@ from shards.human.pal import tasks_by_key
 
 HELP = "PAL's table from scored runs: artifact IoU for each synthesis task, beside the paper's rows"
 EXAMPLE = """example:
-  python -m detector tasks unified=out/scores/unified specialist=out/scores/ldm,out/scores/cvton
+  blemish detect tasks unified=out/scores/unified specialist=out/scores/ldm,out/scores/cvton
 
-A folder is the --out of `python -m detector score`, whose truth is an import of PAL (`python -m shards import pal`).
+A folder is the --out of `blemish detect score`, whose truth is an import of PAL (`blemish import pal`).
 """
 
 

@@ -25,6 +25,7 @@ class JsonLimits:
     """What a document may be; each use takes the smallest that fits it."""
 
     max_bytes: int
+    """Of bytes; text that is decoded already may have as many characters."""
     max_values: int
     """Numbers, strings, lists and objects, counted from above by commas and brackets."""
     max_depth: int = 64
@@ -135,15 +136,16 @@ def _finite(text: str) -> float:
 
 
 def _integer(text: str) -> int:
-    if len(text) > 20 or abs(number := int(text)) > MAX_INTEGER:
-        raise ValueError(f"the number {text[:20]}... has {len(text)} digits, more than 64 bits hold")
+    digits = len(text.lstrip("-"))  # counted first: int() takes a second for some ten thousand
+    if digits > 20 or abs(number := int(text)) > MAX_INTEGER:
+        raise ValueError(f"the number {text[:20]}... has {digits} digits, more than 64 bits hold")
     return number
 
 
 def _deeper_than(value: Any, depth: int) -> bool:
     """Whether lists and objects are nested more than `depth` levels; by hand, since recursion is what may fail."""
     level: list[Any] = [value]
-    for _ in range(depth + 1):
+    for _ in range(depth):
         inner: list[Any] = []
         for holder in level:
             if isinstance(holder, (list, dict)):

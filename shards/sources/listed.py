@@ -6,10 +6,12 @@ A place counts all pictures that are stored, an index those that are used.
 from __future__ import annotations
 
 import abc
+import copy
+import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from shards.masks import U8
 from shards.source import Reject, Source, SourceItem
@@ -50,6 +52,10 @@ class ListedOptions:
 
 class ListedSource(Source):
     """A source over stored files. Subclasses list them, then call this `__init__`, and read their bytes by place."""
+
+    grows: ClassVar[tuple[str, ...]] = ("limit", "select")
+    mask_threshold: int = 0
+    """Grey value from which a mask's pixels are artifact; 0: masks hold 0, 128 and 255."""
 
     def __init__(self, options: ListedOptions, set_name: str, num_stored: int) -> None:
         """`set_name` where the options name none; `num_stored` pictures lie at places 0, 1, .. Raises UserError."""
@@ -122,6 +128,13 @@ class ListedSource(Source):
         places = self._choice.places
         return (f"{size} {uri}" for size, uri in zip(map(self.byte_size, places), self.uris(places), strict=True))
 
+    def arranged(self, order: Sequence[int]) -> ListedSource:
+        other = copy.copy(self)
+        places = self._choice.places
+        other._choice = dataclasses.replace(self._choice, places=[places[index] for index in order])
+        other._duplicates = None
+        return other
+
     def selection(self) -> dict[str, Any]:
         return self._choice.facts
 
@@ -148,8 +161,11 @@ class ListedSource(Source):
         if isinstance(image, Reject):
             return image
         mask = self._mask(place, uri, image)
+        mask_missing = isinstance(mask, Reject) and mask.reason == "mask_missing" and not self.needs_masks
         if isinstance(mask, Reject):
-            return mask
+            if not mask_missing:
+                return mask
+            mask = None
         set_name, licence = self.credit(place)
         caption = self.caption(place)
         return SourceItem(
@@ -162,13 +178,14 @@ class ListedSource(Source):
             set_name=set_name,
             licence=licence,
             mask=mask,
+            mask_missing=mask_missing,
         )
 
     def _mask(self, place: int, uri: str, image: U8) -> U8 | Reject | None:
         data = self.mask_bytes(place)
         if data is None or isinstance(data, Reject):
             return data
-        return read_mask(data, uri, (image.shape[0], image.shape[1]))
+        return read_mask(data, uri, (image.shape[0], image.shape[1]), self.mask_threshold)
 
     def _occurrence(self, index: int, data: bytes) -> int:
         places = self._choice.places

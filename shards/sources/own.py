@@ -39,6 +39,7 @@ class ShardSource(ListedSource):
     """
 
     Options = ShardOptions
+    grows = ("limit", "select", "where")
 
     def __init__(self, options: ShardOptions) -> None:
         self.reader = ShardReader(options.where)

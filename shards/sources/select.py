@@ -1,4 +1,4 @@
-"""Which pictures of a source are used: by size, by aspect, by how few artifacts a detector finds, and by lot.
+"""Which pictures of a source are used: by size, by aspect, by how few artifacts a detector finds, and at random.
 
 The lot is drawn by name (sha256 of seed and uri), so that it is the same on every machine and whatever order files are
 listed in. What is examined and left out is kept with its reason; what is merely not drawn is counted.

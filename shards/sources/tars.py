@@ -6,19 +6,17 @@ image members may be jpg, jpeg, png or webp, mixed within a tar. A caption comes
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from shards.errors import SchemaError, SourceError
 from shards.guard.json_text import RECORD, parse_json
+from shards.progress import GOES_ON, Progress
 from shards.source import Reject
 from shards.sources.listed import MAX_CAPTION_BYTES, ListedOptions, ListedSource
 from shards.sources.pictures import MAX_FILE_BYTES
@@ -48,6 +46,7 @@ class TarSource(ListedSource):
     """Samples of tars in the order of the list. Damage ends a tar with one reject, `corrupt_tar`."""
 
     Options = TarOptions
+    grows = ("limit", "select", "tars")
 
     def __init__(self, options: TarOptions) -> None:
         self.files = find_files([options.tars] if isinstance(options.tars, str) else options.tars)
@@ -158,10 +157,9 @@ def open_indexes(files: list[StoredFile], where: str) -> list[TarIndex]:
     """The indexes of all tars, made where they are missing: several at a time, with a bar over their bytes."""
     readers = REMOTE_READERS if any(file.remote for file in files) else LOCAL_READERS
     total = sum(max(file.size, 0) for file in files)
-    options: dict[str, Any] = {"unit": "B", "unit_scale": True, "desc": "index of tars", "leave": False}
     lock = threading.Lock()
     # No bar where all indexes are there already.
-    with tqdm(total=total, delay=2, disable=not sys.stderr.isatty(), **options) as bar:
+    with Progress(total, "B", "index of tars", delay=2, leave=False, resumes=GOES_ON) as shown:
 
         def open_one(file: StoredFile) -> TarIndex:
             seen = 0
@@ -169,7 +167,7 @@ def open_indexes(files: list[StoredFile], where: str) -> list[TarIndex]:
             def progress(position: int) -> None:
                 nonlocal seen
                 with lock:
-                    bar.update(position - seen)
+                    shown.update(position - seen)
                 seen = position
 
             return open_index(file, where, progress)

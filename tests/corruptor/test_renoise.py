@@ -14,9 +14,9 @@ from torch import Tensor
 from corruptor.config import InversionConfig, ResamplingConfig
 from corruptor.noise import sample_generator
 from corruptor.regularise import autocorrelation, patch_kl, regularise_noise
-from corruptor.renoise import invert, num_inversion_passes
+from corruptor.renoise import invert
 from corruptor.resample import resample
-from corruptor.schedule import NoiseSchedule
+from corruptor.schedule import NoiseSchedule, num_inversion_passes
 
 BETAS = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
 ABAR = [float(v) for v in np.cumprod(1.0 - BETAS)]

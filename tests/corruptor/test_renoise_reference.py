@@ -14,9 +14,9 @@ from torch import Tensor
 
 from corruptor.config import InjectionConfig, InversionConfig, ResamplingConfig
 from corruptor.inject import inject
-from corruptor.renoise import NoisePredictor, invert, num_inversion_passes
+from corruptor.renoise import NoisePredictor, invert
 from corruptor.resample import resample
-from corruptor.schedule import NoiseSchedule
+from corruptor.schedule import NoiseSchedule, num_inversion_passes
 
 TOLERANCE = 5e-6
 CASES = ("K0_avg", "K1_avg", "K1_last", "K9_avg", "K1_avg_full50")

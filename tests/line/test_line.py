@@ -262,7 +262,7 @@ def test_reading_keeps_within_its_bound(config_of: ConfigOf, tmp_path: Path, mon
         return load(self, index)
 
     monkeypatch.setattr(type(line.source), "__getitem__", counted)
-    run_shards(line, line.writer.todo(), lambda rows: counts.update(settled=counts["settled"] + rows))
+    run_shards(line, line.writer.todo(), lambda rows, _: counts.update(settled=counts["settled"] + rows))
     # Reading ahead 3 + 2 * 2, a batch being made up, one waiting, one in the model, one waiting, one being written.
     assert counts["read"] == 60
     assert counts["ahead"] <= 7 + 1 + 5 * 3

@@ -197,7 +197,7 @@ def test_missing_tars_and_odd_captions(tmp_path):
 def test_the_registry_loads_lazily_and_checks_what_it_gets():
     register_source("test-only", "tests_no_such_module:thing")
     try:
-        with pytest.raises(ModuleNotFoundError):
+        with pytest.raises(ConfigError, match="tests_no_such_module cannot be imported: ModuleNotFoundError"):
             open_source("test-only")
         SOURCES["test-only"] = "collections:Counter"
         with pytest.raises(ConfigError, match="not a Source"):

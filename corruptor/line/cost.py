@@ -1,0 +1,231 @@
+"""What a run will cost, before anything is loaded: denoiser passes, floating-point operations, hours, bytes.
+
+Nothing here touches the network or a model's weights. Bounds are upper ones: a picture in which no region is found is
+never inverted.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from corruptor.config import METHODS, CorruptionConfig
+from corruptor.known import COSTS, KNOWN, Cost, Costs, KnownModel
+from corruptor.line.config import LineConfig, ModelConfig
+from corruptor.model_folder import check_network
+from corruptor.schedule import NoiseSchedule, num_inversion_passes
+from shards.config import INSTALLED
+from shards.errors import ConfigError
+from shards.guard.json_text import read_object
+
+if TYPE_CHECKING:
+    from corruptor.line.look import Look
+
+NUM_TRAIN_TIMESTEPS = 1000
+UTILISATION = 0.4
+"""Share of a card's peak that is counted on; what a well-fed UNet reaches, not measured by us."""
+DEFAULT_GPU = "h100"
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """Peak of a card, dense, from its maker's data sheet."""
+
+    name: str
+    half_tflops: float
+    """bfloat16 or float16 with float32 sums, TFLOP/s. TF32, in which float32 convolutions run, is half of it."""
+
+
+GPUS: dict[str, Gpu] = {
+    "h200": Gpu("H200 SXM", 989),
+    "h100": Gpu("H100 SXM", 989),
+    "a100": Gpu("A100", 312),
+    "a6000": Gpu("RTX A6000", 155),
+    "a5000": Gpu("RTX A5000", 111),
+    "4090": Gpu("RTX 4090", 165),
+    "l4": Gpu("L4", 121),
+}
+BYTES_PER_512 = {"webp": 343_000, "png": 452_000, "jpg": 100_000}
+"""Of a stored picture of 512 x 512 pixels, by codec; in proportion to pixels for others."""
+BYTES_BESIDE = 6_000
+"""Mask, JSON and tar headers of a sample."""
+FEWEST_SOURCES = 1000
+"""What a plan is made for where the number of pictures is not known."""
+
+
+@dataclass(frozen=True)
+class Passes:
+    """UNet samples and VAE calls for one source picture with all its variants."""
+
+    inversion: int
+    resampling: int
+    encodes: int
+    decodes: int
+
+    @property
+    def nfe(self) -> int:
+        """UNet samples; guidance counts twice."""
+        return self.inversion + self.resampling
+
+
+@dataclass(frozen=True)
+class Work:
+    """TFLOP for one source picture."""
+
+    unet: float
+    vae: float
+
+
+def count_passes(config: CorruptionConfig, num_variants: int, spacing: str = "leading") -> Passes:
+    """Exactly what `pipeline.corrupt` does for one picture."""
+    row = METHODS[config.injection.method]
+    # The values of abar do not matter for counting, but there must be some.
+    abar = tuple(1.0 - 0.9 * t / NUM_TRAIN_TIMESTEPS for t in range(NUM_TRAIN_TIMESTEPS))
+    schedule = NoiseSchedule(abar, config.num_grid_steps, spacing=spacing)
+    inversion = num_inversion_passes(schedule, config.start_step, config.inversion)
+    resampling = len(schedule.descending(config.start_step, config.resampling.num_steps)) if row.resampled else 0
+    return Passes(
+        inversion=inversion * _samples(config.inversion.guidance_scale),
+        resampling=resampling * _samples(config.resampling.guidance_scale) * num_variants,
+        encodes=1 + num_variants * (config.injection.resolved_act_on == "image"),
+        decodes=1 + num_variants,
+    )
+
+
+def count_work(passes: Passes, costs: Costs, height: int, width: int) -> Work:
+    """TFLOP for one picture of height x width pixels."""
+    encode, decode = costs.encode.at(height, width), costs.decode.at(height, width)
+    return Work(passes.nfe * costs.unet.at(height, width), passes.encodes * encode + passes.decodes * decode)
+
+
+def seconds_on(gpu: Gpu, work: Work, model: ModelConfig, vae_in_float32: bool) -> float:
+    """Seconds a picture on one card at UTILISATION of its peak."""
+    unet_peak = gpu.half_tflops / (2 if model.dtype == "float32" else 1)
+    in_full = model.vae_dtype == "float32" or model.dtype == "float32" or (model.vae_dtype == "auto" and vae_in_float32)
+    vae_peak = gpu.half_tflops / (2 if in_full else 1)
+    return (work.unet / unet_peak + work.vae / vae_peak) / UTILISATION
+
+
+def bytes_of_samples(config: LineConfig, num_rows: int, height: int, width: int, bytes_each: float = 0.0) -> int:
+    """Of all shards, were every row to become a sample; bytes_each: of a picture that was encoded, 0 for none."""
+    pictures = 2 if config.samples.source_twin else 1
+    each = bytes_each or BYTES_PER_512[config.samples.codec] * height * width / 512**2
+    return round(num_rows * (pictures * each + BYTES_BESIDE))
+
+
+def bytes_to_fetch(model: ModelConfig) -> int:
+    """Of the hub ids that a config names, known ones; 0 for local models."""
+    known, vae = KNOWN.get(model.folder), KNOWN.get(model.vae)
+    total = 0.0 if known is None else known.gigabytes * (0.5 if model.variant else 1.0)
+    return round((total + (vae.gigabytes if vae else 0.0)) * 1e9)
+
+
+def costs_of(model: ModelConfig, height: int, width: int) -> Costs | None:
+    """Costs of a model's networks: from the table for known ones, else counted from its configs; None without any."""
+    known = KNOWN.get(model.folder)
+    if known is not None:
+        return COSTS.get(known.shape)  # of a VAE alone nothing is known
+    folder = local_configs(model)
+    configs = [folder / name / "config.json" for name in ("unet", "vae")] if folder else []
+    if not configs or not all(path.is_file() for path in configs):
+        return None
+    from corruptor.shapes import count_flops, known_shape
+
+    try:
+        for path in configs:
+            check_network(path)
+        unet, vae = (read_object(path) for path in configs)
+        shape = known_shape(unet, vae)
+        if shape:
+            return COSTS[shape]
+        flops = count_flops(unet, vae, height, width)
+    except Exception as error:  # diffusers raises a dozen unrelated types on configs that are none
+        raise ConfigError(f"model {model.folder}: its configs make no network ({error}); fetch it again") from error
+    area = height * width / 512**2
+    return Costs(*(Cost(each / 1e12 / area, 0.0) for each in (flops.unet, flops.encode, flops.decode)))
+
+
+def local_configs(model: ModelConfig) -> Path | None:
+    """The folder on this disk with a model's configs, as given or beside the installed packages."""
+    for folder in (Path(model.config or model.folder), INSTALLED / model.folder):
+        if folder.is_dir():
+            return folder
+    return None
+
+
+def vae_overflows(model: ModelConfig, known: KnownModel | None) -> bool:
+    """Whether the VAE is one that runs in float32 beside a UNet in half precision."""
+    return known is not None and known.vae_in_float32 and not model.vae
+
+
+def cost_lines(config: LineConfig, found: Look, gpu: Gpu, out: Path) -> list[str]:
+    """The plan's cost in words. Where the number of pictures is not known, computed for a thousand."""
+    num_sources, height, width = found.count, found.height, found.width
+    known = KNOWN.get(config.model.folder)
+    sources = num_sources or FEWEST_SOURCES
+    rows = sources * config.samples.num_variants
+    passes = count_passes(config.corruption, config.samples.num_variants, known.spacing if known else "leading")
+    lines = [] if num_sources else [f"the number of pictures is not known yet: what follows is for {sources:,}"]
+    lines.append(
+        f"a picture: {passes.nfe} NFE ({passes.inversion} inversion, {passes.resampling} resampling), "
+        f"{passes.encodes} x VAE encode, {passes.decodes} x decode at {width} x {height}"
+    )
+    costs = costs_of(config.model, height, width)
+    if costs is None:
+        lines.append(f"FLOPs and hours: not known for {config.model.folder}, whose configs are not here")
+    else:
+        work = count_work(passes, costs, height, width)
+        full = vae_overflows(config.model, known)
+        hours = sources * seconds_on(gpu, work, config.model, full) / 3600
+        lines.append(
+            f"a picture: {work.unet:.3g} TFLOP in the UNet, {work.vae:.3g} in the VAE; "
+            f"all: {sources * (work.unet + work.vae) / 1000:,.0f} PFLOP, {sources * passes.nfe:,} NFE"
+        )
+        lines.append(
+            f"about {words_of_hours(hours)} on one {gpu.name} ({gpu.half_tflops:g} TFLOP/s in half precision, "
+            f"{UTILISATION:.0%} of it used{', VAE in TF32' if full else ''}), computed, not measured; several share it"
+        )
+    return [*lines, disk_line(config, rows, found, out)]
+
+
+def disk_line(config: LineConfig, rows: int, found: Look, out: Path) -> str:
+    """Bytes of samples and models, and what is free where they go."""
+    needed = bytes_of_samples(config, rows, found.height, found.width, found.bytes_each)
+    fetched = bytes_to_fetch(config.model)
+    codec = config.samples.codec
+    basis = f"{found.num_encoded} of the pictures" if found.num_encoded else "photographs of this size"
+    parts = [f"about {words_of_bytes(needed)} should every row become a sample (by {basis} as {codec})"]
+    if fetched:
+        parts.append(f"{fetched / 1e9:.3g} GB of weights in the hub's cache")
+    if found.remote:
+        parts.append("source pictures are read by range and not stored")
+    there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    short = "" if free > needed else ": NOT ENOUGH"
+    return f"disk: {', '.join(parts)}; {free / 1e9:.3g} GB free at {there}{short}"
+
+
+def words_of_bytes(count: float) -> str:
+    """ "6.92 GB", "7.6 MB"."""
+    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def words_of_hours(hours: float) -> str:
+    """ "3.2 h", "12 min", "40 s"."""
+    if hours >= 1:
+        return f"{hours:.1f} h"
+    return f"{hours * 60:.0f} min" if hours * 60 >= 1 else f"{max(hours * 3600, 1):.0f} s"
+
+
+def _samples(guidance_scale: float) -> int:
+    return 2 if guidance_scale > 1.0 else 1
+
+
+def declared_count(options: Mapping[str, Any]) -> int:
+    """How many pictures a source's options ask for, without opening it; 0 where they do not say."""
+    select = options.get("select")
+    told = [select.get("count") if isinstance(select, Mapping) else 0, options.get("limit"), options.get("count")]
+    return next((count for count in told if isinstance(count, int) and count > 0), 0)
