@@ -4,7 +4,7 @@
     python -m benchmarks.gpu --device cpu --shape tiny --batch 1 4 --out out/bench
 
 Random weights cost what trained ones cost, so nothing is downloaded. A picture is encoded, inverted, corrupted,
-resampled and decoded as in `corruptor.pipeline`; batches take turns, one image at a time among them, so that whatever
+resampled and decoded as in `corruptor.corrupt`; batches take turns, one image at a time among them, so that whatever
 else the machine does falls on all. The bound is counted FLOPs over the card's peak; the device-busy share is the time
 in which the device computed, as its own profiler has it, over wall time (n/a on a CPU).
 """
@@ -25,10 +25,10 @@ from torch import Tensor
 from benchmarks.report import spread, write_report
 from corruptor.backbone import Backbone, Conditioning
 from corruptor.config import CorruptionConfig
+from corruptor.corrupt import corrupt
 from corruptor.families import FAMILIES
 from corruptor.line.cost import GPUS, count_passes
 from corruptor.loading import DTYPES, Loaded
-from corruptor.pipeline import corrupt
 from corruptor.shapes import NUM_TOKENS, SHAPES, Flops, count_flops
 
 SIDES = {"sd15": 512, "sd21": 768, "sdxl": 1024, "tiny": 32}
@@ -45,7 +45,7 @@ class Setting:
     compiled: bool
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """As a row's name."""
         more = [word for word, on in (("channels_last", self.channels_last), ("compile", self.compiled)) if on]
         return (
@@ -137,7 +137,7 @@ def measure_all(
         alone = rates.get(1)
         rows.append(
             {
-                "name": setting.words,
+                "name": setting.summary,
                 "rate": rate,
                 "ratio": rate["median"] / spread(alone)["median"] if alone else "n/a",
                 "tflops": tflops,

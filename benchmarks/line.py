@@ -24,7 +24,7 @@ from benchmarks.report import spread, write_report
 from corruptor.backbone import Backbone
 from corruptor.line.batch import Batch, Loaded
 from corruptor.line.config import LineConfig
-from corruptor.line.feed import Feeder, load_picture
+from corruptor.line.loader import Loader, load_picture
 from corruptor.line.run import Line, open_line, open_model, resolve_compute, run_shards
 from shards.config import load_config
 from shards.reader import ShardReader
@@ -117,14 +117,14 @@ def run_line(line: Line) -> None:
 
 def run_single(line: Line) -> None:
     """Each picture from file to shard before the next is read."""
-    feeder = Feeder(line.source, line.policy, line.config, line.plan, line.backbone.size_multiple)
+    loader = Loader(line.source, line.policy, line.config, line.plan, line.backbone.size_multiple)
     for number in line.writer.todo():
         with line.writer.shard(number) as shard:
             for index in line.plan.indices(number):
                 loaded = load_picture(line.source, index, line.config.size, line.backbone.size_multiple)
                 if not isinstance(loaded, Loaded):
                     continue
-                ready, _ = feeder.propose([loaded])
+                ready, _ = loader.propose([loaded])
                 for sample in line.worker.work(Batch(number, tuple(row for rows in ready for row in rows))).samples:
                     shard.write(sample)
 

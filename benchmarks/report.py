@@ -54,7 +54,7 @@ def write_report(out: Path, name: str, title: str, columns: Mapping[str, str], r
     make_folder(out)
     write_json(out / f"{name}.json", {**facts, "title": title, "rows": list(rows), **more})
     lines = [f"| {' | '.join(columns.values())} |", f"| {' | '.join('---' for _ in columns)} |"]
-    lines += [f"| {' | '.join(words(row[key]) for key in columns)} |" for row in rows]
+    lines += [f"| {' | '.join(as_text(row[key]) for key in columns)} |" for row in rows]
     table = "\n".join(lines)
     where = f"{facts['machine']['processor']}, {facts['machine']['torch_threads']} threads"
     text = f"## {title}\n\n{table}\n\n`{command}`, {where}, {facts['date']}\n"
@@ -62,7 +62,7 @@ def write_report(out: Path, name: str, title: str, columns: Mapping[str, str], r
     print(text)
 
 
-def words(value: Any) -> str:
+def as_text(value: Any) -> str:
     """A cell: numbers to four digits, spreads as median (quartiles)."""
     if isinstance(value, Mapping):
         return f"{value['median']:.4g} ({value['q25']:.4g} to {value['q75']:.4g})"

@@ -22,7 +22,7 @@ from shards.resize import SizePolicy, resize_image, resize_mask
 
 if TYPE_CHECKING:
     from corruptor.backbone import Backbone
-    from corruptor.pipeline import CorruptedBatch
+    from corruptor.corrupt import CorruptedBatch
 
 EMBEDDED = "miniworld/weights"
 """The generator that comes with this package: small pictures (64 x 64) of a toy world."""
@@ -214,7 +214,7 @@ class Corruptor:
     ) -> CorruptedBatch:
         import torch
 
-        from corruptor.pipeline import corrupt as corrupt_batch
+        from corruptor.corrupt import corrupt as corrupt_batch
 
         images, masks = torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(planes))
         return corrupt_batch(self.backbone, images, masks, prompts, seeds, self.config, source_of_row)

@@ -58,9 +58,9 @@ def score(
 
     Raises InputError or ScoreError (both ValueErrors), one line.
     """
+    from detector.score.api import score_pairs
     from detector.score.bootstrap import summarise
     from detector.score.counts import ScoreError
-    from detector.score.pairs import score_pairs
 
     if resamples < 0:
         raise ScoreError(f"resamples is {resamples}; needed: 0 or more")

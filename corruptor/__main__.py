@@ -108,7 +108,7 @@ def run_shards(args: argparse.Namespace) -> int:
     out = args.out or Path("out") / Path(args.config).stem
     if args.dry_run:
         planned = dry_run(config, out, args.gpu)
-        print(planned.words)
+        print(planned.summary)
         return 0 if planned.ready else 2
     print(make_shards(config, out, place, args.extend))
     return 0
@@ -119,7 +119,7 @@ def run_remake(args: argparse.Namespace) -> int:
     from corruptor.line.remake import remake
 
     comparison = remake(args.shard, args.key, args.out, args.overrides)
-    print(comparison.words())
+    print(comparison.summary())
     return 0 if comparison.same else 1
 
 

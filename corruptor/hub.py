@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corruptor.families import FAMILIES, VAE, Family
-from corruptor.known import KNOWN
+from corruptor.model_zoo import KNOWN
 from shards.guard.plain_file import size_of
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

@@ -123,11 +123,11 @@ def add_score(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def add_tasks(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from detector.score import by_task
+    from detector.score import pal_command
 
-    tasks = verbs.add_parser("tasks", help=by_task.HELP)
-    by_task.add_arguments(tasks)
-    tasks.set_defaults(run=by_task.run)
+    tasks = verbs.add_parser("tasks", help=pal_command.HELP)
+    pal_command.add_arguments(tasks)
+    tasks.set_defaults(run=pal_command.run)
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -150,7 +150,7 @@ def run_predict(args: argparse.Namespace) -> int:
 
     overlays = not args.no_overlays
     options = Options(args.threshold, args.batch, args.device, overlays, args.max_fpr, args.clean)
-    print(predict(args.checkpoint, args.input, args.out, options, args.config).words())
+    print(predict(args.checkpoint, args.input, args.out, options, args.config).summary())
     return 0
 
 

@@ -19,7 +19,7 @@ from shards.reader import ShardReader
 from shards.schema import MAX_PIXELS, decode_image
 from shards.source import Reject
 from shards.sources.folder import list_files
-from shards.sources.heads import LONG_HEAD, head_sides
+from shards.sources.image_headers import LONG_HEAD, head_sides
 from shards.sources.pictures import MAX_FILE_BYTES, read_file, read_picture
 
 DECODING = 16

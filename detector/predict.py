@@ -90,7 +90,7 @@ class Outcome:
     rejects: list[Reject]
     out: Path
 
-    def words(self) -> str:
+    def summary(self) -> str:
         """One line."""
         marked = sum(row.artifact_pixels > 0 for row in self.rows)
         lost = f", {len(self.rejects)} rejected (rejects.jsonl)" if self.rejects else ""

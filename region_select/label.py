@@ -36,8 +36,8 @@ from shards.masks import ARTIFACT, CLEAN, U8, label_components, mask_to_file
 from shards.progress import GOES_ON, Progress
 from shards.schema import Meta, RegionMeta, Sample, SizeMeta, SourceMeta, decode_mask, make_key
 from shards.source import Reject, Source, SourceItem, open_source, sources
+from shards.sources.file_source import FileSource
 from shards.sources.gather import write_rejects
-from shards.sources.listed import ListedSource
 from shards.writer import RunInfo, RunWriter
 
 MASKS, TABLE, REJECTS, RUN = "masks", "regions.csv", "rejects.jsonl", "masks.json"
@@ -85,7 +85,7 @@ def write_masks(source: Source, policy: Policy, out: Path, asked: dict[str, Any]
     asked: plain values that identify the work. Raises ResumeError (OUT holds something else), OutputError, SourceError.
     """
     claim(out, {**asked, "source": source.describe(), "seed": seed, "digest": policy.digest()})
-    known = mask_names(uris(source)) if isinstance(source, ListedSource) else None
+    known = mask_names(uris(source)) if isinstance(source, FileSource) else None
     rows: list[Row] = []
     rejects: list[Reject] = []
     for index, item in read_ahead(source, range(len(source))):
@@ -106,7 +106,7 @@ def write_masks(source: Source, policy: Policy, out: Path, asked: dict[str, Any]
     table.writerows(asdict(row) for row in rows)
     write_bytes(out / TABLE, text.getvalue().encode("utf-8", "backslashreplace"))
     write_rejects(out / REJECTS, rejects)
-    return words(rows, len(rejects), out)
+    return summary(rows, len(rejects), out)
 
 
 def encode_mask(mask: U8, item: SourceItem) -> bytes:
@@ -230,7 +230,7 @@ def describe(file: str, uri: str, mask: U8) -> Row:
     return Row(file, uri, outcome, round(pixels / mask.size, 6), label_components(mask)[1], width, height)
 
 
-def words(rows: Sequence[Row], rejected: int, out: Path) -> str:
+def summary(rows: Sequence[Row], rejected: int, out: Path) -> str:
     """One line."""
     without = sum(row.outcome == "no_region" for row in rows)
     area = float(np.mean([row.area for row in rows])) if rows else 0.0
@@ -238,7 +238,7 @@ def words(rows: Sequence[Row], rejected: int, out: Path) -> str:
     return f"{len(rows)} masks in {out / MASKS}, {without} without a region, {area:.2%} selected on average{lost}"
 
 
-def uris(source: ListedSource) -> list[str]:
+def uris(source: FileSource) -> list[str]:
     """The uri of every item."""
     return list(source.uris([source.place(index) for index in range(len(source))]))
 

@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from region_select.follow import Counts, areas, compare_areas, count, distance, figures, kind_rows
 from region_select.label import read_ahead
 from region_select.learned import LearnedPolicy
 from region_select.policy import Policy, Selection, item_rng, open_policy
+from region_select.region_metrics import Counts, areas, compare_areas, count, distance, figures, kind_rows
 from region_select.selector import propose
 from region_select.tables import markdown
 from region_select.tau import Tally, match_area

@@ -86,7 +86,7 @@ class Progress:
             self._tell()
         self._lines = False
 
-    def words(self) -> str:
+    def summary(self) -> str:
         """ "images: 640 of 2560 images (25%), 3.40 images/s, 9 min 25 s left, rejected 12"."""
         seconds = time.monotonic() - self._began
         rate = (self.n - self.initial) / max(seconds, 1e-9)
@@ -105,7 +105,7 @@ class Progress:
         return f"{count / 1e9:.1f} GB" if self.unit == "B" else f"{count} {self.unit}s"
 
     def _tell(self) -> None:
-        print(self.words(), file=sys.stderr, flush=True)
+        print(self.summary(), file=sys.stderr, flush=True)
         self._told, self._spoke = time.monotonic(), True
 
     def __enter__(self) -> Progress:

@@ -56,7 +56,7 @@ def panels(sample: Sample, side: int) -> list[U8]:
     return [before, marked, scaled(sample.image, side)]
 
 
-def words(sample: Sample) -> list[str]:
+def caption(sample: Sample) -> list[str]:
     """Two short lines below a sample."""
     meta = sample.meta
     what = "clean" if meta.label == "clean" else f"{meta.corruption.method} {meta.mask.area:.1%}"
@@ -89,7 +89,7 @@ def contact_sheet(samples: Sequence[Sample], columns: int = 2, side: int = 160) 
         twins.add(sample.source is not None)
         for place, panel in enumerate(panels(sample, side)):
             sheet.paste(Image.fromarray(panel), (left + place * (side + GAP), top))
-        for row, text in enumerate(words(sample)):
+        for row, text in enumerate(caption(sample)):
             pen.text((left, top + side + 2 + row * LINE), fit(text, font, 3 * side), fill=INK, font=font)
     draw_legend(pen, font, size[0] - 2 * GAP)
     for number in range(min(columns, len(samples))):

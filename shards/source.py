@@ -165,7 +165,7 @@ class Source(abc.ABC):
 SOURCES: dict[str, Target] = {
     "folder": "shards.sources.folder:FolderSource",
     "webdataset": "shards.sources.tars:TarSource",
-    "shards": "shards.sources.own:ShardSource",
+    "shards": "shards.sources.shard_source:ShardSource",
     "miniworld": "miniworld.source:MiniworldSource",
 }
 """Source name -> "module:callable", imported on first use, or the callable. It takes the options of the config and

@@ -84,7 +84,8 @@ def test_reading_and_writing_shards_loads_nothing_heavy():
 
 def test_what_a_plan_costs_is_computed_without_torch():
     code = (
-        "import sys\nimport corruptor.line.cost, corruptor.line.plan, corruptor.line.look, corruptor.line.report\n"
+        "import sys\nimport corruptor.line.cost, corruptor.line.plan, corruptor.line.report\n"
+        "import corruptor.line.inspect_source\n"
         "heavy = {'torch', 'diffusers', 'transformers', 'mmseg'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )

@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 from corruptor.line.config import LineConfig
 from corruptor.line.cost import DEFAULT_GPU, GPUS, cost_lines
-from corruptor.line.look import look_at_source
+from corruptor.line.inspect_source import inspect_source
 from corruptor.line.plan import make_plan
 from corruptor.line.processes import ALONE, Place
 from corruptor.line.ready import model_remark
 from corruptor.line.report import (
     Meter,
-    enlarged_words,
+    enlarged_note,
     is_complete,
-    selection_words,
+    selection_note,
     speed,
     summary,
     write_left_out,
@@ -45,23 +45,23 @@ def make_shards(config: LineConfig, out: Path, place: Place = ALONE, extend: boo
     left = line.writer.todo()
     if left:
         return (
-            f"{place.words}: {speed(meter.rows, seconds)}; {len(left)} shards are left to processes that still run "
+            f"{place.summary}: {speed(meter.rows, seconds)}; {len(left)} shards are left to processes that still run "
             f"(if none does, run the same command again)"
         )
     with line.writer.alone() as waited:
         if waited and is_complete(out):
-            return f"{place.words}: {speed(meter.rows, seconds)}"
+            return f"{place.summary}: {speed(meter.rows, seconds)}"
         sheet = write_run_sheet(out)
         write_left_out(out, line.source)
         totals = line.writer.finalise()
     words = summary(out, totals, meter.rows, seconds, sheet)
-    return "\n".join(filter(None, [selection_words(line.source), enlarged_words(line.worker.recorder), words]))
+    return "\n".join(filter(None, [selection_note(line.source), enlarged_note(line.worker.recorder), words]))
 
 
 class DryRun(NamedTuple):
     """A plan in words."""
 
-    words: str
+    summary: str
     ready: bool
     """Whether source, selector and model are all there."""
 
@@ -71,8 +71,8 @@ def dry_run(config: LineConfig, out: Path, gpu: str = DEFAULT_GPU) -> DryRun:
 
     Raises UserError subclasses for a config that cannot work; what is not there yet is said.
     """
-    found = look_at_source(config)
-    remarks = [found.remark, found.enlarged_words(), model_remark(config.model)]
+    found = inspect_source(config)
+    remarks = [found.remark, found.enlarged_note(), model_remark(config.model)]
     try:
         open_policy(config.region.policy, config.region.options)
     except MissingInputError as error:

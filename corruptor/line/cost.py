@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corruptor.config import METHODS, CorruptionConfig
-from corruptor.known import COSTS, KNOWN, Cost, Costs, KnownModel
 from corruptor.line.config import LineConfig, ModelConfig
 from corruptor.model_folder import check_network
+from corruptor.model_zoo import COSTS, KNOWN, Cost, Costs, KnownModel
 from corruptor.schedule import NoiseSchedule, num_inversion_passes
 from shards.config import INSTALLED
 from shards.errors import ConfigError
 from shards.guard.json_text import read_object
 
 if TYPE_CHECKING:
-    from corruptor.line.look import Look
+    from corruptor.line.inspect_source import Inspection
 
 NUM_TRAIN_TIMESTEPS = 1000
 UTILISATION = 0.4
@@ -161,7 +161,7 @@ def vae_overflows(model: ModelConfig, known: KnownModel | None) -> bool:
     return known is not None and known.vae_in_float32 and not model.vae
 
 
-def cost_lines(config: LineConfig, found: Look, gpu: Gpu, out: Path) -> list[str]:
+def cost_lines(config: LineConfig, found: Inspection, gpu: Gpu, out: Path) -> list[str]:
     """The plan's cost in words. Where the number of pictures is not known, computed for a thousand."""
     num_sources, height, width = found.count, found.height, found.width
     known = KNOWN.get(config.model.folder)
@@ -185,19 +185,19 @@ def cost_lines(config: LineConfig, found: Look, gpu: Gpu, out: Path) -> list[str
             f"all: {sources * (work.unet + work.vae) / 1000:,.0f} PFLOP, {sources * passes.nfe:,} NFE"
         )
         lines.append(
-            f"about {words_of_hours(hours)} on one {gpu.name} ({gpu.half_tflops:g} TFLOP/s in half precision, "
+            f"about {readable_hours(hours)} on one {gpu.name} ({gpu.half_tflops:g} TFLOP/s in half precision, "
             f"{UTILISATION:.0%} of it used{', VAE in TF32' if full else ''}), computed, not measured; several share it"
         )
     return [*lines, disk_line(config, rows, found, out)]
 
 
-def disk_line(config: LineConfig, rows: int, found: Look, out: Path) -> str:
+def disk_line(config: LineConfig, rows: int, found: Inspection, out: Path) -> str:
     """Bytes of samples and models, and what is free where they go."""
     needed = bytes_of_samples(config, rows, found.height, found.width, found.bytes_each)
     fetched = bytes_to_fetch(config.model)
     codec = config.samples.codec
     basis = f"{found.num_encoded} of the pictures" if found.num_encoded else "photographs of this size"
-    parts = [f"about {words_of_bytes(needed)} should every row become a sample (by {basis} as {codec})"]
+    parts = [f"about {readable_bytes(needed)} should every row become a sample (by {basis} as {codec})"]
     if fetched:
         parts.append(f"{fetched / 1e9:.3g} GB of weights in the hub's cache")
     if found.remote:
@@ -208,12 +208,12 @@ def disk_line(config: LineConfig, rows: int, found: Look, out: Path) -> str:
     return f"disk: {', '.join(parts)}; {free / 1e9:.3g} GB free at {there}{short}"
 
 
-def words_of_bytes(count: float) -> str:
+def readable_bytes(count: float) -> str:
     """ "6.92 GB", "7.6 MB"."""
     return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
-def words_of_hours(hours: float) -> str:
+def readable_hours(hours: float) -> str:
     """ "3.2 h", "12 min", "40 s"."""
     if hours >= 1:
         return f"{hours:.1f} h"

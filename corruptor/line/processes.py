@@ -29,7 +29,7 @@ class Place:
             )
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         return f"process {self.rank} of {self.num_processes}"
 
 

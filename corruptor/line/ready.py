@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from corruptor.hub import pipeline_patterns, refuse_local
-from corruptor.known import KNOWN
 from corruptor.line.config import ModelConfig
+from corruptor.model_zoo import KNOWN
 from shards.config import INSTALLED
 
 

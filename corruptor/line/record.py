@@ -13,10 +13,10 @@ import numpy as np
 
 from corruptor.backbone import Backbone
 from corruptor.config import METHODS
+from corruptor.corrupt import CorruptedBatch
 from corruptor.line.batch import Row
 from corruptor.line.config import LineConfig
 from corruptor.line.plan import Plan
-from corruptor.pipeline import CorruptedBatch
 from corruptor.schedule import num_inversion_passes
 from corruptor.verify import ComponentChange, Verification
 from shards.build import plain

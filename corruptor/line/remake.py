@@ -11,11 +11,11 @@ import numpy as np
 
 from corruptor.line.batch import Batch, Loaded, Refused, Row
 from corruptor.line.config import LineConfig
-from corruptor.line.feed import load_picture
+from corruptor.line.loader import load_picture
 from corruptor.line.plan import Plan, make_plan
 from corruptor.line.record import Recorder
 from corruptor.line.run import ModelError, check_steps, open_model, resolve_compute
-from corruptor.line.work import Worker
+from corruptor.line.worker import Worker
 from shards.config import apply_overrides, make_config
 from shards.errors import ConfigError, MissingInputError, ResumeError, SchemaError, SourceError
 from shards.extensions import is_code
@@ -52,7 +52,7 @@ class Comparison:
         """Equal but for rounding."""
         return not self.refused and self.largest <= TOLERANCE and self.mask_pixels == 0
 
-    def words(self) -> str:
+    def summary(self) -> str:
         """One line."""
         if self.refused:
             return f"{self.key}: differs, it was refused this time ({self.refused})"

@@ -74,7 +74,7 @@ def write_left_out(out: Path, source: Source) -> None:
         write_rejects(out / LEFT_OUT, source.left_out())
 
 
-def selection_words(source: Source) -> str:
+def selection_note(source: Source) -> str:
     """One line: how many pictures there were, how many are used, and why the others are not; "" without selection."""
     chosen = source.selection()
     if not chosen:
@@ -84,7 +84,7 @@ def selection_words(source: Source) -> str:
     return f"{chosen['chosen']} of {chosen['listed']} pictures chosen; left out: {left}"
 
 
-def enlarged_words(recorder: Recorder) -> str:
+def enlarged_note(recorder: Recorder) -> str:
     """One line: how many of the samples that this process made are of pictures smaller than they are used; "" for 0."""
     if not recorder.num_enlarged:
         return ""

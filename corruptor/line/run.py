@@ -1,6 +1,6 @@
 """A run of the line: reading, the model and writing side by side, joined by bounded channels.
 
-    reader threads -> feeder thread -> | channel | -> the model, in the calling thread -> | channel | -> writer thread
+    reader threads -> loader thread -> | channel | -> the model, in the calling thread -> | channel | -> writer thread
 
 Memory is bounded by the channels (and, where sizes are mixed, one shard of encoded samples). Whoever fails first stops
 the others; shards that were complete stay, the one under way leaves nothing.
@@ -23,12 +23,12 @@ from corruptor.config import CorruptionConfig
 from corruptor.line.batch import Batch, Done
 from corruptor.line.channel import Channel
 from corruptor.line.config import CHANGEABLE, MOST_THREADS, LineConfig, ModelConfig
-from corruptor.line.feed import Feeder
-from corruptor.line.finish import Finisher
+from corruptor.line.loader import Loader
 from corruptor.line.plan import Plan, make_plan
 from corruptor.line.processes import Place
 from corruptor.line.record import Recorder
-from corruptor.line.work import Worker
+from corruptor.line.sink import Sink
+from corruptor.line.worker import Worker
 from region_select.policy import Policy, open_policy, policy_digest
 from shards.build import plain
 from shards.config import INSTALLED
@@ -221,13 +221,13 @@ def run_shards(
 
     Raises OutputError, SourceError, ConfigError: the first error of any part, after all parts have stopped.
     """
-    feeder = Feeder(line.source, line.policy, line.config, line.plan, line.backbone.size_multiple)
-    finisher = Finisher(line.writer, line.plan, line.config.workers.num_encoders, progress)
+    loader = Loader(line.source, line.policy, line.config, line.plan, line.backbone.size_multiple)
+    sink = Sink(line.writer, line.plan, line.config.workers.num_encoders, progress)
     batches: Channel[Batch] = Channel(line.config.workers.num_batches_ahead)
     works: Channel[Done] = Channel(line.config.workers.num_batches_ahead)
     threads = [
-        start("feeder", [batches, works], lambda: pour(feeder.batches(shards), batches)),
-        start("writer", [batches, works], lambda: finisher.consume(iter(works))),
+        start("loader", [batches, works], lambda: pour(loader.batches(shards), batches)),
+        start("writer", [batches, works], lambda: sink.consume(iter(works))),
     ]
     patience = None
     try:

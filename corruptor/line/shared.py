@@ -20,13 +20,7 @@ import torch
 from torch import Tensor
 
 from corruptor.config import VerificationConfig
-from corruptor.line.batch import Row
-from corruptor.line.config import LineConfig
-from corruptor.line.plan import noise_seed
-from corruptor.line.report import is_complete
-from corruptor.line.run import Line, open_line, run_shards
-from corruptor.line.work import Worker
-from corruptor.pipeline import (
+from corruptor.corrupt import (
     CorruptedBatch,
     InvertedBatch,
     ResampledRows,
@@ -36,6 +30,12 @@ from corruptor.pipeline import (
     make_rows,
     resample_rows,
 )
+from corruptor.line.batch import Row
+from corruptor.line.config import LineConfig
+from corruptor.line.plan import noise_seed
+from corruptor.line.report import is_complete
+from corruptor.line.run import Line, open_line, run_shards
+from corruptor.line.worker import Worker
 from shards.errors import ConfigError
 from shards.source import SourceItem
 

@@ -6,12 +6,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from detector.score.api import Collector
 from detector.score.bootstrap import compare, summarise
 from detector.score.counts import Counts, ScoreError
-from detector.score.pairs import Collector
+from detector.score.counts_io import load_counts
 from detector.score.read import KINDS, PredictionFolder
 from detector.score.report import Report, as_markdown, write_report
-from detector.score.store import load_counts
 from detector.score.truth import MATCHES, Truth, check_soft_truth, match_predictions
 from shards.progress import progress
 

@@ -70,7 +70,7 @@ class Counts:
     """float64 [N]."""
     regions: Regions
     meet: str = "truth"
-    """Where truth and prediction met, see detector.score.meet."""
+    """Where truth and prediction met, see detector.score.eval_size."""
     soft_truth: bool = False
     """Whether the heat-map scores were taken against soft heat maps instead of the masks."""
     stretched: int = 0

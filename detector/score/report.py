@@ -13,11 +13,11 @@ from typing import Any
 
 from detector.score.bootstrap import LEVEL, Estimate
 from detector.score.counts import COLUMNS, NUM_BINS, Counts
+from detector.score.counts_io import save_counts
+from detector.score.eval_size import RESIZE
 from detector.score.heatmaps import HEAT_SCORES
-from detector.score.meet import RESIZE
 from detector.score.metrics import METRICS, NUM_CALIBRATION_BINS, Metric, best_threshold, image_iou, image_par
 from detector.score.read import some
-from detector.score.store import save_counts
 from detector.score.truth import truth_summary
 from shards.files import make_folder, write_bytes, write_json
 

@@ -51,7 +51,7 @@ from shards.human.richhf_records import EXPECTED, SPLITS, JoinedSet, Record, Rec
 from shards.progress import GOES_ON, Progress
 from shards.schema import Sample, SourceMeta
 from shards.source import Reject
-from shards.sources.listed import MAX_CAPTION
+from shards.sources.file_source import MAX_CAPTION
 from shards.sources.parquet import PictureStore, gather, safe
 from shards.sources.pictures import read_picture
 from shards.writer import RunInfo, RunWriter

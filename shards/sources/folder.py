@@ -9,8 +9,8 @@ from pathlib import Path
 from shards.errors import MissingInputError, SourceError
 from shards.guard.plain_file import open_plain, size_of
 from shards.source import Reject
-from shards.sources.heads import LONG_HEAD, head_sides
-from shards.sources.listed import MAX_CAPTION_BYTES, ListedOptions, ListedSource
+from shards.sources.file_source import MAX_CAPTION_BYTES, FileOptions, FileSource
+from shards.sources.image_headers import LONG_HEAD, head_sides
 from shards.sources.pictures import read_file
 
 SIDECARS = {".txt", ".json", ".jsonl", ".csv", ".tsv", ".md", ".html", ".yaml", ".yml"}
@@ -20,7 +20,7 @@ FOLDER = -2
 
 
 @dataclass(frozen=True, kw_only=True)
-class FolderOptions(ListedOptions):
+class FolderOptions(FileOptions):
     """Options of the source `folder`."""
 
     root: str
@@ -37,7 +37,7 @@ class FolderOptions(ListedOptions):
             raise ValueError(f"mask_threshold is {self.mask_threshold}; allowed are 0 (no threshold) and 1 to 255")
 
 
-class FolderSource(ListedSource):
+class FolderSource(FileSource):
     """All files below `root` in an order that depends on their names alone; hidden files are left out.
 
     Links to files are followed. A link to a folder is not (it may lead in a circle): it is

@@ -21,7 +21,7 @@ from shards.errors import ConfigError
 from shards.files import make_folder, whole_file, write_bytes
 from shards.guard.names import distinct_names
 from shards.source import Reject, Source
-from shards.sources.listed import ListedSource
+from shards.sources.file_source import FileSource
 
 READERS = 16
 MAGIC = ((b"\xff\xd8\xff", "jpg"), (b"\x89PNG", "png"), (b"RIFF", "webp"), (b"GIF8", "gif"), (b"BM", "bmp"))
@@ -34,7 +34,7 @@ def gather(source: Source, out: Path, progress: Progress = iter) -> str:
 
     Raises ConfigError for a source that has no files (rendered scenes), OutputError, SourceError.
     """
-    if not isinstance(source, ListedSource):
+    if not isinstance(source, FileSource):
         raise ConfigError(f"source '{source.name}' has no picture files to gather")
     make_folder(out)
     there = {path.name.rpartition(".")[0] for path in out.iterdir() if path.suffix.lstrip(".") in EXTENSIONS}
@@ -51,7 +51,7 @@ def gather(source: Source, out: Path, progress: Progress = iter) -> str:
     return f"{made} pictures written, {len(source) - len(todo)} were there, {len(rejects)} rejected: {out}"
 
 
-def copy(source: ListedSource, index: int, out: Path, name: str) -> Reject | None:
+def copy(source: FileSource, index: int, out: Path, name: str) -> Reject | None:
     """One picture and its caption; the picture last, so that it is never there without."""
     place = source.place(index)
     data = source.read(place)
@@ -67,7 +67,7 @@ def copy(source: ListedSource, index: int, out: Path, name: str) -> Reject | Non
     return None
 
 
-def file_names(source: ListedSource) -> list[str]:
+def file_names(source: FileSource) -> list[str]:
     """A flat name for each picture, whatever its uri holds: nothing hidden, nothing outside the folder, none twice."""
     uris = source.uris([source.place(index) for index in range(len(source))])
     return distinct_names(uri.replace("/", "__") for uri in uris)

@@ -20,7 +20,7 @@ from shards.files import make_folder, write_bytes
 from shards.guard.arrays import load_arrays, pack_arrays
 from shards.guard.tar_walk import BLOCK, checksum_holds
 from shards.locks import Locks
-from shards.sources.stores import StoredFile
+from shards.sources.remote_files import StoredFile
 from shards.sources.tar_scan import make_index
 from shards.sources.tar_table import FORMS, PARTS, Draft, TarIndex, index_of
 

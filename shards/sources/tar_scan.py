@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 from shards.errors import UserError
 from shards.guard.tar_walk import TarMember, TarWalk
-from shards.sources.heads import LONG_HEAD, head_sides, record_sides
-from shards.sources.stores import StoredFile
+from shards.sources.image_headers import LONG_HEAD, head_sides, record_sides
+from shards.sources.remote_files import StoredFile
 from shards.sources.tar_table import FLAW, IMAGE_MEMBERS, PARTS, Draft, TarIndex
 
 LOCAL_CHUNK, REMOTE_CHUNK = 1 << 13, 1 << 14

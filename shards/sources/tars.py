@@ -18,9 +18,9 @@ from shards.errors import SchemaError, SourceError
 from shards.guard.json_text import RECORD, parse_json
 from shards.progress import GOES_ON, Progress
 from shards.source import Reject
-from shards.sources.listed import MAX_CAPTION_BYTES, ListedOptions, ListedSource
+from shards.sources.file_source import MAX_CAPTION_BYTES, FileOptions, FileSource
 from shards.sources.pictures import MAX_FILE_BYTES
-from shards.sources.stores import StoredFile, find_files
+from shards.sources.remote_files import StoredFile, find_files
 from shards.sources.tar_index import open_index
 from shards.sources.tar_table import IMAGE_MEMBERS, PARTS, TarIndex
 
@@ -30,7 +30,7 @@ LOCAL_READERS, REMOTE_READERS = 2, 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class TarOptions(ListedOptions):
+class TarOptions(FileOptions):
     """Options of the source `webdataset`."""
 
     tars: str | tuple[str, ...]
@@ -42,7 +42,7 @@ class TarOptions(ListedOptions):
     """Folder for index files; "" keeps them beside local tars and in the user's cache folder, "none" nowhere."""
 
 
-class TarSource(ListedSource):
+class TarSource(FileSource):
     """Samples of tars in the order of the list. Damage ends a tar with one reject, `corrupt_tar`."""
 
     Options = TarOptions
@@ -125,7 +125,7 @@ class TarSource(ListedSource):
         return Reject(self.uri(place), "no_image", f"found {found}; an image is {', '.join(IMAGE_MEMBERS)}")
 
     def _part(self, place: int, part: str) -> bytes | Reject | None:
-        """A member's bytes, None where the sample has no such member. Raises SourceError (stores.py)."""
+        """A member's bytes, None where the sample has no such member. Raises SourceError (remote_files.py)."""
         file, index, row = self._at(place)
         offset, size = (int(number) for number in index.spans[row, PARTS.index(part)])
         if offset < 0:

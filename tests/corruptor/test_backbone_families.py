@@ -16,7 +16,7 @@ from torch import Tensor
 
 from corruptor.backbone import Backbone, load_backbone
 from corruptor.config import CorruptionConfig, InjectionConfig, InversionConfig, ResamplingConfig
-from corruptor.pipeline import corrupt
+from corruptor.corrupt import corrupt
 from corruptor.renoise import invert
 from corruptor.resample import resample
 

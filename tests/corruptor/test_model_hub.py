@@ -15,8 +15,8 @@ from tiny_models import make_sdxl
 from corruptor.backbone import load_backbone
 from corruptor.families import FAMILIES
 from corruptor.hub import locate, pipeline_patterns
-from corruptor.known import KNOWN
 from corruptor.line.config import SamplesConfig
+from corruptor.model_zoo import KNOWN
 
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 PINNED = KNOWN[SDXL].revision

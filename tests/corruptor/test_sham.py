@@ -17,7 +17,7 @@ from corruptor.config import (
     ResamplingConfig,
     VerificationConfig,
 )
-from corruptor.pipeline import corrupt
+from corruptor.corrupt import corrupt
 
 PROMPTS, SEEDS = ["a red face", "", "car"], [11, 12, 13]
 SHAM = CorruptionConfig(

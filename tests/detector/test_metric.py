@@ -8,7 +8,7 @@ import torch
 
 from detector import registry  # noqa: F401
 from detector.metric import ArtifactIoU, PixelAccuracy, confusion
-from detector.score.pairs import point_values, score_pairs
+from detector.score.api import point_values, score_pairs
 from shards.masks import ARTIFACT
 
 

@@ -15,8 +15,8 @@ import pytest
 from corruptor.line import shared as shared_lines
 from corruptor.line.command import make_shards
 from corruptor.line.shared import Kept, SharedWorker, open_lines
-from detector.score.pairs import score_pairs
-from detector.score.store import save_counts
+from detector.score.api import score_pairs
+from detector.score.counts_io import save_counts
 from experiments.closed_world import __main__ as command
 from experiments.closed_world import make as closed_world_make
 from experiments.closed_world import plan as closed_world_plan

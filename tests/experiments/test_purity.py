@@ -15,9 +15,9 @@ from torch import Tensor
 
 from corruptor.backbone import Conditioning, NfeCounter
 from corruptor.config import CorruptionConfig, VerificationConfig
+from corruptor.corrupt import corrupt
 from corruptor.line.config import LineConfig, ModelConfig, RegionConfig, SourceConfig
 from corruptor.line.plan import noise_seed
-from corruptor.pipeline import corrupt
 from corruptor.schedule import NoiseSchedule
 from experiments.purity import __main__ as command
 from experiments.purity.count import Component, Row, calibrate, halves

@@ -22,9 +22,9 @@ from corruptor.line.config import SamplesConfig
 from shards.ahead import ahead
 from shards.source import Reject, SourceItem, open_source
 from shards.sources.duplicates import END
+from shards.sources.file_source import MAX_CAPTION, FileSource
 from shards.sources.folder import FolderSource
-from shards.sources.heads import head_sides
-from shards.sources.listed import MAX_CAPTION, ListedSource
+from shards.sources.image_headers import head_sides
 from shards.sources.pictures import read_mask, read_picture
 
 
@@ -224,14 +224,14 @@ def test_the_line_over_a_long_caption_says_that_it_was_cut(model: Path, tmp_path
     assert max(len(meta.source.caption) for meta in metas) == MAX_CAPTION
 
 
-class Listed(ListedSource):
+class Listed(FileSource):
     """Files in memory; counts what is read of each."""
 
     def __init__(self, files: list[bytes], **options: object) -> None:
-        from shards.sources.listed import ListedOptions
+        from shards.sources.file_source import FileOptions
 
         self.files, self.whole, self.looks = files, [0] * len(files), [0] * len(files)
-        super().__init__(ListedOptions(min_side=1), "memory", len(files))
+        super().__init__(FileOptions(min_side=1), "memory", len(files))
 
     def uri(self, place: int) -> str:
         return str(place)

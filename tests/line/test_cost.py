@@ -13,9 +13,9 @@ from torch import nn
 from corruptor.__main__ import GPUS as NAMES
 from corruptor.__main__ import main
 from corruptor.config import CorruptionConfig, InjectionConfig, InversionConfig, ResamplingConfig
-from corruptor.known import COSTS, KNOWN
 from corruptor.line.config import LineConfig, ModelConfig
 from corruptor.line.cost import GPUS, bytes_of_samples, bytes_to_fetch, count_passes, count_work, seconds_on
+from corruptor.model_zoo import COSTS, KNOWN
 from corruptor.shapes import NUM_TOKENS, SHAPES, count_flops, known_shape
 from shards.config import INSTALLED, load_config
 

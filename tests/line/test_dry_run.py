@@ -25,7 +25,7 @@ def test_a_model_that_is_missing_is_not_ready(config_of: ConfigOf, tiny_model: P
     assert dry_run(config_of(), tmp_path / "run").ready
     planned = dry_run(config_of(model={"folder": str(tmp_path / "nothing")}), tmp_path / "run")
     assert not planned.ready
-    assert re.search(r"NOT READY: no model folder .*nothing", planned.words)
+    assert re.search(r"NOT READY: no model folder .*nothing", planned.summary)
     (tmp_path / "empty").mkdir()
     assert "no model_index.json" in model_remark(ModelConfig(str(tmp_path / "empty")))
     assert "no model file" in model_remark(ModelConfig(str(tmp_path / "a.safetensors")))
@@ -76,7 +76,7 @@ def test_pictures_that_are_enlarged_are_counted(config_of: ConfigOf, small_pictu
         samples={"clean_share": 0.0},
         corruption={"injection": {"start_step": 47}, "verification": {"policy": "keep"}},
     )
-    words = dry_run(config, tmp_path / "run").words
+    words = dry_run(config, tmp_path / "run").summary
     assert "2 of 4 pictures looked at are smaller than the 32 x 32 they are used at" in words
     assert "the smallest 16 x 30" in words
     assert "2 samples are of pictures that were enlarged, the smallest 16 x 30" in make_shards(config, tmp_path / "run")
@@ -91,7 +91,7 @@ def test_the_disk_that_is_planned_is_what_pictures_take(config_of: ConfigOf, sma
             source={"name": "folder", "options": {"root": str(small_pictures)}},
             samples={"clean_share": 0.0, "source_twin": False, **samples},
         )
-        found = re.search(r"disk: about ([\d.]+) MB should every row", dry_run(config, tmp_path / "run").words)
+        found = re.search(r"disk: about ([\d.]+) MB should every row", dry_run(config, tmp_path / "run").summary)
         assert found is not None
         return float(found[1]) * 1e6
 

@@ -19,7 +19,7 @@ from corruptor.backbone import Backbone
 from corruptor.line.batch import Loaded
 from corruptor.line.command import make_shards
 from corruptor.line.config import LineConfig
-from corruptor.line.feed import load_picture
+from corruptor.line.loader import load_picture
 from corruptor.line.run import open_line, run_shards
 from shards import files
 from shards.check import check_run

@@ -65,11 +65,11 @@ def test_bytes_and_unknown_totals(clock: Clock):
     shown = Progress(4_000_000_000, "B", "index of tars")
     clock.now += 100
     shown.update(1_000_000_000)
-    assert shown.words() == "index of tars: 1.0 of 4.0 GB (25%), 10.0 MB/s, 5 min 00 s left"
+    assert shown.summary() == "index of tars: 1.0 of 4.0 GB (25%), 10.0 MB/s, 5 min 00 s left"
     shown = Progress(0, "sample")
     shown.update(3)
     clock.now += 2
-    assert shown.words() == "3 samples, 1.5 samples/s"
+    assert shown.summary() == "3 samples, 1.5 samples/s"
 
 
 def test_a_terminal_gets_a_bar():

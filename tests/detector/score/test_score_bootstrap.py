@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from detector.score import bootstrap
+from detector.score.api import compare, point_values, score_pairs, summarise
 from detector.score.bootstrap import resample_weights
 from detector.score.counts import ScoreError
 from detector.score.metrics import METRICS, values
-from detector.score.pairs import compare, point_values, score_pairs, summarise
 
 
 def pairs(num: int = 40, noise: float = 0.3, seed: int = 0, side: int = 8) -> list:

@@ -14,9 +14,9 @@ from PIL import Image
 
 from detector.score.__main__ import main
 from detector.score.counts import NUM_BINS
+from detector.score.counts_io import COUNTS_NAME, load_counts
 from detector.score.metrics import METRICS
 from detector.score.read import PredictionFolder
-from detector.score.store import COUNTS_NAME, load_counts
 from shards.reader import ShardReader
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
+from detector.score.api import Collector, score_pairs
 from detector.score.counts import COLUMNS, ScoreError, count_image
-from detector.score.meet import bring
+from detector.score.eval_size import bring
 from detector.score.metrics import METRICS, best_threshold, point_values
-from detector.score.pairs import Collector, score_pairs
 
 NAN = float("nan")
 

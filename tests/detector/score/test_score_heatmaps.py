@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
+from detector.score.api import Collector
 from detector.score.counts import ScoreError, count_image
 from detector.score.heatmaps import HEAT_SCORES
 from detector.score.metrics import point_values
-from detector.score.pairs import Collector
 
 
 def scores(truth, prediction, soft=None) -> dict[str, float]:

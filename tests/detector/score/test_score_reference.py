@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from detector.score.api import score_pairs
 from detector.score.metrics import image_par, point_values, values
-from detector.score.pairs import score_pairs
 
 metrics = pytest.importorskip("sklearn.metrics")
 

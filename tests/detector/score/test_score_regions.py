@@ -7,13 +7,13 @@ import itertools
 import numpy as np
 import pytest
 
+from detector.score.api import score_pairs
 from detector.score.bootstrap import summarise
 from detector.score.counts import ScoreError
+from detector.score.counts_io import load_counts, save_counts
 from detector.score.metrics import point_values, values
 from detector.score.operating import image_tpr, pixel_fpr_at_recall, threshold_for_fpr
-from detector.score.pairs import score_pairs
 from detector.score.regions import aupro, best_matching, count_regions, stack_regions
-from detector.score.store import load_counts, save_counts
 
 ONE_RESAMPLE = np.ones((1, 1))
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from shards.errors import ConfigError, MissingInputError, SourceError
 from shards.source import REASONS, SOURCES, Reject, Source, SourceItem, open_source, register_source
-from shards.sources.stores import find_files
+from shards.sources.remote_files import find_files
 from shards.sources.tars import caption_of
 
 

@@ -16,8 +16,8 @@ from shards.__main__ import main
 from shards.errors import SourceError
 from shards.source import open_source
 from shards.sources import tar_index, tar_scan
-from shards.sources.heads import head_sides, record_sides
-from shards.sources.stores import LocalFile, local_file
+from shards.sources.image_headers import head_sides, record_sides
+from shards.sources.remote_files import LocalFile, local_file
 from shards.sources.tar_index import open_index
 from shards.sources.tar_table import PARTS, TarIndex
 

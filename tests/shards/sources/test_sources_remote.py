@@ -16,8 +16,8 @@ from hps_tools import hps_set
 from shards.__main__ import main
 from shards.errors import MissingInputError, SourceError
 from shards.source import Reject, open_source
-from shards.sources import stores
-from shards.sources.stores import find_files
+from shards.sources import remote_files
+from shards.sources.remote_files import find_files
 from shards.sources.tars import folder_name
 
 
@@ -29,7 +29,7 @@ def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[st
     for path in sorted((tmp_path / "set").iterdir()):
         filesystem.pipe_file(f"/hub/data/{path.name}", path.read_bytes())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(stores, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(remote_files, "FIRST_PAUSE", 0.0)
     yield local, "memory://hub/data/data-{000000..000002}.tar"
     filesystem.rm("/hub", recursive=True)
 
@@ -110,7 +110,7 @@ class Flaky:
 @pytest.mark.parametrize("answer", [TimeoutError("slow"), RuntimeError("502"), b"short"])
 def test_a_read_is_tried_again(remote: tuple[str, str], monkeypatch: pytest.MonkeyPatch, answer: bytes | Exception):
     source = open_source("webdataset", tars=remote[1])
-    flaky = Flaky(monkeypatch, stores.ATTEMPTS - 1, answer)
+    flaky = Flaky(monkeypatch, remote_files.ATTEMPTS - 1, answer)
     assert source[0].uri == "data-000000.tar#000000"
     assert flaky.left == 0
 
@@ -163,7 +163,7 @@ def test_the_hub_without_a_network_is_one_line(monkeypatch: pytest.MonkeyPatch, 
     from huggingface_hub import HfFileSystem, constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(stores, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(remote_files, "FIRST_PAUSE", 0.0)
     HfFileSystem.clear_instance_cache()
     assert main(["index", "hf://datasets/ProGamerGov/no-such-set/data/data-{000000..000068}.tar@v1"]) == 2
     said = capsys.readouterr().err.strip().splitlines()

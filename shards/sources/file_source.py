@@ -26,7 +26,7 @@ MAX_CAPTION_BYTES = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListedOptions:
+class FileOptions:
     """Options of every such source."""
 
     set_name: str = ""
@@ -50,14 +50,14 @@ class ListedOptions:
         Limits(self.min_side, self.max_side)  # raises ValueError
 
 
-class ListedSource(Source):
+class FileSource(Source):
     """A source over stored files. Subclasses list them, then call this `__init__`, and read their bytes by place."""
 
     grows: ClassVar[tuple[str, ...]] = ("limit", "select")
     mask_threshold: int = 0
     """Grey value from which a mask's pixels are artifact; 0: masks hold 0, 128 and 255."""
 
-    def __init__(self, options: ListedOptions, set_name: str, num_stored: int) -> None:
+    def __init__(self, options: FileOptions, set_name: str, num_stored: int) -> None:
         """`set_name` where the options name none; `num_stored` pictures lie at places 0, 1, .. Raises UserError."""
         self.name, self.licence = options.set_name or set_name, options.licence
         self.duplicates = options.duplicates
@@ -128,7 +128,7 @@ class ListedSource(Source):
         places = self._choice.places
         return (f"{size} {uri}" for size, uri in zip(map(self.byte_size, places), self.uris(places), strict=True))
 
-    def arranged(self, order: Sequence[int]) -> ListedSource:
+    def arranged(self, order: Sequence[int]) -> FileSource:
         other = copy.copy(self)
         places = self._choice.places
         other._choice = dataclasses.replace(self._choice, places=[places[index] for index in order])

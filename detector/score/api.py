@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from detector.score.bootstrap import compare, summarise
 from detector.score.counts import Counts, ImageCounts, ScoreError, count_image, stack
-from detector.score.meet import is_stretched, meet_at, parse_meet
+from detector.score.eval_size import is_stretched, meet_at, parse_meet
 from detector.score.metrics import point_values
 from shards.masks import U8
 
@@ -27,7 +27,7 @@ class Collector:
 
     Args:
         threshold: a pixel is predicted artifact where its score >= threshold, 0 < threshold <= 1.
-        meet: "truth", "same" or a side length, see detector.score.meet.
+        meet: "truth", "same" or a side length, see detector.score.eval_size.
     """
 
     def __init__(self, threshold: float = 0.5, meet: str = "truth") -> None:

@@ -30,7 +30,7 @@ Settled = Encoded | Refused
 
 
 @dataclass
-class Finisher:
+class Sink:
     """Writes what the workers have done. `progress` is called with numbers of rows settled and of rejects in them."""
 
     run: RunWriter

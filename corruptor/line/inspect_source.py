@@ -14,14 +14,14 @@ from shards.resize import resize_item
 from shards.schema import encode_image
 from shards.show import choose
 from shards.source import Source, SourceItem, open_source, sources
-from shards.sources.listed import ListedSource
-from shards.sources.stores import REMOTE
+from shards.sources.file_source import FileSource
+from shards.sources.remote_files import REMOTE
 
 NUM_LOOKED, NUM_ENCODED = 200, 4
 
 
 @dataclass(frozen=True)
-class Look:
+class Inspection:
     """What was found."""
 
     name: str
@@ -44,7 +44,7 @@ class Look:
     bytes_each: float = 0.0
     """Their mean size."""
 
-    def enlarged_words(self) -> str:
+    def enlarged_note(self) -> str:
         """A line where pictures will be enlarged, else ""."""
         if not self.num_enlarged:
             return ""
@@ -56,7 +56,7 @@ class Look:
         )
 
 
-def look_at_source(config: LineConfig) -> Look:
+def inspect_source(config: LineConfig) -> Inspection:
     """Opens a source that is on this disk; of others tells what the config says.
 
     Raises ConfigError for an unknown source or option.
@@ -66,19 +66,21 @@ def look_at_source(config: LineConfig) -> Look:
     check_options(name, options)
     side, count = config.size.size, declared_count(options)
     if is_remote(options):
-        return Look(set_name, count, side, side, "the source lies behind the network and was not opened", remote=True)
+        return Inspection(
+            set_name, count, side, side, "the source lies behind the network and was not opened", remote=True
+        )
     try:
         source = open_source(name, **options)
     except (MissingInputError, SourceError) as error:
-        return Look(set_name, count, side, side, f"NOT READY: {error}")
+        return Inspection(set_name, count, side, side, f"NOT READY: {error}")
     height, width = picture_size(config, source)
-    return replace(look_closer(config, source), name=source.name, count=len(source), height=height, width=width)
+    return replace(inspect_pictures(config, source), name=source.name, count=len(source), height=height, width=width)
 
 
-def look_closer(config: LineConfig, source: Source) -> Look:
+def inspect_pictures(config: LineConfig, source: Source) -> Inspection:
     """What the heads of some pictures say of their sizes, and what a few take when they are encoded."""
     small: list[tuple[int, int]] = []
-    indices = choose(len(source), NUM_LOOKED) if isinstance(source, ListedSource) else []
+    indices = choose(len(source), NUM_LOOKED) if isinstance(source, FileSource) else []
     for index in indices:
         sides = source.sides(source.place(index))
         if sides is not None and config.size.scale(sides[1], sides[0]) > 1:
@@ -91,7 +93,7 @@ def look_closer(config: LineConfig, source: Source) -> Look:
             sizes.append(len(encode_image(image, config.samples.codec)))
     smallest = min(small, key=lambda sides: sides[0] * sides[1], default=(0, 0))
     mean = sum(sizes) / len(sizes) if sizes else 0.0
-    return Look("", 0, 0, 0, "", False, len(indices), len(small), smallest, len(sizes), mean)
+    return Inspection("", 0, 0, 0, "", False, len(indices), len(small), smallest, len(sizes), mean)
 
 
 def is_remote(options: Mapping[str, Any]) -> bool:

@@ -9,12 +9,12 @@ from shards.errors import SchemaError, SourceError
 from shards.reader import ShardReader
 from shards.schema import MASK_MEMBER
 from shards.source import Reject
-from shards.sources.heads import head_sides
-from shards.sources.listed import ListedOptions, ListedSource
+from shards.sources.file_source import FileOptions, FileSource
+from shards.sources.image_headers import head_sides
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShardOptions(ListedOptions):
+class ShardOptions(FileOptions):
     """Options of the source `shards`."""
 
     where: str | tuple[str, ...]
@@ -32,7 +32,7 @@ class ShardOptions(ListedOptions):
             raise ValueError(f"max_area is {self.max_area}; allowed are 0 to 1")
 
 
-class ShardSource(ListedSource):
+class ShardSource(FileSource):
     """Samples in the order of the shards. Caption, set and licence are those of the sample's own source.
 
     The uri is RUN/TAR#KEY, where RUN is the folder's name; sha256 is that of the stored image.

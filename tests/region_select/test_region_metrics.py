@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from region_select.follow import Counts, compare_areas, count, distance, figures, kind_rows
+from region_select.region_metrics import Counts, compare_areas, count, distance, figures, kind_rows
 from shards.source import Region
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from corruptor.backbone import Backbone
+from corruptor.corrupt import CorruptedBatch, corrupt
 from corruptor.line.batch import Batch, Done, Refused, Row
 from corruptor.line.config import LineConfig
 from corruptor.line.plan import Plan, noise_seed
 from corruptor.line.record import Recorder
-from corruptor.pipeline import CorruptedBatch, corrupt
 from shards.schema import Sample
 from shards.source import Reject
 

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from detector.score.counts import ScoreError
-from detector.score.store import load_counts
-from detector.tasks import TaskScore, join, score_tasks, task_table
+from detector.score.counts_io import load_counts
+from detector.score.pal_table import TaskScore, join, score_tasks, task_table
 from shards.guard.json_text import TABLE, read_object
 from shards.human.pal import tasks_by_key
 

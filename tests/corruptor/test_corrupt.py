@@ -20,8 +20,8 @@ from corruptor.config import (
     ResamplingConfig,
     VerificationConfig,
 )
+from corruptor.corrupt import corrupt, corrupt_inverted, invert_images, make_rows
 from corruptor.noise import sample_generator
-from corruptor.pipeline import corrupt, corrupt_inverted, invert_images, make_rows
 from corruptor.renoise import invert
 from corruptor.resample import resample
 

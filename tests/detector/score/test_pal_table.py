@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from detector.tasks import COLUMNS, PAPER, TaskScore, join, positions, score_tasks, task_table
+from detector.score.pal_table import COLUMNS, PAPER, TaskScore, join, positions, score_tasks, task_table
 from shards.human.pal_files import TASKS
 
 TASK_OF = {"a": "ldm", "b": "stylegan2", "c": "ldm", "d": "blobgan", "e": "cvton"}

@@ -24,7 +24,7 @@ from shards.source import Reject, Source, SourceItem
 
 
 @dataclasses.dataclass
-class Feeder:
+class Loader:
     """Turns source indices into batches.
 
     size_multiple: sides of pictures must be multiples of it; a picture that is not becomes a reject.

@@ -14,8 +14,8 @@ import numpy as np
 from detector.score.arrays import read_arrays
 from detector.score.bootstrap import check_seeds
 from detector.score.counts import COLUMNS, NUM_BINS, Counts, ScoreError
+from detector.score.eval_size import parse_meet
 from detector.score.heatmaps import HEAT_SCORES
-from detector.score.meet import parse_meet
 from detector.score.regions import MATCH_IOUS, Regions
 from shards.errors import MissingInputError
 from shards.files import write_bytes
