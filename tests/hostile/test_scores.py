@@ -15,7 +15,7 @@ from PIL import Image
 from red_squares import write_squares
 
 from detector.score.counts import ScoreError
-from detector.score.store import COUNTS_NAME, load_counts
+from detector.score.counts_io import COUNTS_NAME, load_counts
 
 SCORE = ["detector", "score", "--pred", "heat", "--truth", "shards", "--bootstrap", "0"]
 
