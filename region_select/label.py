@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,12 +23,12 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from region_select.policy import Policy, Selection, item_rng
+from shards.ahead import ahead
 from shards.build import plain
-from shards.config import apply_overrides, differences
-from shards.errors import ResumeError
+from shards.claims import Claim
+from shards.config import apply_overrides
 from shards.extensions import is_code
-from shards.files import make_folder, write_bytes, write_json
-from shards.guard.json_text import read_object
+from shards.files import make_folder, write_bytes
 from shards.guard.names import file_name
 from shards.guard.plain_file import read_plain, size_of
 from shards.masks import ARTIFACT, CLEAN, U8, label_components, mask_to_file
@@ -84,29 +83,37 @@ def write_masks(source: Source, policy: Policy, out: Path, asked: dict[str, Any]
 
     asked: plain values that identify the work. Raises ResumeError (OUT holds something else), OutputError, SourceError.
     """
-    claim(out, {**asked, "source": source.describe(), "seed": seed, "digest": policy.digest()})
+    identity = {**asked, "source": source.describe(), "seed": seed, "digest": policy.digest()}
+    with Claim(out, RUN, identity, "set of masks").held():
+        rows, rejects = write_each(source, policy, out / MASKS, seed)
+        text = io.StringIO()
+        table = csv.DictWriter(text, list(Row.__dataclass_fields__), lineterminator="\n")
+        table.writeheader()
+        table.writerows(asdict(row) for row in rows)
+        write_bytes(out / TABLE, text.getvalue().encode("utf-8", "backslashreplace"))
+        write_rejects(out / REJECTS, rejects)
+    return summary(rows, len(rejects), out)
+
+
+def write_each(source: Source, policy: Policy, folder: Path, seed: int) -> tuple[list[Row], list[Reject]]:
+    """The mask of every picture in a file of its own; one that is there is kept."""
     known = mask_names(uris(source)) if isinstance(source, FileSource) else None
     rows: list[Row] = []
     rejects: list[Reject] = []
+    make_folder(folder)
     for index, item in read_ahead(source, range(len(source))):
         if isinstance(item, Reject):
             rejects.append(item)
             continue
         file = known[index] if known else f"{safe(item.uri.replace(':', '_'))}.png"
-        path = out / MASKS / file
+        path = folder / file
         mask = stored_mask(path, item)
         if mask is None:
             mask = region(policy, item, seed)[0]
             make_folder(path.parent)
             write_bytes(path, encode_mask(mask, item))
         rows.append(describe(file, item.uri, mask))
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(Row.__dataclass_fields__), lineterminator="\n")
-    table.writeheader()
-    table.writerows(asdict(row) for row in rows)
-    write_bytes(out / TABLE, text.getvalue().encode("utf-8", "backslashreplace"))
-    write_rejects(out / REJECTS, rejects)
-    return summary(rows, len(rejects), out)
+    return rows, rejects
 
 
 def encode_mask(mask: U8, item: SourceItem) -> bytes:
@@ -190,36 +197,11 @@ def region(policy: Policy, item: SourceItem, seed: int) -> tuple[U8, Selection]:
 
 def read_ahead(source: Source, indices: Sequence[int]) -> Iterator[tuple[int, SourceItem | Reject]]:
     """(index, item) in order, with a few read in advance by threads, behind a progress bar."""
-    waiting: deque[tuple[int, Future[SourceItem | Reject]]] = deque()
-    with Progress(len(indices), "picture", resumes=GOES_ON) as shown, ThreadPoolExecutor(READERS, "reader") as pool:
-        try:
-            for index in indices:
-                waiting.append((index, pool.submit(source.__getitem__, index)))
-                if len(waiting) > AHEAD:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-                    shown.update()
-            while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
-                shown.update()
-        finally:
-            for _, future in waiting:
-                future.cancel()
-
-
-def claim(out: Path, identity: dict[str, Any]) -> None:
-    """Open OUT, new or with the same work begun. Raises ResumeError, OutputError."""
-    path = out / RUN
-    mine = json.loads(json.dumps(plain(identity)))
-    if path.is_file():
-        changed = differences(read_object(path, error=ResumeError), mine)
-        if changed:
-            raise ResumeError(f"{out} holds other masks ({'; '.join(changed[:3])}); choose another folder")
-    elif out.is_dir() and any(out.iterdir()):
-        raise ResumeError(f"{out} holds other files; choose an empty folder")
-    make_folder(out / MASKS)
-    write_json(path, mine)
+    parts = ahead(source.__getitem__, indices, READERS, AHEAD, "reader")
+    with Progress(len(indices), "picture", resumes=GOES_ON) as shown, closing(parts):
+        for index, item in parts:
+            yield index, item
+            shown.update()
 
 
 def describe(file: str, uri: str, mask: U8) -> Row:
