@@ -75,13 +75,24 @@ def add_predict(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     predict = verbs.add_parser(
         "predict",
         help="heat maps, masks, overlays, and pictures sorted from best to worst",
-        epilog="example: blemish detect predict out/detector/swin_mini/weights.safetensors pictures --out out/seen",
+        epilog="""examples:
+  blemish detect predict out/detector/swin_mini/weights.safetensors pictures --out out/seen
+  blemish detect predict out/detector/swin_mini/weights.safetensors pictures --out out/seen5 --max-fpr 0.05 \\
+      --clean miniworld/sets/v1/clean-test
+""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     predict.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=".safetensors, or .pth with --config")
     predict.add_argument("input", metavar="INPUT", help="a picture, a folder, a glob, or shards")
     predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
     predict.add_argument(
         "--threshold", type=float, default=0.5, help="a pixel is an artifact from here on (default 0.5)"
+    )
+    predict.add_argument(
+        "--max-fpr", type=float, metavar="F", help="choose the threshold that at most a share F of --clean reaches"
+    )
+    predict.add_argument(
+        "--clean", default="", metavar="WHERE", help="clean pictures, or shards (their clean samples), for --max-fpr"
     )
     predict.add_argument("--batch", type=int, default=16, help="pictures looked at together (default 16)")
     predict.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
@@ -137,7 +148,8 @@ def run_train(args: argparse.Namespace) -> int:
 def run_predict(args: argparse.Namespace) -> int:
     from detector.predict import Options, predict
 
-    options = Options(args.threshold, args.batch, args.device, not args.no_overlays)
+    overlays = not args.no_overlays
+    options = Options(args.threshold, args.batch, args.device, overlays, args.max_fpr, args.clean)
     print(predict(args.checkpoint, args.input, args.out, options, args.config).summary())
     return 0
 

@@ -84,9 +84,9 @@ def one_or_two(of: Check) -> Check:
 class Form:
     """A group of named values: `needed` must be there, `known` may be, `dropped` may be too and is not kept."""
 
-    needed: dict[str, Check] = field(default_factory=dict)
-    known: dict[str, Check] = field(default_factory=dict)
-    dropped: dict[str, Check] = field(default_factory=dict)
+    needed: Mapping[str, Check] = field(default_factory=dict)
+    known: Mapping[str, Check] = field(default_factory=dict)
+    dropped: Mapping[str, Check] = field(default_factory=dict)
 
     def __call__(self, value: Any, path: str) -> dict[str, Any]:
         if not isinstance(value, Mapping):

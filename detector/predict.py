@@ -26,11 +26,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from detector.checkpoint import fingerprint
 from detector.heat import Detector
 from detector.inputs import Inputs, Stored, open_inputs
 from detector.maps import HEAT, MASKS, OVERLAYS, Places, Row, finished, write_maps
+from detector.operating import choose_threshold
 from shards.claims import Claim
 from shards.errors import ConfigError
 from shards.files import make_folder, write_bytes, write_json
@@ -44,6 +46,8 @@ AHEAD = 2
 MAX_BATCH = 1024
 IN_FLIGHT = 3 << 27
 """Bytes that pictures may take together, 384 MiB; one that takes more is alone."""
+PILLOW_BLOCK = 1 << 26
+"""Bytes of Pillow's pieces of a picture: as large as this, glibc gives each back to the system when it is freed."""
 WRITING = 16
 """Bytes a pixel while the files of a picture are made."""
 NOTHING = np.empty((0, 0, 3), np.uint8)
@@ -57,8 +61,16 @@ class Options:
     batch: int = 16
     device: str = "auto"
     overlays: bool = True
+    max_fpr: float | None = None
+    """Choose the threshold so that at most this share of the clean pictures has a pixel in its mask, 0 <= f < 1."""
+    clean: str = ""
+    """Clean pictures or shards that the threshold is chosen on."""
 
     def __post_init__(self) -> None:
+        if (self.max_fpr is None) != (not self.clean):
+            raise ConfigError("--max-fpr needs clean pictures or shards, --clean WHERE, and the other way round")
+        if self.max_fpr is not None and not 0 <= self.max_fpr < 1:
+            raise ConfigError(f"--max-fpr must be 0 or more and below 1, such as 0.05, got {self.max_fpr}")
         if not 0 < self.threshold < 1:
             raise ConfigError(f"--threshold must lie between 0 and 1, got {self.threshold}")
         if not 1 <= self.batch <= MAX_BATCH:
@@ -95,6 +107,10 @@ def predict(
 
         card = card_of_config(config)
     detector = Detector(checkpoint, card, options.device)
+    if options.max_fpr is not None:
+        threshold, num_clean = choose_threshold(detector, options.clean, options.max_fpr, options.batch)
+        print(f"threshold {threshold:.6g}: at most {options.max_fpr:.3g} of {num_clean} clean pictures reach it")
+        options = dataclasses.replace(options, threshold=threshold)
     identity = {"checkpoint_sha256": fingerprint(checkpoint), "input": where, **asdict(options)}
     lasting = {key: value for key, value in identity.items() if key not in ("batch", "device")}
     with Claim(out, RUN, lasting, "prediction").held():
@@ -136,6 +152,7 @@ class Looking:
 
     def run(self) -> tuple[list[Row], list[Reject]]:
         """Rows and rejects in the order of the input."""
+        Image.core.set_block_size(PILLOW_BLOCK)  # type: ignore[attr-defined]
         count = len(self.inputs)
         with (
             ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2))) as self.pool,

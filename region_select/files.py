@@ -26,6 +26,8 @@ class FilesPolicy(ItemPolicy):
 
     def propose(self, item: SourceItem, rng: np.random.Generator) -> Selection:
         """Raises ConfigError where the source carries no masks at all."""
+        if item.mask_missing:
+            return Selection(None, "the picture has no mask of its own")
         if item.mask is None:
             raise ConfigError(
                 f"region policy 'files' needs masks, but {item.uri} came without one; "

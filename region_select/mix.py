@@ -43,6 +43,7 @@ class MixPolicy(Policy):
     def __init__(self, options: MixOptions | None = None) -> None:
         super().__init__(options)
         self.policies = [open_policy(part.policy, part.options) for part in self.options.parts]
+        self.falls_back = self.options.fallback and len(self.policies) > 1
 
     def select(self, items: Sequence[SourceItem], rngs: Sequence[np.random.Generator]) -> list[Selection]:
         weights = np.array([part.weight for part in self.options.parts])

@@ -49,6 +49,9 @@ class NoOptions:
 class Policy(abc.ABC):
     """Base of all policies. `options` is an instance of the class's `Options`, a frozen dataclass of plain values."""
 
+    falls_back: bool = False
+    """Whether a picture without a mask of its own is welcome though the source has masks for others."""
+
     Options: ClassVar[type] = NoOptions
 
     def __init__(self, options: Any = None) -> None:

@@ -75,9 +75,16 @@ Config hash `{manifest["config_hash"]}`; the full config is in `manifest.json`, 
 | `.json` | facts, schema version {SCHEMA_VERSION}; same keys and types in every sample; -1 = does not apply |
 
 ```python
-from datasets import load_dataset
+from datasets import load_dataset  # pip install datasets
 
 samples = load_dataset("webdataset", data_files="shards/*.tar", split="train")
+```
+
+```python
+import webdataset  # what Blemish itself installs; a sample is a dict of the members' bytes
+from glob import glob
+
+samples = webdataset.WebDataset(sorted(glob("shards/*.tar")), shardshuffle=False)
 ```
 """
 

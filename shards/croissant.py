@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +49,11 @@ CONTEXT: dict[str, Any] = {
 }
 
 
-def croissant(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The metadata as a JSON-LD dict: every shard a file with its sha256, one record set a member, joined by key."""
+def croissant(manifest: dict[str, Any], published: str) -> dict[str, Any]:
+    """The metadata as a JSON-LD dict: every shard a file with its sha256, one record set a member, joined by key.
+
+    published: the date, as ISO 8601 has it.
+    """
     shards = [file_object(shard) for shard in manifest["shards"]]
     codec = manifest["codec"]
     members = {"image": (codec, "sc:ImageObject"), "mask": ("mask.png", "sc:ImageObject"), "facts": ("json", "sc:Text")}
@@ -64,7 +69,7 @@ def croissant(manifest: dict[str, Any]) -> dict[str, Any]:
         **licence,
         "url": "https://huggingface.co/datasets/" + slug(title),
         "version": f"{manifest['schema_version']}.0.0",
-        "datePublished": "1970-01-01",  # fixed: equal runs give equal files
+        "datePublished": published,
         "citeAs": title,
         "distribution": shards + (sets if shards else []),
         "recordSet": [record_set(name, kind) for name, (_, kind) in members.items()] if shards else [],
@@ -122,4 +127,19 @@ def record_set(name: str, kind: str) -> dict[str, Any]:
 
 def write_croissant(out: Path, manifest: dict[str, Any]) -> None:
     """Write OUT/croissant.json. Raises OutputError."""
-    write_json(out / "croissant.json", croissant(manifest))
+    write_json(out / "croissant.json", croissant(manifest, date_of(out)))
+
+
+def date_of(out: Path) -> str:
+    """The day (UTC) on which the last shard was made; SOURCE_DATE_EPOCH, in seconds, decides otherwise.
+
+    So a run that is ended again keeps its date. It is the only thing of a run that follows from a clock; see
+    https://reproducible-builds.org/specs/source-date-epoch/.
+    """
+    told = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if told.isdecimal() and len(told) <= 11:
+        seconds = float(told)
+    else:
+        marks = [*(out / "shards").glob("*.stats.json")] or [out]
+        seconds = max(path.stat().st_mtime for path in marks)
+    return datetime.fromtimestamp(seconds, UTC).date().isoformat()

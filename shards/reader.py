@@ -38,9 +38,11 @@ from shards.shard_index import MEMBERS, Spans, group_by_folder, load_index
 
 
 def find_shards(where: str | Path | Sequence[str | Path]) -> list[Path]:
-    """A run folder, a folder of tars, a tar, a glob, or a list of these -> tars in order. Raises MissingInputError.
+    """A run folder, a folder of tars, a tar, a glob, or a list of these -> tars in order.
 
     A folder that is not there is looked for beside the installed packages, where our labelled sets are.
+
+    Raises MissingInputError; SchemaError for a file that is plainly something else.
     """
     if not isinstance(where, (str, Path)):
         return [path for one in where for path in find_shards(one)]
@@ -53,11 +55,29 @@ def find_shards(where: str | Path | Sequence[str | Path]) -> list[Path]:
             raise MissingInputError(f"no shards in {path}; expected {path}/shards/*.tar or {path}/*.tar")
         return found
     if path.is_file():
+        kind = other_kind(path)
+        if kind:
+            raise SchemaError(f"{path} is {kind}, no shard; name a run, a tar or a glob (docs/reference/formats.md)")
         return [path]
     matches = sorted(Path(name) for name in glob.glob(str(where), recursive=True))
     if not matches:
         raise MissingInputError(f"shards {where} do not exist; name a run folder, a tar or a glob")
     return matches
+
+
+def other_kind(path: Path) -> str:
+    """What a file is that somebody may take for a shard, by its first bytes; "" where it may be a tar."""
+    if path.suffix.lower() == ".tar":
+        return ""
+    try:
+        with open_plain(path) as file:
+            head = file.read(64)
+    except OSError:
+        return ""
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+        return "a JSON file (COCO annotations, for example)"
+    pictures = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8")
+    return "a picture" if head.startswith(pictures) else ""
 
 
 class ShardReader(Sequence[Sample]):

@@ -96,6 +96,8 @@ class SourceItem:
     regions: tuple[Region, ...] = field(default=())
     caption_cut: int = 0
     """Characters that the caption had before it was cut to a bounded length; 0 where it was not."""
+    mask_missing: bool = False
+    """Whether the source has masks, but none for this picture (given where `Source.needs_masks` is False)."""
 
 
 class Source(abc.ABC):
@@ -108,6 +110,8 @@ class Source(abc.ABC):
     card_title: ClassVar[str] = ""
     card_licence: ClassVar[str] = ""
     """Title and licence of what is made of it, where its authors have settled them; else they are the user's."""
+    needs_masks: bool = True
+    """Whether a picture without a mask in a source that has masks is a Reject, `mask_missing`."""
     grows: ClassVar[tuple[str, ...]] = ("count", "limit")
     """Options that say how much is used: they may change when a run is extended (shards/growth.py)."""
 

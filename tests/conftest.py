@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 from shards.schema import ChangeMeta, CorruptionMeta, Meta, Sample, SourceMeta, make_key
 from shards.source import Reject
 from shards.writer import RunInfo, RunWriter
+
+os.environ.setdefault("SOURCE_DATE_EPOCH", "0")  # runs are compared byte for byte, whatever the hour
 
 
 def build_sample(shard: int = 0, row: int = 0, side: int = 32, artifact: bool = True, **meta: Any) -> Sample:

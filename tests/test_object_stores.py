@@ -18,7 +18,6 @@ VERBS = {
         ["predict", "WEIGHTS", "RUN", "--out", ADDRESS],
         ["train", "configs/detector/swin_mini.py", "--shards", "RUN", "--out", ADDRESS],
         ["export", "WEIGHTS", "--out", f"{ADDRESS}/a.safetensors"],
-        ["leakcheck", "--pair", "RUN", "RUN", "--out", ADDRESS],
     ],
     "region_select": [["draw", "RUN", "--out", ADDRESS]],
     "shards": [

@@ -127,7 +127,7 @@ def costs_of(model: ModelConfig, height: int, width: int) -> Costs | None:
     """Costs of a model's networks: from the table for known ones, else counted from its configs; None without any."""
     known = KNOWN.get(model.folder)
     if known is not None:
-        return COSTS[known.shape]
+        return COSTS.get(known.shape)  # of a VAE alone nothing is known
     folder = local_configs(model)
     configs = [folder / name / "config.json" for name in ("unet", "vae")] if folder else []
     if not configs or not all(path.is_file() for path in configs):

@@ -77,6 +77,7 @@ def remake(where: Path, key: str, out: Path | None, overrides: Sequence[str] = (
     config, plan, digest = read_run(manifest, overrides)
     source = open_source(config.source.name, **config.source.options)
     source = follow(source, found_manifest.parent, manifest, plan.sources_per_shard).source
+    source.needs_masks = False  # the sample has its mask
     loaded = load_picture_of(source, config, stored.meta)
     backbone = open_model(config.model, config.compute.device)
     found = backbone.digest()

@@ -82,6 +82,7 @@ def open_line(
     source = followed.source
     config = resolve_compute(config, begun_threads(begun), place)
     policy = open_policy(config.region.policy, config.region.options)
+    source.needs_masks = not policy.falls_back
     backbone = backbone or open_model(config.model, config.compute.device)
     check_steps(config, backbone)
     plan = make_plan(config, len(source), breaks(followed.grown))

@@ -38,6 +38,11 @@ class PredictionFolder:
     """
 
     def __init__(self, folder: Path, kind: str = "auto") -> None:
+        if folder.is_file():
+            raise ScoreError(
+                f"predictions {folder} is a file; predictions are a folder of masks or heat maps, KEY.png or KEY.npy: "
+                f"draw annotations such as COCO's as masks first"
+            )
         if not folder.is_dir():
             raise MissingInputError(f"predictions {folder}: no such folder; name the folder that holds KEY.png files")
         self.root, self.kind = choose_folder(folder, kind)

@@ -30,10 +30,8 @@ class Truth:
         self.reader = ShardReader(list(where))
         if not len(self.reader):
             raise ScoreError(f"no sample in {some([str(path) for path in self.reader.paths])}; nothing to score")
-        indices = range(len(self.reader))
-        self.names = [
-            self.reader.key(i) if match == "key" else uri_name(self.reader.meta(i).source.uri) for i in indices
-        ]
+        self.match = match
+        self.names = self.names_by(match)
         seen: dict[str, int] = {}
         for index, name in enumerate(self.names):
             if name in seen:
@@ -42,6 +40,13 @@ class Truth:
                     + ("score the runs one by one" if match == "key" else "match by key instead")
                 )
             seen[name] = index
+
+    def names_by(self, match: str) -> list[str]:
+        """The names that predictions of all samples carry where they go by key, or by uri."""
+        indices = range(len(self.reader))
+        if match == "key":
+            return [self.reader.key(i) for i in indices]
+        return [uri_name(self.reader.meta(i).source.uri) for i in indices]
 
     def mask(self, index: int) -> U8:
         """uint8 HW, 0 clean, 1 artifact, 255 ignore. Raises SchemaError."""
@@ -79,7 +84,16 @@ def match_predictions(truth: Truth, folders: Sequence[PredictionFolder], allow_m
     if missing and (not allow_missing or not indices):
         lacking = next(folder for folder in folders if missing[0] not in folder.files)
         hint = f"; {len(extra)} files there match no sample, such as {extra[0]}" if extra else ""
+        other = next((match for match in MATCHES if match != truth.match), "")
+        fitting = sum(name in complete for name in truth.names_by(other)) if not indices else 0
+        if fitting:
+            raise MissingInputError(
+                f"no file in {lacking.root} is named by the samples' {truth.match}, but {fitting} are "
+                f"named by their {other}: score with --match {other}"
+            )
         way_out = "predict them" if not indices else "predict them, or leave them out with --allow-missing"
+        if not indices and extra:
+            way_out = "name the files by the samples' keys (or, with --match uri, by their pictures), or predict them"
         raise MissingInputError(
             f"{len(missing)} of {len(names)} truth samples have no prediction, the first is {missing[0]} "
             f"in {lacking.root}{hint}; {way_out}"

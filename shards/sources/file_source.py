@@ -54,6 +54,8 @@ class FileSource(Source):
     """A source over stored files. Subclasses list them, then call this `__init__`, and read their bytes by place."""
 
     grows: ClassVar[tuple[str, ...]] = ("limit", "select")
+    mask_threshold: int = 0
+    """Grey value from which a mask's pixels are artifact; 0: masks hold 0, 128 and 255."""
 
     def __init__(self, options: FileOptions, set_name: str, num_stored: int) -> None:
         """`set_name` where the options name none; `num_stored` pictures lie at places 0, 1, .. Raises UserError."""
@@ -159,8 +161,11 @@ class FileSource(Source):
         if isinstance(image, Reject):
             return image
         mask = self._mask(place, uri, image)
+        mask_missing = isinstance(mask, Reject) and mask.reason == "mask_missing" and not self.needs_masks
         if isinstance(mask, Reject):
-            return mask
+            if not mask_missing:
+                return mask
+            mask = None
         set_name, licence = self.credit(place)
         caption = self.caption(place)
         return SourceItem(
@@ -173,13 +178,14 @@ class FileSource(Source):
             set_name=set_name,
             licence=licence,
             mask=mask,
+            mask_missing=mask_missing,
         )
 
     def _mask(self, place: int, uri: str, image: U8) -> U8 | Reject | None:
         data = self.mask_bytes(place)
         if data is None or isinstance(data, Reject):
             return data
-        return read_mask(data, uri, (image.shape[0], image.shape[1]))
+        return read_mask(data, uri, (image.shape[0], image.shape[1]), self.mask_threshold)
 
     def _occurrence(self, index: int, data: bytes) -> int:
         places = self._choice.places

@@ -27,6 +27,14 @@ class FolderOptions(FileOptions):
     """The folder."""
     masks: str = ""
     """A folder with a PNG (0, 128, 255) for each picture: same relative path, extension .png. "" for none."""
+    mask_threshold: int = 0
+    """0: masks hold 0 clean, 255 artifact and 128 ignore and no more. 1 to 255: pixels of this grey value and above
+    are artifact, all others clean: 1 for masks of 0 and 1, 128 for soft masks."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.mask_threshold <= 255:
+            raise ValueError(f"mask_threshold is {self.mask_threshold}; allowed are 0 (no threshold) and 1 to 255")
 
 
 class FolderSource(FileSource):
@@ -41,6 +49,7 @@ class FolderSource(FileSource):
     def __init__(self, options: FolderOptions) -> None:
         self.root = Path(options.root)
         self.masks = Path(options.masks) if options.masks else None
+        self.mask_threshold = options.mask_threshold
         for folder in [self.root] + ([self.masks] if self.masks else []):
             if not folder.exists():
                 raise MissingInputError(f"folder {folder} does not exist; name a folder of pictures")

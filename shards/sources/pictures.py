@@ -129,15 +129,24 @@ def strip_to_rgb(picture: Image.Image) -> U8:
     return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
-def read_mask(data: bytes, uri: str, shape: tuple[int, int]) -> U8 | Reject:
-    """PNG bytes with 0/128/255 -> uint8 HW with 0/1/255, or the reason why not."""
+def read_mask(data: bytes, uri: str, shape: tuple[int, int], threshold: int = 0) -> U8 | Reject:
+    """PNG bytes with 0/128/255 -> uint8 HW with 0/1/255, or the reason why not.
+
+    threshold: 1 to 255 takes any grey values, 8 bits each: from this on they are 1, below it 0.
+    """
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
             if (picture.height, picture.width) != shape:
                 detail = f"mask {picture.width}x{picture.height}, picture {shape[1]}x{shape[0]}"
                 return Reject(uri, "mask_size", detail)
-            return mask_from_file(np.asarray(picture.convert("L")))
+            if picture.mode == "I" or picture.mode.startswith("I;16"):
+                return Reject(uri, "mask_values", "16 bits a pixel; save masks with 8")
+            grey = np.asarray(picture.convert("L"))
+            return (grey >= threshold).astype(np.uint8) if threshold else mask_from_file(grey)
     except SchemaError as error:
-        return Reject(uri, "mask_values", str(error))
+        hint = (
+            "or say from which grey value on they are artifact: source.options.mask_threshold (1 for masks of 0 and 1)"
+        )
+        return Reject(uri, "mask_values", f"{error}; {hint}")
     except Exception as error:  # Pillow raises a dozen unrelated types on damaged data
         return Reject(uri, "mask_values", f"{type(error).__name__}: {error}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ from safetensors.torch import save_file
 from detector.__main__ import main
 from detector.card import CARD, card_from_json
 from detector.checkpoint import build_model, fit, load_detector, write_tensors
+from detector.config import load_config
 from detector.errors import CheckpointError
 from detector.tensors import read_tensors
-from detector.train import WEIGHTS
+from detector.train import WEIGHTS, Job, make_card
 from shards.errors import MissingInputError
 
 
@@ -127,3 +129,20 @@ def test_writing_is_whole_or_not_at_all(trained, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space left"):
         write_tensors(tmp_path / "w.safetensors", tensors, card)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["swin_mini", "convnext_mini", "probe", "swin_t"])
+@pytest.mark.parametrize("changes", [(), ("model.decode_head.norm_cfg=None",)])
+def test_a_model_is_counted_before_it_is_built(name, changes):
+    config = load_config(f"configs/detector/{name}.py", ("model.decode_head.num_classes=2", *changes))
+    card = make_card(Job(config, name, Path()))
+    state = build_model(card).state_dict()
+    spare = sum(t.numel() for key, t in state.items() if key.endswith("relative_position_index"))
+    assert card.size.spare == spare
+    assert card.size.values == sum(t.numel() for t in state.values()) - spare
+
+
+def test_the_widest_layer_of_the_small_network():
+    """UPerNet joins four maps of 32 channels at half of 64 pixels: 128 * 32 * 32 values."""
+    card = make_card(Job(load_config("configs/detector/swin_mini.py"), "swin_mini", Path()))
+    assert card.size.widest == 128 * 32 * 32

@@ -151,3 +151,46 @@ def test_bad_input_is_one_line_and_leaves_nothing(trained, pictures, tmp_path, c
 def test_options_are_checked():
     with pytest.raises(ConfigError, match="threshold"):
         Options(threshold=0.0)
+
+
+def test_a_threshold_for_a_wanted_rate_of_false_alarms(trained, pictures, tmp_path, capsys):
+    """Of three clean pictures one may be marked: the threshold lies just above the second highest."""
+    clean = tmp_path / "clean"
+    clean.mkdir()
+    rng = np.random.default_rng(1)
+    for i in range(3):
+        Image.fromarray(rng.integers(0, 256, (32, 40, 3), np.uint8)).save(clean / f"{i}.png")
+    detector = Detector(trained / WEIGHTS)
+    highest = sorted(float(detector.heat([read(clean / f"{i}.png")])[0].max()) for i in range(3))
+    words = ["predict", str(trained / WEIGHTS), str(pictures), "--out", str(tmp_path / "out")]
+    assert main([*words, "--max-fpr", "0.34", "--clean", str(clean)]) == 0
+    stored = json.loads((tmp_path / "out" / "predict.json").read_text())
+    assert highest[1] < stored["threshold"] < highest[1] + 1e-6
+    assert (stored["max_fpr"], stored["clean"]) == (0.34, str(clean))
+    assert "at most 0.34 of 3 clean pictures reach it" in capsys.readouterr().out
+    again = predict(trained / WEIGHTS, str(clean), tmp_path / "again", Options(threshold=stored["threshold"]))
+    assert sum(row.artifact_pixels > 0 for row in again.rows) == 1
+    assert main([*words, "--max-fpr", "0.34", "--clean", str(clean)]) == 0, "the same command again"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--max-fpr", "0.05"], "needs clean pictures"),
+        (["--clean", "pictures"], "needs clean pictures"),
+        (["--max-fpr", "nan", "--clean", "."], "0 or more and below 1"),
+        (["--max-fpr", "1", "--clean", "."], "0 or more and below 1"),
+        (["--max-fpr", "0.1", "--clean", "nowhere"], "does not exist"),
+    ],
+)
+def test_what_a_wanted_rate_needs(trained, pictures, tmp_path, capsys, words, said):
+    out = tmp_path / "out"
+    assert main(["predict", str(trained / WEIGHTS), str(pictures), "--out", str(out), *words]) == 2
+    assert said in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_clean_pictures_that_cannot_be_read_are_an_error(trained, pictures, tmp_path, capsys):
+    words = ["--max-fpr", "0.1", "--clean", str(pictures)]
+    assert main(["predict", str(trained / WEIGHTS), str(pictures), "--out", str(tmp_path / "out"), *words]) == 2
+    assert "broken.png" in capsys.readouterr().err

@@ -47,6 +47,6 @@ def test_own_pictures_have_what_the_user_says_or_nothing(
     header = yaml.safe_load(text.split("---")[1])
     assert header.get("license", "") == licence.lower()
     assert f"\n# {title or 'Samples of pictures'}\n" in text
-    told = croissant(manifest)
+    told = croissant(manifest, "2026-01-01")
     assert told.get("license", "") == licence
     assert "miniworld" not in (text + str(told)).lower()

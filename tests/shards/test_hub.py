@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+
+from shards.croissant import date_of
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
@@ -70,3 +73,21 @@ def test_an_empty_croissant_is_valid_too(tmp_path):
     run = RunWriter(tmp_path / "run", RunInfo({}, {"name": "s", "items": 0}, 0))
     run.finalise()
     assert not mlcroissant.Dataset(jsonld=str(tmp_path / "run/croissant.json")).metadata.ctx.issues.errors
+
+
+def test_the_date_is_that_of_the_last_shard(finished_run, monkeypatch):
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    for day, path in enumerate(sorted((finished_run / "shards").glob("*.stats.json"))):
+        os.utime(path, (86400 * (20000 + day),) * 2)  # day 20000 after 1970-01-01 is 2024-10-04
+    assert date_of(finished_run) == "2024-10-05"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    assert date_of(finished_run) == "1970-01-02"
+
+
+def test_the_snippet_for_the_plain_environment_runs(finished_run, monkeypatch):
+    pytest.importorskip("webdataset")
+    code = (finished_run / "README.md").read_text().split("```python\n")[2].split("```")[0]
+    monkeypatch.chdir(finished_run)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert len(list(names["samples"])) == 8

@@ -285,3 +285,28 @@ def test_scoring_loads_no_heavy_library():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_files_named_the_other_way_are_not_to_be_predicted_again(finished_run, tmp_path, capsys):
+    only = finished_run / "shards/00001.tar"
+    by_uri, by_key = predict(tmp_path / "uri", only, "uri"), predict(tmp_path / "key", only, "masks")
+    err = refused(capsys, "--pred", by_uri, "--truth", only)
+    assert "4 are named by their uri: score with --match uri" in err
+    err = refused(capsys, "--pred", by_key, "--truth", only, "--match", "uri")
+    assert "4 are named by their key: score with --match key" in err
+    png(tmp_path / "else/other.png", np.zeros((SIDE, SIDE), np.uint8))
+    err = refused(capsys, "--pred", tmp_path / "else", "--truth", only)
+    assert "name the files by the samples' keys (or, with --match uri, by their pictures), or predict them" in err
+
+
+def test_annotations_in_a_file_are_never_to_be_deleted(finished_run, tmp_path, capsys):
+    coco = tmp_path / "labels.json"
+    coco.write_text('{"images": [], "annotations": []}')
+    folder = predict(tmp_path / "pred", finished_run, "masks")
+    err = refused(capsys, "--pred", folder, "--truth", coco)
+    assert "labels.json is a JSON file (COCO annotations, for example), no shard; name a run folder" in err
+    assert "delete" not in err
+    err = refused(capsys, "--pred", coco, "--truth", finished_run)
+    assert "labels.json is a file; predictions are a folder of masks or heat maps" in err
+    png(tmp_path / "mask.png", np.zeros((SIDE, SIDE), np.uint8))
+    assert "mask.png is a picture, no shard" in refused(capsys, "--pred", folder, "--truth", tmp_path / "mask.png")

@@ -138,3 +138,31 @@ def test_masks():
 def test_limits_are_checked():
     with pytest.raises(ValueError, match="min_side <= max_side"):
         Limits(min_side=9, max_side=8)
+
+
+@pytest.mark.parametrize(
+    ("values", "threshold", "mask"),
+    [
+        ([0, 1, 1, 0], 1, [0, 1, 1, 0]),
+        ([0, 127, 128, 255], 128, [0, 0, 1, 1]),
+        ([0, 128, 255, 0], 0, [0, 255, 1, 0]),
+    ],
+)
+def test_a_threshold_says_what_grey_means(values: list[int], threshold: int, mask: list[int]):
+    picture = Image.fromarray(np.array(values, np.uint8).reshape(2, 2))
+    assert read_mask(saved(picture, "PNG"), "m", (2, 2), threshold).ravel().tolist() == mask
+
+
+@pytest.mark.parametrize("values", [[0, 1, 1, 0], [0, 127, 128, 255]])
+def test_without_a_threshold_the_reject_names_it(values: list[int]):
+    picture = Image.fromarray(np.array(values, np.uint8).reshape(2, 2))
+    refused = read_mask(saved(picture, "PNG"), "m", (2, 2))
+    assert (refused.reason, "source.options.mask_threshold (1 for masks of 0 and 1)" in refused.detail) == (
+        "mask_values",
+        True,
+    )
+
+
+def test_masks_of_16_bits_are_refused():
+    picture = Image.fromarray(np.full((2, 2), 300, np.uint16))
+    assert "16 bits" in read_mask(saved(picture, "PNG"), "m", (2, 2), 1).detail
