@@ -17,7 +17,7 @@ from detector.errors import DataError
 from detector.score.bootstrap import LEVEL, resample_weights
 from detector.score.counts import F64, NUM_BINS
 from detector.score.metrics import auroc, image_auroc
-from detector.score.report import table
+from shards.markdown import table
 from shards.masks import ARTIFACT, IGNORE, U8
 
 LIMIT = 0.52
@@ -221,7 +221,7 @@ def as_markdown(findings: Sequence[Finding], notes: Sequence[str]) -> str:
         for one in findings
     ]
     _, words = conclusion(findings)
-    return "\n\n".join([table(columns, rows), "\n".join(f"- {text}" for text in (*words, *notes))]) + "\n"
+    return "\n\n".join([table(columns, rows, aligned=True), "\n".join(f"- {text}" for text in (*words, *notes))]) + "\n"
 
 
 def cell(one: Interval) -> str:
