@@ -197,11 +197,13 @@ def region(policy: Policy, item: SourceItem, seed: int) -> tuple[U8, Selection]:
 
 def read_ahead(source: Source, indices: Sequence[int]) -> Iterator[tuple[int, SourceItem | Reject]]:
     """(index, item) in order, with a few read in advance by threads, behind a progress bar."""
-    parts = ahead(source.__getitem__, indices, READERS, AHEAD, "reader")
-    with Progress(len(indices), "picture", resumes=GOES_ON) as shown, closing(parts):
-        for index, item in parts:
+    with (
+        Progress(len(indices), "picture", resumes=GOES_ON) as shown,
+        closing(ahead(source.__getitem__, indices, READERS, AHEAD, "reader")) as items,
+    ):
+        for index, item in items:
             yield index, item
-            shown.update()
+            shown.update(1, rejected=int(isinstance(item, Reject)))
 
 
 def describe(file: str, uri: str, mask: U8) -> Row:

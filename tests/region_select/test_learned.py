@@ -151,7 +151,7 @@ def test_mistakes_in_options(options, message):
 
 
 def test_missing_and_foreign_weights(trained, tmp_path):
-    with pytest.raises(MissingInputError, match="python -m region_select train"):
+    with pytest.raises(MissingInputError, match="blemish regions train"):
         open_policy("learned", {"weights": str(tmp_path / "none.safetensors")})
     shutil.copy(trained / "weights.safetensors", tmp_path / "plain.safetensors")
     with pytest.raises(ConfigError, match="train with --val"):
