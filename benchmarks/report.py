@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from shards.files import make_folder, write_bytes, write_json
+from shards.markdown import table
 
 Table = Sequence[Mapping[str, Any]]
 
@@ -53,11 +54,9 @@ def write_report(out: Path, name: str, title: str, columns: Mapping[str, str], r
     facts = {"command": command, "date": time.strftime("%Y-%m-%d"), "machine": machine()}
     make_folder(out)
     write_json(out / f"{name}.json", {**facts, "title": title, "rows": list(rows), **more})
-    lines = [f"| {' | '.join(columns.values())} |", f"| {' | '.join('---' for _ in columns)} |"]
-    lines += [f"| {' | '.join(as_text(row[key]) for key in columns)} |" for row in rows]
-    table = "\n".join(lines)
+    shown = table(list(columns.values()), [[as_text(row[key]) for key in columns] for row in rows])
     where = f"{facts['machine']['processor']}, {facts['machine']['torch_threads']} threads"
-    text = f"## {title}\n\n{table}\n\n`{command}`, {where}, {facts['date']}\n"
+    text = f"## {title}\n\n{shown}\n\n`{command}`, {where}, {facts['date']}\n"
     write_bytes(out / f"{name}.md", text.encode())
     print(text)
 

@@ -9,7 +9,6 @@ on the batch.
 from __future__ import annotations
 
 import abc
-import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from shards.build import BuildError, build, nearest, plain
 from shards.errors import ConfigError
 from shards.extensions import ExtensionPoint, Target, code_digest, told
 from shards.masks import ARTIFACT, U8, check_mask
+from shards.seeds import named_rng
 from shards.source import SourceItem
 
 
@@ -84,8 +84,7 @@ class ItemPolicy(Policy):
 
 def item_rng(seed: int, item: SourceItem) -> np.random.Generator:
     """A generator for a picture outside the line, which has its own (corruptor/line/plan.py)."""
-    digest = hashlib.sha256(f"propose/{seed}/{item.sha256}/{item.occurrence}".encode()).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
+    return named_rng(f"propose/{seed}/{item.sha256}/{item.occurrence}")
 
 
 class FunctionPolicy(ItemPolicy):

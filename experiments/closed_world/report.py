@@ -14,11 +14,11 @@ from detector.score.bootstrap import Estimate, draw, estimate, resample_weights
 from detector.score.counts import F64, Counts
 from detector.score.counts_io import load_counts
 from detector.score.metrics import point_values
-from detector.score.report import table
 from experiments.closed_world.content import content_alone, matched_auroc, read_contents
 from experiments.closed_world.plan import ARMS, PAIRS, TESTS, WILD, Job, Plan
 from experiments.closed_world.train import job_folder, read_rows
 from shards.files import write_json
+from shards.markdown import table
 
 RESAMPLES, BOOTSTRAP_SEED = 1000, "closed-world"
 COLUMNS = (
