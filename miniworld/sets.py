@@ -93,7 +93,7 @@ def make_sets(job: Job, names: Sequence[str] = SHIPPED, processes: int = 2) -> d
     bar = tqdm(total=len(todo), unit="shard", disable=None)
     if todo:
         with open_pool(min(processes, len(todo))) as pool:
-            for _ in pool.imap_unordered(_shard, todo):
+            for _ in pool.imap_unordered(make_shard, todo):
                 bar.update()
     bar.close()
     totals = {name: run.finalise() for name, run in runs.items()}
@@ -137,7 +137,8 @@ def _pipeline(weights: Path) -> Any:
     return load_pipeline(weights)
 
 
-def _shard(task: tuple[Job, str, int]) -> None:
+def make_shard(task: tuple[Job, str, int]) -> None:
+    """One shard of one set; what is done already is not looked at."""
     job, name, shard = task
     run = open_run(job, name)
     count = run.info.config["count"]
