@@ -58,7 +58,8 @@ def matched_auroc(weights: F64, score: F64, broken: NDArray[np.bool_], content: 
         count = weight[:, is_broken].sum(axis=1) * weight[:, ~is_broken].sum(axis=1)
         won += np.nan_to_num(image_auroc(weight, score[here], is_broken)) * count
         pairs += count
-    return np.divide(won, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    found: F64 = np.divide(won, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    return found
 
 
 def content_alone(learned_from: Contents, told: Contents) -> float:

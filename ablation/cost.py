@@ -224,9 +224,9 @@ def check_disk(needed: int, out: Path) -> None:
 def cost_lines(plan: Plan, each: dict[str, Cost], machine: Machine, stages: Path) -> list[str]:
     """The plan in words, a line for each kind of stage."""
     names = {
-        "made": "sampled and labelled",
+        "made": "sampled sets",
         "shards": "runs of the line",
-        "derived": "relabelled",
+        "derived": "relabelled sets",
         "train": "trainings",
     }
     arms, jobs = len(plan.grid.arms), len(plan.jobs)
@@ -259,8 +259,7 @@ def words(cost: Cost) -> str:
     """ "2,000 pictures, 32,000 passes, 44 TFLOP, 12 min of one core or card, 0.05 GB"."""
     parts = [f"{cost.pictures:,} pictures"] if cost.pictures else []
     parts += [f"{cost.passes:,} passes"] if cost.passes else []
-    parts += [f"{cost.trainings} trainings"] if cost.trainings else []
-    parts += [f"{cost.tflop / 1000:,.3g} PFLOP"] if cost.tflop else []
+    parts += [f"{cost.tflop / 1000:,.{0 if cost.tflop > 1e5 else 3}f} PFLOP"] if cost.tflop else []
     return ", ".join(
         [*parts, f"{words_of_hours(cost.seconds / 3600)} of one core or card", f"{cost.bytes / 1e9:.3g} GB"]
     )

@@ -152,10 +152,9 @@ class Planner:
         if made.set not in SETS or SETS[made.set].make != "wild":
             wild = [known for known, spec in SETS.items() if spec.make == "wild"]
             raise ConfigError(f"made set {name!r}: set is {made.set!r}{nearest(made.set, wild)}")
-        if made.count > SPLITS[made.set].count:
-            raise ConfigError(
-                f"made set {name!r}: {made.count} pictures of {made.set!r}, which has seeds for {SPLITS[made.set].count}"
-            )
+        most = SPLITS[made.set].count
+        if made.count > most:
+            raise ConfigError(f"made set {name!r}: {made.count} pictures of {made.set!r}, which has seeds for {most}")
         if not made.steps or not made.guidance:
             told = sampling_of(self.validation, name)
             made = dataclasses.replace(

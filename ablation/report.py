@@ -193,9 +193,9 @@ def origin(results: Mapping[str, Any]) -> str:
     return (
         f"`{results['command']}`, {machine['card'] or machine['processor']}, {results['date']}: {len(rows)} of "
         f"{results['trainings']} trainings. In brackets {results['bootstrap']['level']:.0%} intervals of the mean over "
-        f"{seeds} training seed{'s' if seeds > 1 else ''}, from {grid['resamples']:,} bootstrap resamples of test pictures"
-        f"{'; sd is over seeds' if seeds > 1 else ''}; differences are paired. Weights and threshold of each detector "
-        "are those of the largest artifact IoU on the validation set."
+        f"{seeds} training seed{'s' if seeds > 1 else ''}, from {grid['resamples']:,} bootstrap resamples of test "
+        f"pictures{'; sd is over seeds' if seeds > 1 else ''}; differences are paired. Weights and threshold of each "
+        "detector are those of the largest artifact IoU on the validation set."
     )
 
 
