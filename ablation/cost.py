@@ -63,6 +63,7 @@ class DetectorCost:
 DETECTORS = {
     "swin_mini": DetectorCost(0.000195, 1.5, 0.25),
     "convnext_mini": DetectorCost(0.000161, 1.3, 0.19),
+    "probe": DetectorCost(0.000138, 0.02),
     "swin_t": DetectorCost(0.47, 60.0),
     "convnext_t": DetectorCost(0.47, 60.0),
 }

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from shards.errors import MissingInputError
 from shards.reader import ShardReader
+from shards.schema import Meta
 from shards.writer import MANIFEST, read_manifest
 
 
 def facts_of(folder: Path) -> dict[str, Any]:
     """Of the samples in a folder of shards. Shares 0..1, changes 0..255; None where there is nothing to average."""
-    reader = ShardReader(folder)
-    metas = [reader.meta(i) for i in range(len(reader))]
+    metas = read_metas(folder)
     broken = [meta for meta in metas if meta.label == "artifact"]
     manifest = read_manifest(folder / MANIFEST) if (folder / MANIFEST).is_file() else {}
     changed = [meta.change for meta in broken if meta.change.inside >= 0]
@@ -29,6 +30,15 @@ def facts_of(folder: Path) -> dict[str, Any]:
         "outside": summary([change.outside for change in changed if change.outside >= 0]),
         "nfe": sum(meta.corruption.nfe for meta in metas),
     }
+
+
+def read_metas(folder: Path) -> list[Meta]:
+    """Of all samples; none where a run ended without any."""
+    try:
+        reader = ShardReader(folder)
+    except MissingInputError:
+        return []
+    return [reader.meta(i) for i in range(len(reader))]
 
 
 def summary(values: Sequence[float]) -> dict[str, float] | None:

@@ -100,7 +100,7 @@ class Runner:
             lost = next((need for need in task.needs if need in self.failed), None)
             if lost is not None:
                 self._left.remove(task)
-                self._fail(task, f"needs {self.plan.stages[lost].title}, which failed")
+                self._fail(task, f"{self.plan.stages[lost].title}: {self.failed[lost]}")
         ready = next((task for task in self._left if self._done.issuperset(task.needs)), None)
         if ready is None or not slots.has_room():
             return False

@@ -63,6 +63,7 @@ def train_and_choose(work: TrainWork, stages: Path, folder: Path) -> dict[str, A
     """The detector and its threshold, that of the largest artifact IoU on the validation set."""
     began, cpu = time.monotonic(), time.process_time()
     data = str(work.data.folder(stages))
+    check_made(work, stages)
     reader = ShardReader(data)
     if work.samples > len(reader):
         raise ConfigError(f"{work.samples} samples are asked for, {data} has {len(reader)}; ask for fewer or make more")
@@ -85,6 +86,15 @@ def train_and_choose(work: TrainWork, stages: Path, folder: Path) -> dict[str, A
         "seconds": round(time.monotonic() - began, 1),
         "cpu_seconds": round(time.process_time() - cpu, 1),
     }
+
+
+def check_made(work: TrainWork, stages: Path) -> None:
+    """Raise ConfigError where the stage before came to its end without a sample."""
+    if work.data.stage:
+        told = read_done(stages, work.data.stage)
+        if not told["samples"]:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in told["rejects"].items())
+            raise ConfigError(f"its run made no sample; rejected: {reasons or 'nothing'}; change the arm")
 
 
 def training_job(work: TrainWork, data: str, out: Path) -> Job:
