@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev shards region-select detector score world test lint bench clean
+.PHONY: help env env-dev env-docs shards region-select detector score world test lint bench docs clean
 
 TORCH  ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
@@ -23,6 +23,9 @@ TESTS  ?= $(wildcard $(SETS)/wild-test $(SETS)/faults-test $(SETS)/clean-test)
 PINS   := pyproject.toml constraints/common.txt constraints/$(TORCH).txt
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
+# A name as one word of the shell, whatever it holds.
+quoted = '$(subst ','\'',$(1))'
+
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 	@echo 'Variables: CONFIG OUT ARGS TORCH PYTHON; e.g. make shards OUT=out/try ARGS="--set seed=1"'
@@ -30,21 +33,21 @@ help:  ## this list
 	@echo '           LABELS SELECTED; e.g. make region-select MODEL=swin_t LABELS=out/richhf/select ARGS="--val out/richhf/dev"'
 
 shards: env  ## make labelled shards: CONFIG=configs/shards/NAME.py OUT=DIR ARGS="--set a.b=v"
-	$(PY) -m corruptor shards $(CONFIG) --out $(OUT) $(ARGS)
+	$(PY) -m corruptor shards $(call quoted,$(CONFIG)) --out $(call quoted,$(OUT)) $(ARGS)
 
 # The small detectors start from scene segmentation; where those weights are not there they are made, in minutes.
 START   := $(if $(filter %_mini,$(MODEL)),detector/weights/$(MODEL).safetensors)
-CHOICE  := $(if $(wildcard $(SETS)/validation),--val $(SETS)/validation)
+CHOICE  := $(if $(wildcard $(SETS)/validation),--val $(call quoted,$(SETS)/validation))
 
 region-select: env | $(START)  ## train a selector of regions on a hundred labelled pictures: MODEL=.. LABELS=DIR
-	$(PY) -m region_select train configs/region_select/$(MODEL).py --labels $(LABELS) $(CHOICE) --out $(SELECTED) $(ARGS)
+	$(PY) -m region_select train configs/region_select/$(MODEL).py --labels $(call quoted,$(LABELS)) $(CHOICE) --out $(call quoted,$(SELECTED)) $(ARGS)
 
 region_select/weights/%.safetensors: | env
 	$(MAKE) region-select MODEL=$* SELECTED=out/region_select/$*
 	mkdir -p $(@D) && cp out/region_select/$*/selector.safetensors $@.partial && mv $@.partial $@
 
 detector: env | $(START)  ## train a detector on shards: MODEL=swin_mini|convnext_mini|swin_t|.. DATA=DIR
-	$(PY) -m detector train configs/detector/$(MODEL).py --shards $(DATA) $(CHOICE) --out $(TRAINED) $(ARGS)
+	$(PY) -m detector train configs/detector/$(MODEL).py --shards $(call quoted,$(DATA)) $(CHOICE) --out $(call quoted,$(TRAINED)) $(ARGS)
 
 detector/weights/%.safetensors: | env
 	$(PY) -m detector pretrain configs/detector/scenes_$*.py --out out/detector/scenes_$*
@@ -52,9 +55,9 @@ detector/weights/%.safetensors: | env
 
 score: env  ## look at the test sets with it and score: MODEL=.. TESTS="DIR .."
 	@[ -n "$(TESTS)" ] || { echo "error: no test sets in $(SETS); name labelled shards: make score TESTS=DIR" >&2; exit 2; }
-	for set in $(TESTS); do name=$$(basename $$set); \
-	  $(PY) -m detector predict $(TRAINED)/weights.safetensors $$set --out $(TRAINED)/seen/$$name; \
-	  $(PY) -m detector score --pred $(TRAINED)/seen/$$name --truth $$set --out $(TRAINED)/scores/$$name; \
+	trained=$(call quoted,$(TRAINED)); for set in $(TESTS); do name=$$(basename "$$set"); \
+	  $(PY) -m detector predict "$$trained/weights.safetensors" "$$set" --out "$$trained/seen/$$name"; \
+	  $(PY) -m detector score --pred "$$trained/seen/$$name" --truth "$$set" --out "$$trained/scores/$$name"; \
 	done
 
 LEAK    ?= out/leakcheck
@@ -62,14 +65,14 @@ PROBE   ?= probe
 MAKINGS := default raw-negatives paste-back paste-back-raw-negatives
 
 leakcheck: env | $(START)  ## can a detector tell a label by how the picture was made? Four makings, LEAK=DIR PROBE=..
-	$(PY) -m benchmarks.leak_shards --out $(LEAK)/shards
-	$(PY) -m detector leakcheck $(foreach m,$(MAKINGS),--pair $(LEAK)/shards/$m/leakcheck $(LEAK)/shards/$m/leakcheck_sham) \
-	  --config configs/detector/$(PROBE).py --out $(LEAK)/$(PROBE) --processes $$(nproc) $(ARGS)
+	$(PY) -m leakcheck make --out $(call quoted,$(LEAK)/shards)
+	$(PY) -m leakcheck check $(foreach m,$(MAKINGS),--pair $(call quoted,$(LEAK)/shards/$m/leakcheck) $(call quoted,$(LEAK)/shards/$m/leakcheck_sham)) \
+	  --config configs/detector/$(PROBE).py --out $(call quoted,$(LEAK)/$(PROBE)) --processes $$(nproc) $(ARGS)
 
 CLOSED  ?= out/closed_world
 
-closed-world: env | detector/weights/swin_mini.safetensors detector/weights/convnext_mini.safetensors  ## table 1 of the paper in the embedded world, docs/results.md
-	$(PY) -m experiments.closed_world --out $(CLOSED) --sets $(SETS) $(ARGS)
+closed-world: env | detector/weights/swin_mini.safetensors detector/weights/convnext_mini.safetensors  ## table 1 of the paper in the embedded world, docs/evidence/results.md
+	$(PY) -m experiments.closed_world --out $(call quoted,$(CLOSED)) --sets $(call quoted,$(SETS)) $(ARGS)
 
 world: env  ## sample pictures from the embedded world
 	$(PY) -m miniworld sample --n 16 --out out/world $(ARGS)
@@ -84,6 +87,9 @@ lint: env-dev  ## ruff and mypy
 
 bench: env-dev  ## run the benchmarks
 	$(PY) -m benchmarks $(ARGS)
+
+docs: env-docs  ## build the documentation into site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet $(ARGS)
 
 env: $(VENV)/.base-$(TORCH)  ## create the environment
 env-dev: $(VENV)/.dev-$(TORCH)  ## create the environment with the tools of development
@@ -100,10 +106,16 @@ $(VENV)/.base-$(TORCH): $(PINS) | $(PY)
 	then index="--extra-index-url $(CPU_INDEX)"; else index=""; fi; \
 	set -x; $(PY) -m pip install -q --disable-pip-version-check $$index -c constraints/$(TORCH).txt torch
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints/$(TORCH).txt --config-settings editable_mode=compat -e .
-	rm -f $(VENV)/.base-* $(VENV)/.dev-*; touch $@
+	rm -f $(VENV)/.base-* $(VENV)/.dev-* $(VENV)/.docs-*; touch $@
 
 $(VENV)/.dev-$(TORCH): $(VENV)/.base-$(TORCH)
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints/$(TORCH).txt --config-settings editable_mode=compat -e '.[dev]'
+	touch $@
+
+env-docs: $(VENV)/.docs-$(TORCH)
+
+$(VENV)/.docs-$(TORCH): $(VENV)/.base-$(TORCH)
+	$(PY) -m pip install -q --disable-pip-version-check -c constraints/$(TORCH).txt --config-settings editable_mode=compat -e '.[docs]'
 	touch $@
 
 clean:  ## remove the environment (outputs stay)

@@ -8,6 +8,7 @@ FOLDER/tests/DIGEST/     counts.npz, resamples-N.npz and, written last, scores.j
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from ablation.facts import count_labels
 from ablation.plan import Test
 from ablation.stages import DONE, TrainWork, is_done, read_done
 from detector.config import load_config, set_seed
+from detector.folder import RUN
 from detector.heat import Detector
 from detector.score.counts import Counts
 from detector.score.metrics import best_threshold, point_values
@@ -67,6 +69,8 @@ def train_and_choose(work: TrainWork, stages: Path, folder: Path) -> dict[str, A
     reader = ShardReader(data)
     if work.samples > len(reader):
         raise ConfigError(f"{work.samples} samples are asked for, {data} has {len(reader)}; ask for fewer or make more")
+    if (folder / "train").is_dir() and not (folder / "train" / RUN).is_file():
+        shutil.rmtree(folder / "train")  # killed before it said what it is
     record = train(training_job(work, data, folder / "train"))
     detector = Detector(folder / "train" / WEIGHTS)
     chosen = look(detector, work.validation, 0.5, work.limit)

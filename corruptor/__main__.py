@@ -6,41 +6,53 @@ import argparse
 import sys
 from pathlib import Path
 
-from shards.errors import run_cli
+from shards.errors import run_verb
 
+ABOUT = __doc__.partition(": ")[2]
 EXAMPLES = """examples:
-  python -m corruptor shards configs/shards/miniworld.py --out out/miniworld
-  python -m corruptor shards configs/shards/sdxl_progamer_recommended.py --out out/sdxl --dry-run --gpu a100
-  python -m corruptor shards configs/shards/folder.py --out out/mine --set source.options.root=pictures
+  blemish shards configs/shards/miniworld.py --out out/miniworld
+  blemish shards configs/shards/sdxl_progamer_recommended.py --out out/sdxl --dry-run --gpu a100
+  blemish shards configs/shards/folder.py --out out/mine --set source.options.root=pictures
+  blemish shards configs/shards/folder.py --out out/mine --extend --set source.options.limit=100000
   accelerate launch --multi_gpu --num_processes 8 -m corruptor shards configs/shards/folder.py --out out/mine
-  python -m corruptor remake out/miniworld/shards/00000.tar 00000_00003 --out again
+  blemish remake out/miniworld/shards/00000.tar 00000_00003 --out again
 """
 GPUS = ("h100", "h200", "a100", "a6000", "a5000", "4090", "l4")
 """Rows of plan_cost.GPUS, here so that --help needs no torch; the first is the default."""
 DEFAULT_CONFIG = "configs/shards/miniworld.py"
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(prog: str = "python -m corruptor") -> argparse.ArgumentParser:
+    """The whole command line; `prog` is what it is called by."""
     top = argparse.ArgumentParser(
-        "python -m corruptor",
-        description=__doc__,
+        prog,
+        description=ABOUT,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     shards = verbs.add_parser(
         "shards",
-        help="make labelled shards; the same command again goes on where it stopped",
-        epilog="example: python -m corruptor shards configs/shards/miniworld.py --out out/miniworld",
+        help="make labelled shards; the same command again resumes a stopped run",
+        epilog="example: blemish shards configs/shards/miniworld.py --out out/miniworld",
+        add_help=False,
     )
+    shards.add_argument("-h", "--help", action=HelpWithFields, help="show this help with every field of the config")
+    shards.add_argument("--help-config", action=HelpWithFields, help="show the fields of the config alone")
     shards.add_argument("config", nargs="?", default=DEFAULT_CONFIG, help=f"config file (default {DEFAULT_CONFIG})")
     shards.add_argument("--out", type=Path, metavar="DIR", help="folder of the run (default out/NAME-OF-CONFIG)")
     shards.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change one value of the config"
     )
     shards.add_argument(
-        "--dry-run", action="store_true", help="check the config and print plan, cost and disk; load and make nothing"
+        "--dry-run",
+        action="store_true",
+        help="check the config and print plan, cost and disk; make nothing; exit code 2 where something is missing",
+    )
+    shards.add_argument(
+        "--extend",
+        action="store_true",
+        help="take in what the source has more of than when the run was made: new files, a larger count or limit",
     )
     shards.add_argument("--gpu", choices=GPUS, default=GPUS[0], help="card the plan is for (default %(default)s)")
     shards.add_argument("--rank", type=int, metavar="R", help="this is process R of N (found out under a launcher)")
@@ -49,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     remake = verbs.add_parser(
         "remake",
         help="make one sample again from what its shard says of it, and compare",
-        epilog="example: python -m corruptor remake out/miniworld/shards/00000.tar 00000_00003 --out again",
+        epilog="example: blemish remake out/miniworld/shards/00000.tar 00000_00003 --out again",
     )
     remake.add_argument("shard", type=Path, metavar="SHARD", help="a tar of a run, or the run's folder")
     remake.add_argument("key", metavar="KEY", help="sample key, such as 00000_00003")
@@ -66,6 +78,24 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+class HelpWithFields(argparse.Action):
+    """Help, and every field of the config; collecting these takes a moment, so only when they are asked for."""
+
+    def __init__(self, option_strings: list[str], dest: str, help: str = "") -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
+    ) -> None:
+        from corruptor.line.fields import fields_text
+
+        if option != "--help-config":
+            parser.print_help()
+            print()
+        print(fields_text())
+        parser.exit()
+
+
 def run_shards(args: argparse.Namespace) -> int:
     """Imports wait until the arguments are known to be right, so that --help is quick."""
     from corruptor.line.command import dry_run, make_shards
@@ -76,7 +106,11 @@ def run_shards(args: argparse.Namespace) -> int:
     config = load_config(args.config, LineConfig, args.overrides)
     place = find_place(args.rank, args.num_processes)
     out = args.out or Path("out") / Path(args.config).stem
-    print(dry_run(config, out, args.gpu) if args.dry_run else make_shards(config, out, place))
+    if args.dry_run:
+        planned = dry_run(config, out, args.gpu)
+        print(planned.words)
+        return 0 if planned.ready else 2
+    print(make_shards(config, out, place, args.extend))
     return 0
 
 
@@ -89,10 +123,9 @@ def run_remake(args: argparse.Namespace) -> int:
     return 0 if comparison.same else 1
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str = "python -m corruptor") -> int:
     """Exit code: 0 done, 1 a remade sample differs, 2 wrong input."""
-    args = parser().parse_args(argv)
-    return run_cli(lambda: args.run(args))
+    return run_verb(parser(prog).parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,12 @@ Which parts a kind of model has is data in `families.py`; where its files are is
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -172,8 +174,14 @@ class Backbone:
         return float(abar**0.5) * output + float((1.0 - abar) ** 0.5) * latents_BCHW
 
     def digest(self) -> str:
-        """sha256 over the weights and configs that were read, hex; reads every byte, so call it once a run."""
+        """sha256 over the weights and configs that were read, hex; reads every byte, so call it once a run.
+
+        Of a model that came from memory (`in_memory.backbone_of`): over its tensors and configs.
+        """
         total = hashlib.sha256()
+        if not self._files:
+            for name, part in sorted(self._parts.items()):
+                _add_part(total, name, part)
         for name, path in sorted(self._files.items(), key=lambda pair: Path(pair[0])):
             total.update(f"{name}\0".encode())
             with path.open("rb") as file:
@@ -211,6 +219,18 @@ class Backbone:
         )[0]
         result: Tensor = output.float()
         return result
+
+
+def _add_part(total: Any, name: str, part: Any) -> None:
+    """Config and tensors of one part into a sha256; tokenizers have their words instead."""
+    if not isinstance(part, torch.nn.Module):
+        told = part.get_vocab() if hasattr(part, "get_vocab") else dict(part.config)
+        total.update(f"{name}\0{json.dumps(told, sort_keys=True, default=str)}\0".encode())
+        return
+    for key, value in sorted(part.state_dict().items()):
+        plain = value.detach().cpu().contiguous()
+        total.update(f"{name}.{key}\0{plain.dtype}\0{tuple(plain.shape)}\0".encode())
+        total.update(plain.view(-1).view(torch.uint8).numpy())
 
 
 def load_backbone(

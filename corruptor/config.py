@@ -1,4 +1,4 @@
-"""What a corruption run may be told: frozen dataclasses of plain values, each field with its meaning below it."""
+"""Options of the corruption: frozen dataclasses of plain values, each field with its meaning below it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ METHODS: dict[str, MethodRow] = {
     "downscale": MethodRow(places=("z_t", "z0", "image"), start_step=30),
     "direct": MethodRow(places=("z0",), start_step=50, resampled=False),
 }
+MOST_TIMESTEPS = 100_000
+MOST_STEPS = 1000
+MOST_PASSES = 1000
+MOST_WEIGHT = 1e6
+MOST_GUIDANCE = 1000.0
+MOST_BLUR = 32.0
+MOST_FACTOR = 1024
+"""Ends of ranges: far beyond any use, near enough for a mistyped number to be named before it costs hours or memory."""
 _REFERENCE_GRID = 50  # the grid size that MethodRow.start_step is written for
 
 
@@ -39,8 +47,9 @@ class InversionConfig:
     """z0 -> z_t (Menn et al. eq. 2; Garibi et al. 2024, ReNoise)."""
 
     mode: str = "warm"
-    """`warm`: each step's first guess reuses the previous step's noise prediction, then `warm_passes` refine it;
-    `renoise`: ReNoise; `ddim`: one pass a step (ReNoise with K = 0)."""
+    """`warm`: each step's first guess reuses the previous step's noise prediction, then `warm_passes` refine it (with
+    one pass a step this is Uni-Inv of UniEdit-Flow, arXiv 2504.13109); `renoise`: ReNoise; `ddim`: one pass a step
+    (ReNoise with K = 0)."""
 
     warm_passes: tuple[int, ...] = (3, 5, 2, 1)
     """Denoiser passes of the first, second, .. inversion step; the last number holds for all further steps."""
@@ -84,17 +93,24 @@ class InversionConfig:
 
     def __post_init__(self) -> None:
         _one_of("inversion.mode", self.mode, INVERSION_MODES)
-        if not self.warm_passes or min(self.warm_passes) < 1:
-            raise ValueError(f"inversion.warm_passes is {self.warm_passes}; needs one or more numbers, each >= 1")
-        _at_least("inversion.num_renoise_iterations", self.num_renoise_iterations, 0)
-        _at_least("inversion.low_noise_cap", self.low_noise_cap, 0)
-        _at_least("inversion.regularise_num_steps", self.regularise_num_steps, 1)
-        _at_least("inversion.regularise_num_shifts", self.regularise_num_shifts, 1)
-        _at_least("inversion.guidance_scale", self.guidance_scale, 1.0)
+        if not 1 <= len(self.warm_passes) <= MOST_STEPS:
+            raise ValueError(f"inversion.warm_passes has {len(self.warm_passes)} numbers; needs 1 to {MOST_STEPS}")
+        for passes in (min(self.warm_passes), max(self.warm_passes)):
+            _within("inversion.warm_passes", passes, 1, MOST_PASSES)
+        _within("inversion.num_renoise_iterations", self.num_renoise_iterations, 0, MOST_PASSES)
+        _within("inversion.low_noise_timestep", self.low_noise_timestep, 0, MOST_TIMESTEPS)
+        _within("inversion.low_noise_cap", self.low_noise_cap, 0, MOST_PASSES)
+        _within("inversion.regularise_num_steps", self.regularise_num_steps, 1, MOST_PASSES)
+        _within("inversion.regularise_num_shifts", self.regularise_num_shifts, 1, MOST_PASSES)
+        _within("inversion.autocorrelation_weight", self.autocorrelation_weight, 0.0, MOST_WEIGHT)
+        _within("inversion.patch_kl_weight", self.patch_kl_weight, 0.0, MOST_WEIGHT)
+        _within("inversion.guidance_scale", self.guidance_scale, 1.0, MOST_GUIDANCE)
         for name in ("average_range_low_noise", "average_range"):
             value = getattr(self, name)
-            if len(value) != 2 or not 0 <= value[0] < value[1]:
-                raise ValueError(f"inversion.{name} is {value}; needs (first, last) with 0 <= first < last")
+            if len(value) != 2 or not 0 <= value[0] < value[1] <= MOST_PASSES + 1:
+                raise ValueError(
+                    f"inversion.{name} is {value}; needs (first, last) with 0 <= first < last <= {MOST_PASSES + 1}"
+                )
         if self.regularise and self.mode != "renoise":
             raise ValueError(f"inversion.regularise needs inversion.mode 'renoise', not {self.mode!r}")
 
@@ -117,10 +133,11 @@ class InjectionConfig:
     (on the clean latent or the pixels, which then take the place of z0 in eq. 4). The paper does not say."""
 
     blur_sigma: float = 2.0
-    """Standard deviation of `blur`, in latent cells (the paper gives none)."""
+    """Standard deviation of `blur`, in latent cells, above 0 to 32: there a latent of 64 x 64 cells is one colour (the
+    paper gives none)."""
 
     downscale_factor: int = 8
-    """Factor of `downscale`, per side."""
+    """Factor of `downscale`, per side, 2 to 1024."""
 
     def __post_init__(self) -> None:
         _one_of("injection.method", self.method, METHODS)
@@ -130,10 +147,10 @@ class InjectionConfig:
             raise ValueError(
                 f"injection.act_on is {self.act_on!r}; method {self.method!r} can act on {', '.join(allowed)}"
             )
-        _at_least("injection.start_step", self.start_step, -1)
-        _at_least("injection.downscale_factor", self.downscale_factor, 2)
-        if not self.blur_sigma > 0:
-            raise ValueError(f"injection.blur_sigma is {self.blur_sigma}; needs a number above 0")
+        _within("injection.start_step", self.start_step, -1, MOST_STEPS)
+        _within("injection.downscale_factor", self.downscale_factor, 2, MOST_FACTOR)
+        if not 0 < self.blur_sigma <= MOST_BLUR:
+            raise ValueError(f"injection.blur_sigma is {self.blur_sigma}; allowed are those above 0, to {MOST_BLUR:g}")
 
     @property
     def resolved_act_on(self) -> str:
@@ -159,8 +176,8 @@ class ResamplingConfig:
     """Classifier-free guidance while resampling; 1.0 is none."""
 
     def __post_init__(self) -> None:
-        _at_least("resampling.num_steps", self.num_steps, 0)
-        _at_least("resampling.guidance_scale", self.guidance_scale, 1.0)
+        _within("resampling.num_steps", self.num_steps, 0, MOST_TIMESTEPS)
+        _within("resampling.guidance_scale", self.guidance_scale, 1.0, MOST_GUIDANCE)
         if not 0.0 <= self.eta <= 1.0:
             raise ValueError(f"resampling.eta is {self.eta}; allowed are 0.0 to 1.0")
         if self.blend and self.num_steps:
@@ -226,10 +243,10 @@ class CorruptionConfig:
 
     sham: bool = False
     """Keep the masks as labels and inject nothing under them; all else as ever. A detector that finds these masks knows
-    them by the making and not by an artifact (docs/leak_check.md). Needs verification.policy `keep`."""
+    them by the making and not by an artifact (docs/explanation/leak_check.md). Needs verification.policy `keep`."""
 
     def __post_init__(self) -> None:
-        _at_least("num_grid_steps", self.num_grid_steps, 1)
+        _within("num_grid_steps", self.num_grid_steps, 1, MOST_STEPS)
         if self.sham and self.verification.policy != "keep":
             raise ValueError(
                 f"sham needs verification.policy 'keep', not {self.verification.policy!r}: nothing is injected, "
@@ -259,6 +276,6 @@ def _one_of(name: str, value: object, allowed: Iterable[str]) -> None:
         raise ValueError(f"{name} is {value!r}; allowed are {', '.join(names)}")
 
 
-def _at_least(name: str, value: float, low: float) -> None:
-    if not value >= low:
-        raise ValueError(f"{name} is {value}; needs at least {low:g}")
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"{name} is {value}; allowed are {low:g} to {high:g}")

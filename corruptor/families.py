@@ -5,7 +5,7 @@ A new family is a new row of FAMILIES; nothing else asks which family a model is
 
 from __future__ import annotations
 
-import json
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,9 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from corruptor.conditioning import Conditioning, embed_clip, embed_two_clips, size_ids
+from shards.errors import SchemaError
+from shards.guard.json_text import read_object
+from shards.guard.plain_file import open_plain
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Family:
 
     pipeline: str
     """diffusers' pipeline class, the `_class_name` in a folder's model_index.json."""
+    in_memory: tuple[str, ...]
+    """diffusers' classes of pipelines in memory that have the same parts."""
     spacing: str
     """`timestep_spacing` of the folder's scheduler: trailing marks the models distilled to a few steps."""
     num_grid_steps: int
@@ -63,6 +68,7 @@ class Family:
 
 _SD = Family(
     pipeline="StableDiffusionPipeline",
+    in_memory=("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline"),
     spacing="leading",
     num_grid_steps=50,
     models={"unet": UNET, "vae": VAE, "text_encoder": ModelPart(CLIPTextModel, "model", "text")},
@@ -72,6 +78,7 @@ _SD = Family(
 )
 _SDXL = Family(
     pipeline="StableDiffusionXLPipeline",
+    in_memory=("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline"),
     spacing="leading",
     num_grid_steps=50,
     models={
@@ -155,12 +162,11 @@ def check_fit(family: Family, unet: Any, vae: Any, embedded: Conditioning) -> No
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A config file. Raises ValueError naming the file where it is no JSON object."""
+    """A config file. Raises ValueError naming the file where it is no JSON object, FileNotFoundError without it."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        hint = " (a Git LFS pointer: fetch the file itself)" if path.read_bytes()[:8] == b"version " else ""
-        raise ValueError(f"{path} is no JSON{hint}: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} holds a {type(values).__name__}, not an object")
-    return values
+        return read_object(path)
+    except SchemaError as error:
+        with contextlib.suppress(OSError), open_plain(path) as file:
+            if file.read(8) == b"version ":
+                raise ValueError(f"{path} is a Git LFS pointer; fetch the file itself") from error
+        raise

@@ -14,11 +14,16 @@ from pathlib import Path
 
 from corruptor.families import FAMILIES, VAE, Family
 from corruptor.known import KNOWN
+from shards.guard.plain_file import size_of
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 COMMIT = re.compile(r"[0-9a-f]{40}")
+LOCAL = frozenset(("models", "weights", "checkpoints", "out", "data", "miniworld"))
+"""Names of folders, which nobody means as the owner of a hub id."""
 PICKLED = (".ckpt", ".bin", ".pt", ".pth", ".pkl")
 VARIANTS = ("", "fp16")
+MAX_CARD = 1 << 20
+"""Bytes of a model card that is read."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +62,17 @@ def locate(name: str | Path, revision: str = "", config: str = "", variant: str 
         raise ValueError(f"{name} is a pickled file, which is not loaded; convert it to .safetensors")
     if path.suffix == ".safetensors":
         return _locate_file(path, revision, config)
-    if not HUB_ID.fullmatch(str(name)):
-        raise FileNotFoundError(
-            f"no model folder {name}: give a folder in diffusers format, a .safetensors file, or a hub id owner/name"
-        )
+    refuse_local(str(name))
     return fetch(str(name), revision, pipeline_patterns(str(name), variant))
+
+
+def refuse_local(name: str) -> None:
+    """Tell a folder that is not here from a hub id. Raises FileNotFoundError for the former."""
+    if not HUB_ID.fullmatch(name) or name.partition("/")[0] in LOCAL:
+        raise FileNotFoundError(
+            f"no model folder {name}: give a folder in diffusers format, a .safetensors file, or a hub id owner/name "
+            f"with model.folder=..., such as {next(iter(KNOWN))}"
+        )
 
 
 def locate_vae(name: str, revision: str = "") -> Located:
@@ -148,8 +159,10 @@ def licence_of(folder: Path) -> str:
 
     card = folder / "README.md"
     try:
-        told = (metadata_load(card) or {}) if card.is_file() else {}
+        told = (metadata_load(card) or {}) if 0 <= size_of(card) <= MAX_CARD else {}
     except Exception:  # a card is prose with a header by hand: whatever is wrong with it, it names no licence
+        return ""
+    if not isinstance(told, dict):
         return ""
     licence = told.get("license_name") if told.get("license") in (None, "other") else told.get("license")
     return str(licence or "")

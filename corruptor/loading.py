@@ -16,6 +16,7 @@ from transformers import AutoTokenizer
 
 from corruptor.families import FAMILIES, VAE, Family, ModelPart, family_of, read_json
 from corruptor.hub import Located
+from corruptor.model_folder import check_index, check_network, check_pieces, check_scheduler, check_tokenizer
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -39,6 +40,7 @@ def load_parts(
     Raises FileNotFoundError naming the missing part, ValueError for what is not supported.
     """
     family = family_of(found.folder)
+    check_index(found.folder / "model_index.json")
     vae_folder = vae.folder if vae else found.folder / "vae"
     vae_fetch = vae.fetch if vae else found.fetch
     unet_dtype = pick_dtype(dtype, "dtype", torch.float16 if device.type == "cuda" else torch.float32)
@@ -101,9 +103,11 @@ def _tokenizers(found: Located, family: Family, files: dict[str, Path]) -> dict[
     parts: dict[str, Any] = {}
     for name in family.tokenizers:
         _require(found.folder / name, ("tokenizer.json", "vocab.json"), name, found.fetch)
-        parts[name] = AutoTokenizer.from_pretrained(found.folder / name, local_files_only=True)
+        check_tokenizer(found.folder / name)
+        parts[name] = AutoTokenizer.from_pretrained(found.folder / name, local_files_only=True, trust_remote_code=False)
         files |= _all_files(found.folder / name, name)
     _require(found.folder / "scheduler", ("scheduler_config.json",), "scheduler", found.fetch)
+    check_scheduler(found.folder / "scheduler" / "scheduler_config.json")
     # Whatever sampler the folder names: its noise schedule, prediction type and offset are read as DDIM's.
     parts["scheduler"] = DDIMScheduler.from_pretrained(found.folder, subfolder="scheduler", local_files_only=True)
     files |= _all_files(found.folder / "scheduler", "scheduler")
@@ -119,11 +123,14 @@ def _load_model(
 ) -> Any:
     """One network in safetensors; a folder saved in a half-precision variant (`.fp16.safetensors`) is read too."""
     _require(folder, ("config.json",), name, fetch)
+    check_network(folder / "config.json")
     index, plain = f"{part.weights}.safetensors.index.json", f"{part.weights}.safetensors"
     half = f"{part.weights}.fp16.safetensors"
     _require(folder, (plain, half, index), name, fetch)
     variant = "fp16" if not any((folder / file).is_file() for file in (plain, index)) else None
     pieces = sorted(folder.glob(f"{part.weights}-*.safetensors")) if (folder / index).is_file() else []
+    if pieces and not variant and not (folder / plain).is_file():
+        check_pieces(folder / index, pieces)
     weights = (
         [folder / half] if variant else [folder / plain] if (folder / plain).is_file() else [folder / index, *pieces]
     )
@@ -147,6 +154,7 @@ def _load_file(
     assert found.file is not None
     for name in names:
         _require(found.folder / name, ("config.json",), name, found.fetch)
+        check_network(found.folder / name / "config.json")
         files[f"{name}/config.json"] = found.folder / name / "config.json"
     files["model.safetensors"] = found.file
     _check_keys(found.file, family, found.folder)

@@ -10,18 +10,24 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from corruptor.config import METHODS, CorruptionConfig
 from corruptor.known import COSTS, KNOWN, Cost, Costs, KnownModel
 from corruptor.line.config import LineConfig, ModelConfig
+from corruptor.model_folder import check_network
 from corruptor.renoise import num_inversion_passes
 from corruptor.schedule import NoiseSchedule
 from shards.config import INSTALLED
+from shards.errors import ConfigError
+from shards.guard.json_text import read_object
+
+if TYPE_CHECKING:
+    from corruptor.line.look import Look
 
 NUM_TRAIN_TIMESTEPS = 1000
 UTILISATION = 0.4
-"""Share of a card's peak that is reckoned with; what a well-fed UNet reaches, not measured by us."""
+"""Share of a card's peak that is counted on; what a well-fed UNet reaches, not measured by us."""
 DEFAULT_GPU = "h100"
 
 
@@ -104,10 +110,10 @@ def seconds_on(gpu: Gpu, work: Work, model: ModelConfig, vae_in_float32: bool) -
     return (work.unet / unet_peak + work.vae / vae_peak) / UTILISATION
 
 
-def bytes_of_samples(config: LineConfig, num_rows: int, height: int, width: int) -> int:
-    """Of all shards, were every row to become a sample."""
+def bytes_of_samples(config: LineConfig, num_rows: int, height: int, width: int, bytes_each: float = 0.0) -> int:
+    """Of all shards, were every row to become a sample; bytes_each: of a picture that was encoded, 0 for none."""
     pictures = 2 if config.samples.source_twin else 1
-    each = BYTES_PER_512[config.samples.codec] * height * width / 512**2
+    each = bytes_each or BYTES_PER_512[config.samples.codec] * height * width / 512**2
     return round(num_rows * (pictures * each + BYTES_BESIDE))
 
 
@@ -127,15 +133,18 @@ def costs_of(model: ModelConfig, height: int, width: int) -> Costs | None:
     configs = [folder / name / "config.json" for name in ("unet", "vae")] if folder else []
     if not configs or not all(path.is_file() for path in configs):
         return None
-    import json
-
     from corruptor.shapes import count_flops, known_shape
 
-    unet, vae = (json.loads(path.read_text(encoding="utf-8")) for path in configs)
-    shape = known_shape(unet, vae)
-    if shape:
-        return COSTS[shape]
-    flops = count_flops(unet, vae, height, width)
+    try:
+        for path in configs:
+            check_network(path)
+        unet, vae = (read_object(path) for path in configs)
+        shape = known_shape(unet, vae)
+        if shape:
+            return COSTS[shape]
+        flops = count_flops(unet, vae, height, width)
+    except Exception as error:  # diffusers raises a dozen unrelated types on configs that are none
+        raise ConfigError(f"model {model.folder}: its configs make no network ({error}); fetch it again") from error
     area = height * width / 512**2
     return Costs(*(Cost(each / 1e12 / area, 0.0) for each in (flops.unet, flops.encode, flops.decode)))
 
@@ -153,10 +162,9 @@ def vae_overflows(model: ModelConfig, known: KnownModel | None) -> bool:
     return known is not None and known.vae_in_float32 and not model.vae
 
 
-def cost_lines(
-    config: LineConfig, num_sources: int, height: int, width: int, gpu: Gpu, out: Path, remote: bool
-) -> list[str]:
-    """The plan's cost in words. num_sources 0: not known, reckoned for a thousand."""
+def cost_lines(config: LineConfig, found: Look, gpu: Gpu, out: Path) -> list[str]:
+    """The plan's cost in words. Where the number of pictures is not known, computed for a thousand."""
+    num_sources, height, width = found.count, found.height, found.width
     known = KNOWN.get(config.model.folder)
     sources = num_sources or FEWEST_SOURCES
     rows = sources * config.samples.num_variants
@@ -179,24 +187,31 @@ def cost_lines(
         )
         lines.append(
             f"about {words_of_hours(hours)} on one {gpu.name} ({gpu.half_tflops:g} TFLOP/s in half precision, "
-            f"{UTILISATION:.0%} of it used{', VAE in TF32' if full else ''}), reckoned, not measured; several share it"
+            f"{UTILISATION:.0%} of it used{', VAE in TF32' if full else ''}), computed, not measured; several share it"
         )
-    return [*lines, disk_line(config, rows, height, width, out, remote)]
+    return [*lines, disk_line(config, rows, found, out)]
 
 
-def disk_line(config: LineConfig, rows: int, height: int, width: int, out: Path, remote: bool) -> str:
+def disk_line(config: LineConfig, rows: int, found: Look, out: Path) -> str:
     """Bytes of samples and models, and what is free where they go."""
-    needed = bytes_of_samples(config, rows, height, width)
+    needed = bytes_of_samples(config, rows, found.height, found.width, found.bytes_each)
     fetched = bytes_to_fetch(config.model)
-    parts = [f"at most {needed / 1e9:.3g} GB of samples"]
+    codec = config.samples.codec
+    basis = f"{found.num_encoded} of the pictures" if found.num_encoded else "photographs of this size"
+    parts = [f"about {words_of_bytes(needed)} should every row become a sample (by {basis} as {codec})"]
     if fetched:
         parts.append(f"{fetched / 1e9:.3g} GB of weights in the hub's cache")
-    if remote:
+    if found.remote:
         parts.append("source pictures are read by range and not stored")
     there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     free = shutil.disk_usage(there).free
     short = "" if free > needed else ": NOT ENOUGH"
     return f"disk: {', '.join(parts)}; {free / 1e9:.3g} GB free at {there}{short}"
+
+
+def words_of_bytes(count: float) -> str:
+    """ "6.92 GB", "7.6 MB"."""
+    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def words_of_hours(hours: float) -> str:
@@ -212,5 +227,6 @@ def _samples(guidance_scale: float) -> int:
 
 def declared_count(options: Mapping[str, Any]) -> int:
     """How many pictures a source's options ask for, without opening it; 0 where they do not say."""
-    select = options.get("select") or {}
-    return int(select.get("count", 0) or options.get("limit", 0) or options.get("count", 0))
+    select = options.get("select")
+    told = [select.get("count") if isinstance(select, Mapping) else 0, options.get("limit"), options.get("count")]
+    return next((count for count in told if isinstance(count, int) and count > 0), 0)

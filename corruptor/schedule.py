@@ -44,6 +44,8 @@ class NoiseSchedule:
                 f"num_grid_steps is {self.num_steps}; this model's trailing grid needs a divisor of {num_train}, "
                 f"such as 4, 10, 25 or 50"
             )
+        if not all(0.0 <= value <= 1.0 for value in self.abar):
+            raise ValueError("the model's noise schedule holds values outside 0..1; fetch its scheduler again")
         highest = self.timestep_of(0)
         if self.steps_offset < 0 or highest >= num_train:
             raise ValueError(

@@ -6,20 +6,24 @@ import argparse
 import sys
 from pathlib import Path
 
-from shards.errors import run_cli
+from shards.errors import run_verb
 
+ABOUT = __doc__.partition(": ")[2]
 EXAMPLES = """examples:
-  python -m detector train configs/detector/swin_mini.py --shards out/miniworld --out out/detector/swin_mini
-  python -m detector predict out/detector/swin_mini/weights.safetensors pictures --out out/predicted
-  python -m detector pretrain configs/detector/scenes_swin_mini.py --out out/detector/scenes
-  python -m detector export out/detector/scenes/weights.safetensors --half --out detector/weights/swin_mini.safetensors
+  blemish detect train configs/detector/swin_mini.py --shards out/miniworld --out out/detector/swin_mini
+  blemish detect predict out/detector/swin_mini/weights.safetensors pictures --out out/predicted
+  blemish detect pretrain configs/detector/scenes_swin_mini.py --out out/detector/scenes
+  blemish detect export out/detector/scenes/weights.safetensors --half --out detector/weights/swin_mini.safetensors
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(prog: str = "python -m detector") -> argparse.ArgumentParser:
+    """The whole command line; `prog` is what it is called by."""
     top = argparse.ArgumentParser(
-        "python -m detector", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog,
+        description=ABOUT,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     add_train(verbs)
@@ -28,7 +32,6 @@ def parser() -> argparse.ArgumentParser:
     add_export(verbs)
     add_score(verbs)
     add_tasks(verbs)
-    add_leakcheck(verbs)
     return top
 
 
@@ -49,8 +52,8 @@ def add_config(verb: argparse.ArgumentParser) -> None:
 def add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     train = verbs.add_parser(
         "train",
-        help="train on shards; the same command again goes on where it stopped",
-        epilog="example: python -m detector train configs/detector/swin_mini.py --shards out/miniworld --seed 1",
+        help="train on shards; the same command again resumes a stopped run",
+        epilog="example: blemish detect train configs/detector/swin_mini.py --shards out/miniworld --seed 1",
     )
     add_config(train)
     train.add_argument("--shards", nargs="+", required=True, metavar="DIR", help="runs, folders of tars, tars or globs")
@@ -63,7 +66,7 @@ def add_pretrain(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     pretrain = verbs.add_parser(
         "pretrain",
         help="train on the data set that the config itself names: scene segmentation as a start",
-        epilog="example: python -m detector pretrain configs/detector/scenes_swin_mini.py --out out/detector/scenes",
+        epilog="example: blemish detect pretrain configs/detector/scenes_swin_mini.py --out out/detector/scenes",
     )
     add_config(pretrain)
 
@@ -72,7 +75,7 @@ def add_predict(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     predict = verbs.add_parser(
         "predict",
         help="heat maps, masks, overlays, and pictures sorted from best to worst",
-        epilog="example: python -m detector predict out/detector/swin_mini/weights.safetensors pictures --out out/seen",
+        epilog="example: blemish detect predict out/detector/swin_mini/weights.safetensors pictures --out out/seen",
     )
     predict.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=".safetensors, or .pth with --config")
     predict.add_argument("input", metavar="INPUT", help="a picture, a folder, a glob, or shards")
@@ -91,7 +94,7 @@ def add_export(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     export = verbs.add_parser(
         "export",
         help="weights of a checkpoint as one safetensors file that trainings start from",
-        epilog="example: python -m detector export out/scenes/weights.safetensors --half --out start.safetensors",
+        epilog="example: blemish detect export out/scenes/weights.safetensors --half --out start.safetensors",
     )
     export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .safetensors file")
@@ -114,30 +117,6 @@ def add_tasks(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     tasks = verbs.add_parser("tasks", help=by_task.HELP)
     by_task.add_arguments(tasks)
     tasks.set_defaults(run=by_task.run)
-
-
-def add_leakcheck(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    leak = verbs.add_parser(
-        "leakcheck",
-        help="does a detector find masks under which nothing was injected? (docs/leak_check.md)",
-        epilog="example: python -m detector leakcheck --pair out/leak/a/train out/leak/a/sham --pair .. --out out/leak",
-    )
-    leak.add_argument(
-        "--pair",
-        nargs=2,
-        action="append",
-        required=True,
-        metavar=("TRAIN", "SHAM"),
-        help="the runs of one making: to train on, and shams of other pictures; once for each making",
-    )
-    leak.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of trainings and of the table")
-    leak.add_argument("--config", default="configs/detector/swin_mini.py", metavar="CONFIG", help="of the detectors")
-    leak.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change the config")
-    leak.add_argument("--iterations", type=int, metavar="N", help="how long each detector is trained")
-    leak.add_argument("--seeds", type=int, default=1, help="detectors a making (default 1)")
-    leak.add_argument("--processes", type=int, default=1, metavar="N", help="trainings at a time (default 1)")
-    leak.add_argument("--bootstrap", type=int, default=1000, metavar="N", help="resamples of pictures (default 1000)")
-    leak.set_defaults(run=run_leakcheck)
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -170,20 +149,9 @@ def run_export(args: argparse.Namespace) -> int:
     return 0
 
 
-def run_leakcheck(args: argparse.Namespace) -> int:
-    """1 where the check fails."""
-    from detector.leakcheck import Options, leakcheck
-
-    options = Options(args.config, tuple(args.overrides), args.iterations, args.seeds, args.bootstrap, args.processes)
-    holds, text = leakcheck([(train, sham) for train, sham in args.pair], args.out, options)
-    print(text, end="")
-    return 0 if holds else 1
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Exit code: 0 done, 1 the leak check fails, 2 wrong input."""
-    args = parser().parse_args(argv)
-    return run_cli(lambda: args.run(args))
+def main(argv: list[str] | None = None, prog: str = "python -m detector") -> int:
+    """Exit code: 0 done, 2 wrong input."""
+    return run_verb(parser(prog).parse_args(argv))
 
 
 if __name__ == "__main__":

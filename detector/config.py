@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from detector.compat import load_mmseg
+from detector.config_form import MAX_ITERATIONS, check_values
 from detector.initialise import InitialOptions
 from shards.build import BuildError, build, describe, nearest, plain
-from shards.config import find_config, parse_override
+from shards.config import parse_override, run_config
 from shards.errors import ConfigError
 
 FREE = ("initialise", "class_weight", "clip_grad")
@@ -24,20 +25,13 @@ def load_config(path: str | Path, overrides: Iterable[str] = (), iterations: int
     has another type than what it replaces.
     """
     load_mmseg()
-    from mmengine.config import Config
-
-    found = find_config(path)
-    if found.suffix != ".py":
-        raise ConfigError(f"config {path} is not a .py file; configs are mmengine Python files")
-    try:
-        config = Config.fromfile(str(found))
-    except Exception as error:  # a config is a program: whatever it raises is the user's to see
-        raise ConfigError(f"config {path}: {type(error).__name__}: {error}") from error
+    config = run_config(path)
     for text in overrides:
         override(config, text)
     for name in ("model", "image_size", "train_dataloader", "train_cfg", "optim_wrapper", "randomness"):
         if name not in config:
             raise ConfigError(f"config {path} has no `{name}`; inherit from configs/detector/base.py")
+    check_values(config)
     if iterations is not None:
         set_iterations(config, iterations)
     return config
@@ -54,7 +48,8 @@ def override(config: Any, text: str) -> None:
         key: Any = int(part) if isinstance(place, (list, tuple)) else part
         if depth == len(path) - 1:
             check_kind(text, place[key], value, part)
-            place[key] = value
+            # A list is what overrides are read as; some of mmseg's transforms insist on the tuple that was there.
+            place[key] = tuple(value) if isinstance(place[key], tuple) and isinstance(value, list) else value
             return
         place = place[key]
         if not isinstance(place, (dict, list)):
@@ -76,8 +71,8 @@ def set_iterations(config: Any, iterations: int) -> None:
 
     Raises ConfigError for less than one.
     """
-    if iterations < 1:
-        raise ConfigError(f"iterations must be 1 or more, got {iterations}")
+    if not 1 <= iterations <= MAX_ITERATIONS:
+        raise ConfigError(f"iterations must be 1 or more, at most {MAX_ITERATIONS}, got {iterations}")
     before = config.train_cfg.max_iters
     for schedule in config.get("param_scheduler") or []:
         for name in ("begin", "end"):

@@ -13,5 +13,9 @@ class CheckpointError(UserError, ValueError):
     """A checkpoint that is damaged or belongs to another architecture."""
 
 
+class DivergedError(UserError, ValueError):
+    """A training whose loss or weights are no finite numbers any more."""
+
+
 class InputError(UserError, ValueError):
     """Pictures, or a name for them, that cannot be used."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from detector.checkpoint import build_model, fit, read_tensors, write_tensors
+from detector.checkpoint import fitted, write_tensors
 from detector.errors import CheckpointError
+from detector.tensors import read_tensors
 from shards.errors import ConfigError
 
 
@@ -25,6 +26,6 @@ def export(checkpoint: Path, out: Path, half: bool = False, config: str | None =
         card = card_of_config(config)
     if card is None:
         raise CheckpointError(f"{checkpoint} does not say what model it is; name its config with --config")
-    fit(build_model(card), tensors, checkpoint)
+    fitted(card, tensors, checkpoint)
     write_tensors(out, tensors, card, half=half)
     return f"{out}: {len(tensors)} tensors, {out.stat().st_size / 1e6:.1f} MB"

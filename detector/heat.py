@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from detector.checkpoint import Card, load_detector
+from detector.card import Card
+from detector.card_size import chunk
+from detector.checkpoint import load_detector
 from detector.errors import CheckpointError
 from detector.transforms import resize_linear
 from shards.errors import ConfigError
@@ -43,9 +46,16 @@ class Detector:
         """uint8 HWC RGB of any size -> uint8 SSC at the detector's size, without keeping the ratio."""
         return resize_linear(image, self.card.image_size, self.card.image_size)
 
-    @torch.inference_mode()
     def look(self, prepared: Sequence[U8]) -> torch.Tensor:
-        """Prepared pictures -> float NSS on the detector's device, the probability 0..1 of an artifact."""
+        """Prepared pictures -> float NSS on the detector's device, the probability 0..1 of an artifact.
+
+        So many at a time as fit into memory, for which a detector of small pictures takes all.
+        """
+        most = chunk(self.card.size.widest, self.device.type == "cuda")
+        return torch.cat([self._look(prepared[at : at + most]) for at in range(0, len(prepared), most)])
+
+    @torch.inference_mode()
+    def _look(self, prepared: Sequence[U8]) -> torch.Tensor:
         pixels = torch.from_numpy(np.stack(prepared)).to(self.device).permute(0, 3, 1, 2).float()
         norm: Any = self.model.data_preprocessor
         metas = [{"ori_shape": pixels.shape[2:], "img_shape": pixels.shape[2:], "pad_shape": pixels.shape[2:]}]
@@ -67,13 +77,12 @@ def enlarge(heat: torch.Tensor, height: int, width: int) -> Heat:
 
 
 def pick_device(name: str) -> torch.device:
-    """auto, cpu, cuda or cuda:N -> device. Raises ConfigError where it is not there."""
+    """auto, cpu, cuda or cuda:N -> device. Raises ConfigError for any other, or where it is not there."""
+    cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"device {name!r} is unknown; use auto, cpu or cuda") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device {name!r} is not there; use auto or cpu")
-    return device
+        return torch.device("cuda" if cards else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", name):
+        raise ConfigError(f"device {name[:60]!r} is unknown; use auto, cpu, cuda or cuda:N")
+    if name != "cpu" and int(name.partition(":")[2] or 0) >= cards:
+        raise ConfigError(f"device {name!r} is not there ({cards} CUDA cards); use auto or cpu")
+    return torch.device(name)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import sys
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,18 +17,41 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 
-from detector.checkpoint import Card, save_weights
+from detector.card import Card
+from detector.checkpoint import save_weights
 from detector.data import entropy
+from detector.errors import DivergedError
+from detector.folder import Folder
 from detector.initialise import Initial, initialise_model
+from shards.errors import SchemaError
 from shards.files import PARTIAL, sync_folder, write_bytes
+from shards.guard.json_text import parse_object
+from shards.guard.plain_file import read_plain
 from shards.masks import U8
+from shards.progress import GOES_ON, Progress
 
+MAX_LOG = 1 << 28
 STATE, BEST, LOG = "state.pth", "best.safetensors", "log.jsonl"
 
 
 def bare(model: Any) -> Any:
     """The model itself, out of a wrapper for several processes."""
     return model.module if is_model_wrapper(model) else model
+
+
+@HOOKS.register_module()
+class BeginHook(Hook):  # type: ignore[misc]
+    """Claims the folder when everything is built and a first draw came through the pipeline, and not before."""
+
+    priority = 0
+    """Before all others."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder = folder
+
+    def before_train(self, runner: Any) -> None:
+        _ = runner.train_dataloader.dataset[(0, 0)]
+        self.folder.begin()
 
 
 @HOOKS.register_module()
@@ -102,14 +126,12 @@ class LogHook(Hook):  # type: ignore[misc]
         self.sum, self.count = torch.zeros(()), 0
 
     def before_train(self, runner: Any) -> None:
-        from tqdm import tqdm
-
         # Lines behind the state that is resumed are written again.
         if self.path.exists() and runner.iter:
             self.lines = [line for line in read_lines(self.path) if line["iteration"] <= runner.iter]
         self.began = time.monotonic() - (self.lines[-1]["seconds"] if self.lines else 0)
-        quiet = not (is_main_process() and sys.stderr.isatty())
-        self.bar = tqdm(total=runner.max_iters, initial=runner.iter, desc=self.name, unit="it", disable=quiet)
+        quiet = not is_main_process()
+        self.bar = Progress(runner.max_iters, "iteration", self.name, initial=runner.iter, quiet=quiet, resumes=GOES_ON)
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         self.sum = self.sum + outputs["loss"].detach().to(self.sum.device)
@@ -118,10 +140,12 @@ class LogHook(Hook):  # type: ignore[misc]
         done = runner.iter + 1
         if done % self.every == 0 or done == runner.max_iters:
             loss = float(self.sum) / self.count
+            if not math.isfinite(loss):
+                raise diverged(runner, f"the loss is {loss}")
             self.sum, self.count = torch.zeros(()), 0
             rate = runner.optim_wrapper.get_lr()["lr"][0]
             self.add(iteration=done, loss=loss, rate=rate)
-            self.bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+            self.bar.note(loss=f"{loss:.4f}")
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         self.add(iteration=runner.iter, **(metrics or {}))
@@ -142,8 +166,33 @@ class LogHook(Hook):  # type: ignore[misc]
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON-lines file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """The lines of a log that are whole; what is damaged is written no more."""
+    try:
+        lines = read_plain(path, MAX_LOG).split(b"\n")
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        with contextlib.suppress(SchemaError):
+            one = parse_object(line, LOG)
+            if type(one.get("iteration")) is int and type(one.get("seconds")) in (int, float):
+                found.append(one)
+    return found
+
+
+def diverged(runner: Any, what: str) -> DivergedError:
+    rate = runner.optim_wrapper.get_lr()["lr"][0]
+    return DivergedError(
+        f"training diverged: {what} at iteration {runner.iter + 1}, with a learning rate of {rate:g}; "
+        "train with a lower optim_wrapper.optimizer.lr into another folder"
+    )
+
+
+def check_finite(runner: Any) -> None:
+    """Raise DivergedError for weights that are not finite: they call every picture clean."""
+    for name, tensor in bare(runner.model).state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise diverged(runner, f"{name} holds values that are not finite")
 
 
 @HOOKS.register_module()
@@ -167,17 +216,23 @@ class StateHook(Hook):  # type: ignore[misc]
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         self.best = dict(checkpoint["meta"].get("best", {}))
+        if self.best and type(self.best[self.score]) is not float:
+            raise ValueError(f"its best {self.score} is no number")
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         scores = metrics or {}
         # Of equals the later: before anything is found at all, every score is 0.
         if not self.best or scores[self.score] >= self.best[self.score]:
             self.best = {"iteration": runner.iter, **scores}
+            check_finite(runner)
             if is_main_process():
                 save_weights(self.out / BEST, bare(runner.model), self.card)
 
     def after_step(self, runner: Any) -> None:
-        if is_main_process() and (runner.iter % self.every == 0 or runner.iter == runner.max_iters):
+        if not (runner.iter % self.every == 0 or runner.iter == runner.max_iters):
+            return
+        check_finite(runner)
+        if is_main_process():
             meta = {"iter": runner.iter, "epoch": 0, "best": self.best, "card": self.card.to_json()}
             runner.save_checkpoint(str(self.out), STATE + PARTIAL, by_epoch=False, meta=meta)
             (self.out / (STATE + PARTIAL)).replace(self.out / STATE)

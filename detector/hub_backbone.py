@@ -1,4 +1,4 @@
-"""ConvNeXt, or any other backbone of the transformers library, as a backbone of mmseg.
+"""ConvNeXt of the transformers library as a backbone of mmseg.
 
 mmseg takes its ConvNeXt from mmpretrain, which is as unmaintained as mmseg and not installed; transformers has the
 same network with the same weights.
@@ -18,7 +18,7 @@ class HubBackbone(BaseModule):  # type: ignore[misc]
     """`transformers.AutoBackbone` behind mmseg's interface: float BCHW in, a tuple of float BCHW maps out, fine first.
 
     Args:
-        model_type: name of the architecture in transformers, such as "convnext".
+        model_type: name of the architecture in transformers; a card allows "convnext" (detector.card_form).
         options: fields of its configuration; nothing is fetched, weights come from `initialise` or start random.
 
     Raises ValueError where transformers knows no such architecture or field.
@@ -31,7 +31,7 @@ class HubBackbone(BaseModule):  # type: ignore[misc]
         config = AutoConfig.for_model(model_type)
         known = config.to_dict()
         for name, value in options.items():
-            if name not in known and not hasattr(config, name):
+            if name not in known:
                 raise ValueError(f"backbone {model_type!r} has no option {name!r}")
             setattr(config, name, list(value) if isinstance(value, tuple) else value)
         stages = len(config.depths)

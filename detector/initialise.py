@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import torch
 
-from detector.checkpoint import Tensors, read_tensors
 from detector.errors import CheckpointError
+from detector.tensors import Tensors, read_tensors
 from shards.config import INSTALLED
 from shards.errors import MissingInputError
 from shards.files import hash_file

@@ -1,29 +1,39 @@
-"""Pictures to look at: one, a folder, a glob, or shards; each a named picture or a reject, loaded when asked for."""
+"""Pictures to look at: one, a folder, a glob, or shards; each a named picture or a reject, read when asked for."""
 
 from __future__ import annotations
 
 import glob
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from detector.errors import InputError
+from shards.config import INSTALLED
 from shards.errors import MissingInputError, SchemaError
+from shards.guard.names import distinct_names
+from shards.guard.plain_file import open_plain, size_of
 from shards.masks import U8
 from shards.reader import ShardReader
+from shards.schema import MAX_PIXELS, decode_image
 from shards.source import Reject
 from shards.sources.folder import list_files
-from shards.sources.pictures import read_picture
+from shards.sources.heads import LONG_HEAD, head_sides
+from shards.sources.pictures import MAX_FILE_BYTES, read_file, read_picture
+
+DECODING = 16
+"""Bytes a pixel while a picture is decoded, Pillow's own copies included."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """image uint8 HWC RGB; `key` names its files, `uri` says where it came from."""
+class Stored:
+    """A picture as it is stored; `key` names its files, `uri` says where it came from, `sha256` what it is."""
 
     key: str
     uri: str
-    image: U8
+    data: bytes
+    sha256: str
 
 
 class Pictures:
@@ -40,14 +50,29 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def load(self, index: int) -> Picture | Reject:
-        """Picture `index`, or why it cannot be used."""
+    def cost(self, index: int) -> int:
+        """Bytes of memory that reading and decoding picture `index` takes at most, from its first bytes."""
         path = self.paths[index]
+        size = size_of(path)
+        if not 0 < size <= MAX_FILE_BYTES:
+            return 0
         try:
-            image = read_picture(path.read_bytes(), str(path))
-        except OSError as error:
-            return Reject(str(path), "unreadable", error.strerror or str(error))
-        return image if isinstance(image, Reject) else Picture(self.keys[index], str(path), image)
+            with open_plain(path) as file:
+                return size + decoding(file.read(LONG_HEAD))
+        except OSError:
+            return 0
+
+    def read(self, index: int) -> Stored | Reject:
+        """Picture `index` undecoded, or why it cannot be used. Only ordinary files are opened."""
+        path = self.paths[index]
+        data = read_file(path, str(path))
+        if isinstance(data, Reject):
+            return data
+        return Stored(self.keys[index], str(path), data, hashlib.sha256(data).hexdigest())
+
+    def decode(self, stored: Stored) -> U8 | Reject:
+        """uint8 HWC RGB, or why it is no picture."""
+        return read_picture(stored.data, stored.uri)
 
 
 class ShardPictures:
@@ -58,24 +83,59 @@ class ShardPictures:
         keys = [reader.key(i) for i in range(len(reader))]
         twice = {key for key, count in Counter(keys).items() if count > 1}
         folders = sorted({path.parent for path in reader.paths})
-        self.keys = [
+        self.keys = distinct_names(
             f"{folders.index(reader.path(i).parent)}_{key}" if key in twice else key for i, key in enumerate(keys)
-        ]
+        )
 
     def __len__(self) -> int:
         return len(self.reader)
 
-    def load(self, index: int) -> Picture | Reject:
+    def cost(self, index: int) -> int:
+        """As of `Pictures`."""
+        try:
+            data = self.reader.member(index, self.reader.image_name(index))
+        except SchemaError:
+            return 0
+        return len(data) + decoding(data[:LONG_HEAD])
+
+    def read(self, index: int) -> Stored | Reject:
         uri = f"{self.reader.path(index)}:{self.reader.key(index)}"
         try:
-            return Picture(self.keys[index], uri, self.reader.image(index))
+            data = self.reader.member(index, self.reader.image_name(index))
         except SchemaError as error:
             return Reject(uri, "truncated", str(error))
+        return Stored(self.keys[index], uri, data, hashlib.sha256(data).hexdigest())
+
+    def decode(self, stored: Stored) -> U8 | Reject:
+        try:
+            return decode_image(stored.data)
+        except SchemaError as error:
+            return Reject(stored.uri, "truncated", str(error))
 
 
-def open_inputs(where: str) -> Pictures | ShardPictures:
+Inputs = Pictures | ShardPictures
+
+
+def decoding(head: bytes) -> int:
+    """Bytes that decoding takes; where the head does not tell the sides, as for the largest picture that is read."""
+    sides = head_sides(head)
+    return DECODING * (MAX_PIXELS if sides is None else min(sides[0] * sides[1], MAX_PIXELS))
+
+
+def open_inputs(where: str) -> Inputs:
     """What `where` names. Raises MissingInputError, InputError (a folder without pictures), SchemaError (bad tars)."""
+    try:
+        return find_inputs(where)
+    except (MissingInputError, InputError, SchemaError):
+        raise
+    except (OSError, ValueError) as error:  # a name that is too long, or holds what no name may
+        raise MissingInputError(f"input {where[:200]!r} cannot be looked at ({error})") from error
+
+
+def find_inputs(where: str) -> Inputs:
     path = Path(where)
+    if not path.exists() and (INSTALLED / path).is_dir():
+        path = INSTALLED / path
     if path.is_dir():
         if any(path.glob("shards/*.tar")) or any(path.glob("*.tar")):
             return ShardPictures(ShardReader(path))
@@ -106,10 +166,4 @@ def make_keys(relative: Sequence[Path]) -> list[str]:
     plain = [path.with_suffix("").as_posix().replace("/", "__") for path in relative]
     full = [path.as_posix().replace("/", "__") for path in relative]
     many = Counter(plain)
-    keys = [long if many[short] > 1 else short for short, long in zip(plain, full, strict=True)]
-    seen: Counter[str] = Counter()
-    for at, key in enumerate(keys):
-        seen[key] += 1
-        if seen[key] > 1:
-            keys[at] = f"{key}__{seen[key]}"
-    return keys
+    return distinct_names(long if many[short] > 1 else short for short, long in zip(plain, full, strict=True))

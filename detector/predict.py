@@ -7,16 +7,19 @@
     DIR/rejects.jsonl      inputs that are no pictures, each with its reason
     DIR/predict.json       checkpoint, threshold and input; the same command again goes on
 
-While the model looks at one batch, threads read the next and write the last: Pillow frees Python's lock.
+Maps are kept while the picture's bytes are the same: its sha256 stands in their PNGs. While the model looks at one
+batch, threads read the next and write the last: Pillow frees Python's lock. The bytes of pictures in memory are
+bounded.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import dataclasses
 import io
 import json
 import os
-import sys
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,21 +28,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
-from scipy import ndimage
+import torch
 
 from detector.checkpoint import fingerprint
-from detector.heat import Detector, Heat, enlarge
-from detector.inputs import Picture, Pictures, ShardPictures, open_inputs
+from detector.heat import Detector
+from detector.inputs import Inputs, Stored, open_inputs
+from detector.maps import HEAT, MASKS, OVERLAYS, Places, Row, finished, write_maps
 from shards.config import differences
 from shards.errors import ConfigError, ResumeError
-from shards.files import PARTIAL, explain, make_folder, write_bytes, write_json
+from shards.files import explain, make_folder, write_bytes, write_json
+from shards.guard.json_text import read_object
+from shards.locks import Locks
 from shards.masks import U8
+from shards.progress import GOES_ON, Progress
 from shards.source import Reject
 
-HEAT, MASKS, OVERLAYS, RUN = "heat", "masks", "overlays", "predict.json"
+RUN, LOCK = "predict.json", ".lock"
 AHEAD = 2
 """Batches that are read in advance."""
+MAX_BATCH = 1024
+IN_FLIGHT = 3 << 27
+"""Bytes that pictures may take together, 384 MiB; one that takes more is alone."""
+WRITING = 16
+"""Bytes a pixel while the files of a picture are made."""
+NOTHING = np.empty((0, 0, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -54,22 +66,8 @@ class Options:
     def __post_init__(self) -> None:
         if not 0 < self.threshold < 1:
             raise ConfigError(f"--threshold must lie between 0 and 1, got {self.threshold}")
-        if self.batch < 1:
-            raise ConfigError(f"--batch must be 1 or more, got {self.batch}")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One picture: `par` is the share of its pixels in the mask, the others are of the 8-bit heat map / 255."""
-
-    key: str
-    par: float
-    max: float
-    mean: float
-    artifact_pixels: int
-    width: int
-    height: int
-    uri: str
+        if not 1 <= self.batch <= MAX_BATCH:
+            raise ConfigError(f"--batch must be 1 or more, at most {MAX_BATCH}, got {self.batch}")
 
 
 @dataclass(frozen=True)
@@ -102,139 +100,173 @@ def predict(
 
         card = card_of_config(config)
     detector = Detector(checkpoint, card, options.device)
-    claim(out, {"checkpoint_sha256": fingerprint(checkpoint), "input": where, **asdict(options)})
-    rows, rejects = look_at_all(detector, inputs, out, options)
-    rows.sort(key=lambda row: (row.par, row.max, row.mean, row.key))
-    write_table(out, rows, options.threshold)
-    lines = "".join(json.dumps(asdict(reject), ensure_ascii=False) + "\n" for reject in rejects)
-    write_bytes(out / "rejects.jsonl", lines.encode("utf-8", "backslashreplace"))
+    identity = {"checkpoint_sha256": fingerprint(checkpoint), "input": where, **asdict(options)}
+    with claim(out, {key: value for key, value in identity.items() if key not in ("batch", "device")}):
+        rows, rejects = Looking(detector, inputs, out, options).run()
+        rows.sort(key=lambda row: (row.par, row.max, row.mean, row.key))
+        write_table(out, rows, options.threshold)
+        lines = "".join(json.dumps(asdict(reject), ensure_ascii=False) + "\n" for reject in rejects)
+        write_bytes(out / "rejects.jsonl", lines.encode("utf-8", "backslashreplace"))
     return Outcome(rows, rejects, out)
 
 
-def claim(out: Path, identity: dict[str, Any]) -> None:
-    """Open the folder, new or with the same work begun. Raises ResumeError, OutputError."""
+@contextlib.contextmanager
+def claim(out: Path, identity: dict[str, Any]) -> Iterator[None]:
+    """Hold the folder, new or with the same work begun. Raises ResumeError (also while another has it), OutputError."""
+    check_folder(out, identity)
+    make_folder(out)
+    lock = Locks(out / LOCK)
+    if not lock.take(0):
+        raise ResumeError(f"{out}: another `predict` is at work there; wait for it, or choose another folder")
+    try:
+        check_folder(out, identity)
+        for name in (HEAT, MASKS, OVERLAYS) if identity["overlays"] else (HEAT, MASKS):
+            make_folder(out / name)
+        write_json(out / RUN, identity)
+        yield
+    finally:
+        lock.remove()
+        lock.release(0)
+
+
+def check_folder(out: Path, identity: dict[str, Any]) -> None:
+    """Raise ResumeError where the folder holds anything but the same work begun."""
     path = out / RUN
-    same = {key: value for key, value in identity.items() if key not in ("batch", "device")}
-    if path.is_file():
+    try:
+        others = [name for name in os.listdir(out) if name != LOCK] if out.is_dir() else []
+    except OSError as error:
+        raise explain(error, out) from error
+    if RUN in others:
         try:
-            stored = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise ResumeError(f"{path} is damaged ({error}); choose another folder") from error
-        changed = differences(stored, same)
+            stored = read_object(path, error=ResumeError)
+        except ResumeError as error:
+            raise ResumeError(f"{error}, or choose another folder") from error
+        changed = differences(stored, identity)
         if changed:
             raise ResumeError(f"{out} holds other predictions ({'; '.join(changed)}); choose another folder")
-    elif out.is_dir() and any(out.iterdir()):
+    elif others:
         raise ResumeError(f"{out} holds other files; choose an empty folder")
-    for name in (HEAT, MASKS, OVERLAYS) if identity["overlays"] else (HEAT, MASKS):
-        make_folder(out / name)
-    write_json(path, same)
 
 
-def look_at_all(
-    detector: Detector, inputs: Pictures | ShardPictures, out: Path, options: Options
-) -> tuple[list[Row], list[Reject]]:
-    """Rows and rejects in the order of the input."""
-    from tqdm import tqdm
+@dataclass(frozen=True)
+class Loaded:
+    """A picture that must be looked at: uint8 HWC RGB as it is, and as the detector takes it."""
 
-    rows: dict[int, Row] = {}
-    rejects: list[Reject] = []
-    writing: deque[tuple[int, Future[Row]]] = deque()
-    with (
-        ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2))) as pool,
-        tqdm(total=len(inputs), unit="picture", disable=not sys.stderr.isatty()) as bar,
-    ):
-        for batch in read_ahead(detector, inputs, out, options, pool):
-            fresh = []
-            for index, loaded in batch:
-                if isinstance(loaded, Reject):
-                    rejects.append(loaded)
-                elif isinstance(loaded, Row):
-                    rows[index] = loaded
+    stored: Stored
+    image: U8
+    prepared: U8
+
+    @property
+    def nbytes(self) -> int:
+        return self.image.nbytes + self.prepared.nbytes
+
+
+class Looking:
+    """One pass over the inputs. What is done when depends on counts and sizes alone, never on which thread is first."""
+
+    def __init__(self, detector: Detector, inputs: Inputs, out: Path, options: Options) -> None:
+        self.detector, self.inputs, self.out, self.options = detector, inputs, out, options
+        self.rows: dict[int, Row] = {}
+        self.rejects: dict[int, Reject] = {}
+        self.reading: deque[tuple[int, int, Future[Reject | Row | Loaded]]] = deque()
+        self.group: list[tuple[int, Loaded]] = []
+        self.writing: deque[tuple[int, int, Future[Row]]] = deque()
+        self.held = 0
+        """Bytes that the pictures in these three take."""
+
+    def run(self) -> tuple[list[Row], list[Reject]]:
+        """Rows and rejects in the order of the input."""
+        count = len(self.inputs)
+        with (
+            ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2))) as self.pool,
+            Progress(count, "picture", resumes=GOES_ON) as shown,
+        ):
+            index, cost = 0, self.inputs.cost(0) if count else 0
+            while index < count or self.reading:
+                if index < count and len(self.reading) < AHEAD * self.options.batch and self.fits(cost):
+                    self.reading.append((index, cost, self.pool.submit(self.load, index)))
+                    self.held += cost
+                    index += 1
+                    cost = self.inputs.cost(index) if index < count else 0
+                elif self.reading:
+                    before = len(self.rejects)
+                    self.take()
+                    shown.update(1, len(self.rejects) - before)
+                elif self.group:
+                    self.look()
                 else:
-                    fresh.append((index, *loaded))
-            heats = detector.look([small for _, _, small in fresh]).float().cpu() if fresh else []
-            for (index, picture, _), heat in zip(fresh, heats, strict=True):
-                writing.append((index, pool.submit(write_picture, picture, heat, out, options)))
-            while len(writing) > AHEAD * options.batch:
-                index, row = writing.popleft()
-                rows[index] = row.result()
-            bar.update(len(batch))
-        rows.update({index: row.result() for index, row in writing})
-    return [rows[index] for index in sorted(rows)], rejects
+                    self.finish_one()
+            self.look()
+            while self.writing:
+                self.finish_one()
+        return [self.rows[i] for i in sorted(self.rows)], [self.rejects[i] for i in sorted(self.rejects)]
 
+    def fits(self, cost: int) -> bool:
+        return not self.held or self.held + cost <= IN_FLIGHT
 
-Loaded = Reject | Row | tuple[Picture, U8]
+    def load(self, index: int) -> Reject | Row | Loaded:
+        """In a thread: the picture, or what is known of it already."""
+        stored = self.inputs.read(index)
+        if isinstance(stored, Reject):
+            self.places(self.inputs.keys[index]).clear()
+            return stored
+        row = finished(stored.key, stored.uri, stored.sha256, self.places(stored.key))
+        if row is not None:
+            return row
+        image = self.inputs.decode(stored)
+        if isinstance(image, Reject):
+            self.places(stored.key).clear()
+            return image
+        return Loaded(dataclasses.replace(stored, data=b""), image, self.detector.prepare(image))
 
+    def places(self, key: str) -> Places:
+        return Places.of(self.out, key, self.options.overlays)
 
-def read_ahead(
-    detector: Detector, inputs: Pictures | ShardPictures, out: Path, options: Options, pool: ThreadPoolExecutor
-) -> Iterator[list[tuple[int, Loaded]]]:
-    """Batches of (index, loaded), read in threads a few batches in advance."""
+    def take(self) -> None:
+        """The next picture that was read, in order; a full group is looked at."""
+        index, cost, future = self.reading.popleft()
+        loaded = future.result()
+        self.held -= cost
+        if isinstance(loaded, Reject):
+            self.rejects[index] = loaded
+        elif isinstance(loaded, Row):
+            self.rows[index] = loaded
+        else:
+            self.group.append((index, loaded))
+            self.held += loaded.nbytes
+            if len(self.group) == self.options.batch:
+                self.look()
 
-    def load(index: int) -> Loaded:
-        picture = inputs.load(index)
-        if isinstance(picture, Reject):
-            return picture
-        return finished(picture, out, options) or (picture, detector.prepare(picture.image))
+    def look(self) -> None:
+        """The group through the model, and its files on their way."""
+        group, self.group = self.group, []
+        heats = self.detector.look([one.prepared for _, one in group]).float().cpu() if group else []
+        for place, ((index, loaded), heat) in enumerate(zip(group, heats, strict=True)):
+            group[place] = (index, Loaded(loaded.stored, NOTHING, NOTHING))
+            if torch.isfinite(heat).all():
+                self.write(index, loaded, heat)
+            else:
+                self.held -= loaded.nbytes
+                self.places(loaded.stored.key).clear()
+                self.rejects[index] = Reject(loaded.stored.uri, "not_finite")
+            del loaded
 
-    waiting: deque[list[tuple[int, Future[Loaded]]]] = deque()
-    for first in range(0, len(inputs), options.batch):
-        indices = range(first, min(first + options.batch, len(inputs)))
-        waiting.append([(index, pool.submit(load, index)) for index in indices])
-        if len(waiting) > AHEAD:
-            yield [(index, future.result()) for index, future in waiting.popleft()]
-    for batch in waiting:
-        yield [(index, future.result()) for index, future in batch]
+    def write(self, index: int, loaded: Loaded, heat: torch.Tensor) -> None:
+        cost = WRITING * loaded.image.shape[0] * loaded.image.shape[1]
+        while self.writing and self.held + cost > IN_FLIGHT:
+            self.finish_one()
+        self.held += cost
+        stored = loaded.stored
+        facts = (stored.key, stored.uri, stored.sha256, [loaded.image], heat, self.options.threshold)
+        self.writing.append(
+            (index, cost + loaded.nbytes, self.pool.submit(write_maps, *facts, self.places(stored.key)))
+        )
 
-
-def write_picture(picture: Picture, small: Any, out: Path, options: Options) -> Row:
-    """The files of one picture; the heat map last, since it marks the picture as done."""
-    heat = enlarge(small, *picture.image.shape[:2])
-    mask = np.where(heat >= options.threshold, np.uint8(255), np.uint8(0))
-    grey = np.rint(heat * 255).astype(np.uint8)
-    if options.overlays:
-        save(out / OVERLAYS / f"{picture.key}.webp", overlay(picture.image, heat, mask), quality=90)
-    save(out / MASKS / f"{picture.key}.png", mask, compress_level=1)
-    save(out / HEAT / f"{picture.key}.png", grey, compress_level=1)
-    return make_row(picture, mask, grey)
-
-
-def make_row(picture: Picture, mask: U8, grey: U8) -> Row:
-    """Counts first, shares derived."""
-    pixels = int(np.count_nonzero(mask))
-    height, width = mask.shape
-    mean = float(grey.mean(dtype=np.float64)) / 255
-    top = int(grey.max()) / 255
-    return Row(picture.key, pixels / mask.size, round(top, 6), round(mean, 6), pixels, width, height, picture.uri)
-
-
-def finished(picture: Picture, out: Path, options: Options) -> Row | None:
-    """The row of a picture whose files are there from an earlier, killed call."""
-    heat, mask = out / HEAT / f"{picture.key}.png", out / MASKS / f"{picture.key}.png"
-    if not heat.is_file() or not mask.is_file():
-        return None
-    with Image.open(mask) as marked, Image.open(heat) as grey:
-        return make_row(picture, np.asarray(marked), np.asarray(grey))
-
-
-def save(path: Path, array: U8, **options: Any) -> None:
-    """Write a picture so that its name only ever holds the whole. Raises OutputError."""
-    partial = path.with_name(path.name + PARTIAL)
-    try:
-        Image.fromarray(array).save(partial, "WEBP" if path.suffix == ".webp" else "PNG", **options)
-        partial.replace(path)
-    except OSError as error:
-        raise explain(error, path) from error
-
-
-def overlay(image: U8, heat: Heat, mask: U8) -> U8:
-    """uint8 HWC RGB with the heat laid over it in red, and a white line around each marked region."""
-    weight = 0.6 * heat[:, :, None]
-    mixed = image * (1 - weight) + weight * np.array([255, 0, 0], np.float32)
-    drawn = np.rint(mixed).astype(np.uint8)
-    marked = mask > 0
-    drawn[ndimage.binary_dilation(marked) & ~marked] = 255
-    return drawn
+    def finish_one(self) -> None:
+        """Wait for the picture whose files have been on their way longest."""
+        index, cost, future = self.writing.popleft()
+        self.rows[index] = future.result()
+        self.held -= cost
 
 
 def write_table(out: Path, rows: list[Row], threshold: float) -> None:

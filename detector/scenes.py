@@ -13,8 +13,8 @@ from mmengine.registry import DATASETS
 
 from detector.data import PipelineDataset
 from shards.errors import ConfigError
+from shards.extensions import load_target
 from shards.masks import U8
-from shards.source import load_target
 
 
 @DATASETS.register_module()

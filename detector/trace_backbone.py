@@ -21,7 +21,7 @@ class TraceBackbone(BaseModule):  # type: ignore[misc]
 
     Float BCHW of 0..255 in (the config's preprocessor must not scale), a tuple of one float map B, channels, H, W out.
     Forensic detectors begin so, since a network trained on pictures as they are does not find such traces in the time
-    that a detector takes to find artifacts (docs/leak_check.md).
+    that a detector takes to find artifacts (docs/explanation/leak_check.md).
     """
 
     def __init__(self, channels: int = 24, dilations: Sequence[int] = (1, 1, 2, 4, 1), init_cfg: Any = None) -> None:

@@ -10,28 +10,29 @@ OUT/train.json           config, seed, iterations, seconds, sources, versions; w
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from detector.checkpoint import Card, read_tensors, write_tensors
+from detector.card import Card, without_losses
+from detector.checkpoint import write_tensors
 from detector.compat import quiet
 from detector.config import initial_options, plain_config
 from detector.errors import DataError
+from detector.folder import RESULT, Folder
 from detector.initialise import Initial, find_initial
+from detector.tensors import read_tensors
 from shards.build import plain
-from shards.config import differences
-from shards.errors import ConfigError, ResumeError, SchemaError
-from shards.files import hash_file, make_folder, write_json
+from shards.errors import ConfigError, ResumeError, SchemaError, UserError
+from shards.files import hash_file, write_json
 from shards.reader import find_shards, group_by_folder
 
-RUN, RESULT, WEIGHTS = "run.json", "train.json", "weights.safetensors"
+WEIGHTS = "weights.safetensors"
 PACKAGES = ("torch", "mmengine", "mmsegmentation", "mmcv-lite", "transformers", "numpy")
 _numbers = itertools.count()
 
@@ -58,6 +59,7 @@ def train(job: Job, resume: bool = False) -> dict[str, Any]:
     Raises MissingInputError, ConfigError, SchemaError, DataError, CheckpointError, ResumeError, OutputError; none of
     them leaves anything behind that was not there before.
     """
+    check_launcher(job.launcher)
     prepare_data(job)
     options = initial_options(job.config)
     initial = None if options is None else find_initial(options)
@@ -65,15 +67,29 @@ def train(job: Job, resume: bool = False) -> dict[str, Any]:
     if initial is not None:
         try_initial(card, initial)
     identity = identify(job, initial)
-    finished = claim(job, identity, resume)
+    leads = job.launcher == "none" or os.environ["RANK"] == "0"
+    folder = Folder(job.out, identity, resume, leads)
+    finished = folder.look()
     if finished is not None:
         return finished
-    with tempfile.TemporaryDirectory() as scratch:
-        runner, keeper = make_runner(job, card, initial, Path(scratch))
-        began = time.monotonic()
-        run(runner)
-        speed = {"seconds": round(time.monotonic() - began, 3), "from_iteration": keeper.first}
-    return finish(job, runner, card, {**identity, "last_call": speed}, keeper.best)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            runner, keeper, seconds = run(job, card, initial, folder, Path(scratch))
+            speed = {"seconds": round(seconds, 3), "from_iteration": keeper.first}
+            return finish(job, runner, card, {**identity, "last_call": speed}, keeper.best)
+    finally:
+        folder.close()
+
+
+def check_launcher(launcher: str) -> None:
+    """Raise ConfigError where torchrun has not said which of how many processes this is."""
+    missing = [
+        name for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ
+    ]
+    if launcher != "none" and missing:
+        raise ConfigError(
+            f"--launcher {launcher}: {missing[0]} is not set; start it with torchrun --nproc-per-node N -m detector .."
+        )
 
 
 def prepare_data(job: Job) -> None:
@@ -83,6 +99,9 @@ def prepare_data(job: Job) -> None:
 
     config = job.config
     if job.shards:
+        told = config.model.decode_head.num_classes
+        if told != 2:
+            raise ConfigError(f"model.decode_head.num_classes is {told}; shards tell 2 apart, clean and artifact")
         config.train_dataloader.dataset.shards = list(job.shards)
         limit = config.train_dataloader.dataset.get("limit", 0)
         check_set(ShardDataset(job.shards, [], limit=limit), 2, "train a detector")
@@ -109,7 +128,7 @@ def make_card(job: Job) -> Card:
     classes = ("clean", "artifact") if head.num_classes == 2 else tuple(str(i) for i in range(head.num_classes))
     facts = {"config": job.name}
     try:
-        model = plain(config.model.to_dict())
+        model = without_losses(plain(config.model.to_dict()))
         return Card(model, config.image_size, classes, config.train_cfg.max_iters, config.randomness.seed, facts)
     except ValueError as error:
         raise ConfigError(f"config {job.name}: {error}") from error
@@ -152,44 +171,13 @@ def describe_shards(where: Sequence[str]) -> list[dict[str, Any]]:
     return described
 
 
-def claim(job: Job, identity: dict[str, Any], resume: bool) -> dict[str, Any] | None:
-    """Open OUT: the record of a finished training, or None where there is work. Raises ResumeError, OutputError."""
-    path = job.out / RUN
-    if job.launcher != "none" and os.environ.get("RANK", "0") != "0":
-        return read_json(job.out / RESULT) if (job.out / RESULT).is_file() else None  # the first process claims
-    stored = read_json(path) if path.is_file() else None
-    if stored is None:
-        if resume:
-            raise ResumeError(f"{job.out} holds no training to resume; leave --resume out to begin one")
-        there = [entry.name for entry in job.out.iterdir()] if job.out.is_dir() else []
-        if there:
-            raise ResumeError(f"{job.out} holds other files ({', '.join(sorted(there)[:3])}); choose an empty folder")
-        make_folder(job.out)
-        write_json(path, identity)
-        return None
-    changed = differences(stored, identity)
-    if changed:
-        shown = "; ".join(changed[:5]) + ("; ..." if len(changed) > 5 else "")
-        raise ResumeError(f"{job.out} holds another training ({shown}); choose another folder with --out")
-    return read_json(job.out / RESULT) if (job.out / RESULT).is_file() else None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Raises ResumeError for a damaged file."""
-    try:
-        loaded: dict[str, Any] = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ResumeError(f"{path} is damaged ({error}); delete the folder or choose another") from error
-    return loaded
-
-
-def make_runner(job: Job, card: Card, initial: Initial | None, scratch: Path) -> tuple[Any, Any]:
+def make_runner(job: Job, card: Card, initial: Initial | None, folder: Folder, scratch: Path) -> tuple[Any, Any]:
     """mmengine's Runner with our hooks, and the hook that keeps states; goes on from OUT/state.pth if it is there."""
     import torch
     from mmengine.runner import Runner
 
     from detector import registry  # noqa: F401  registers what the config names
-    from detector.hooks import STATE, InitialHook, LogHook, PriorHook, SeedHook, StateHook
+    from detector.hooks import STATE, BeginHook, InitialHook, LogHook, PriorHook, SeedHook, StateHook
 
     config = job.config.copy()
     config.work_dir = str(scratch)
@@ -203,12 +191,16 @@ def make_runner(job: Job, card: Card, initial: Initial | None, scratch: Path) ->
         torch.distributed.init_process_group("gloo")
         config.model_wrapper_cfg = {"type": "MMDistributedDataParallel", "device_ids": None}
     if (job.out / STATE).is_file():
-        read_tensors(job.out / STATE)  # a damaged state is one clear line
+        _, told = read_tensors(job.out / STATE)  # a damaged state is one clear line
+        if told != card:
+            raise ResumeError(f"{job.out / STATE} is no state of this training; delete it to begin again")
         config.load_from, config.resume = str(job.out / STATE), True
     with quiet():
         runner = Runner.from_cfg(config)
     keeper = StateHook(job.out, config.state_every, card, config.val_score)
-    hooks = [SeedHook(config.randomness.seed), LogHook(job.out, config.log_every, job.name), keeper]
+    resume = runner.load_or_resume
+    runner.load_or_resume = lambda: going_on(resume, job.out / STATE)
+    hooks = [BeginHook(folder), SeedHook(config.randomness.seed), LogHook(job.out, config.log_every, job.name), keeper]
     hooks += [InitialHook(initial)] if initial is not None else []
     hooks += [PriorHook(config.prior_samples)] if config.get("prior_samples") else []
     for hook in hooks:
@@ -216,13 +208,39 @@ def make_runner(job: Job, card: Card, initial: Initial | None, scratch: Path) ->
     return runner, keeper
 
 
-def run(runner: Any) -> None:
-    """Train; an error of a loader's worker comes out as the one line it was."""
+def going_on(resume: Callable[[], None], state: Path) -> None:
+    """mmengine's own resume, whose errors are the state's. Raises ResumeError."""
     try:
+        resume()
+    except Exception as error:  # whatever a foreign state leads to
+        raise ResumeError(f"{state} cannot be gone on from ({first_line(error)}); delete it to begin again") from error
+
+
+def run(job: Job, card: Card, initial: Initial | None, folder: Folder, scratch: Path) -> tuple[Any, Any, float]:
+    """Train: (runner, keeper of states, seconds). What cannot be built, before the folder is claimed, is the config's.
+
+    An error of a loader's worker comes out as the one line it was.
+    """
+    try:
+        runner, keeper = make_runner(job, card, initial, folder, scratch)
+        began = time.monotonic()
         with quiet():
             runner.train()
     except (SchemaError, DataError) as error:
         raise type(error)(str(error).strip().split("\n")[-1].split("Error: ")[-1]) from error
+    except UserError:
+        raise
+    except Exception as error:
+        if folder.began:
+            raise
+        raise ConfigError(f"config {job.name} cannot be trained ({first_line(error)})") from error
+    return runner, keeper, time.monotonic() - began
+
+
+def first_line(error: Exception) -> str:
+    """Kind and message."""
+    lines = [line.strip() for line in str(error).split("\n") if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
 
 
 def finish(job: Job, runner: Any, card: Card, known: dict[str, Any], best: dict[str, Any]) -> dict[str, Any]:

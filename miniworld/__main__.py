@@ -8,27 +8,27 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from shards.errors import ConfigError, run_cli
+from shards.errors import ConfigError, run_verb
 
 HERE = Path(__file__).parent
 WEIGHTS, SETS = HERE / "weights", HERE / "sets" / "v1"
 WORK = Path("out/miniworld")
 EXAMPLES = """examples:
-  python -m miniworld render --n 16 --out out/scenes
-  python -m miniworld sample --n 16 --out out/samples
-  python -m miniworld train --minutes 60
-  python -m miniworld sets --out miniworld/sets/v1
-  python -m miniworld sheets --out docs/pictures
-  python -m miniworld figures --faults 60 --clean 600 --out out/figures.json
+  blemish world render --n 16 --out out/scenes
+  blemish world sample --n 16 --out out/samples
+  blemish world train --minutes 60
+  blemish world sets --out miniworld/sets/v1
+  blemish world sheets --out docs/pictures
+  blemish world figures --faults 60 --clean 600 --out out/figures.json
 """
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line. Paths of weights and sets are those of the package unless named."""
+def parser(prog: str = "python -m miniworld") -> argparse.ArgumentParser:
+    """The whole command line; `prog` is what it is called by. Weights and sets are the package's unless named."""
     top = argparse.ArgumentParser(
-        "python -m miniworld",
-        description=__doc__,
+        prog,
+        description=__doc__.partition(": ")[2],
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -46,7 +46,7 @@ def add_verb(
         name,
         help=text,
         description=text,
-        epilog=f"example: python -m miniworld {example}",
+        epilog=f"example: blemish world {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.set_defaults(run=run)
@@ -113,7 +113,7 @@ def add_sheets(verbs: Verbs) -> None:
 
 
 def add_figures(verbs: Verbs) -> None:
-    text = "measure oracle and generator: the figures of docs/miniworld.md"
+    text = "measure oracle and generator: the figures of docs/evidence/miniworld.md"
     example = "figures --faults 60 --clean 600 --out out/figures.json"
     verb = add_verb(verbs, "figures", text, example, run_figures)
     add_weights(verb)
@@ -182,10 +182,9 @@ def run_figures(args: argparse.Namespace) -> None:
     print(measure(plan, args.weights, args.out))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "python -m miniworld") -> int:
     """Exit code: 0 done, 2 wrong input."""
-    args = parser().parse_args(argv)
-    return run_cli(lambda: args.run(args))
+    return run_verb(parser(prog).parse_args(argv))
 
 
 if __name__ == "__main__":

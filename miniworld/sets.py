@@ -29,6 +29,7 @@ from miniworld.world.splits import SPLITS
 from shards.build import plain
 from shards.errors import ConfigError, MissingInputError
 from shards.pool import open_pool
+from shards.progress import GOES_ON, progress
 from shards.schema import CorruptionMeta, Meta, ModelMeta, Sample, SizeMeta, SourceMeta, encode_sample, make_key
 from shards.writer import RunInfo, RunWriter
 
@@ -80,8 +81,6 @@ def make_sets(job: Job, names: Sequence[str] = SHIPPED, processes: int = 2) -> d
     Raises ConfigError for an unknown set, MissingInputError without weights, ResumeError where an unfinished set was
     begun with something else.
     """
-    from tqdm import tqdm
-
     for name in names:
         if name not in SETS:
             raise ConfigError(f"unknown set {name!r}: choose from {', '.join(SETS)}")
@@ -90,12 +89,10 @@ def make_sets(job: Job, names: Sequence[str] = SHIPPED, processes: int = 2) -> d
         raise MissingInputError(f"{job.weights} holds no generator: train one with `python -m miniworld train`")
     runs = {name: open_run(job, name) for name in work}
     todo = [(job, name, shard) for name, run in runs.items() for shard in run.todo()]
-    bar = tqdm(total=len(todo), unit="shard", disable=None)
     if todo:
         with open_pool(min(processes, len(todo))) as pool:
-            for _ in pool.imap_unordered(make_shard, todo):
-                bar.update()
-    bar.close()
+            for _ in progress(pool.imap_unordered(make_shard, todo), "shard", total=len(todo), resumes=GOES_ON):
+                pass
     totals = {name: run.finalise() for name, run in runs.items()}
     return {name: totals.get(name) or finished(job.out / name) or {} for name in names}
 

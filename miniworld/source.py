@@ -32,6 +32,8 @@ class MiniworldSource(Source):
     """
 
     name = "miniworld"
+    card_title, card_licence = "Blemish miniworld", LICENCE
+    grows = ("count",)
 
     def __init__(self, count: int = 1000, first_seed: int = SPLIT.start) -> None:
         last = SPLIT.start + SPLIT.count - 1

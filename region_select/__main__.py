@@ -7,24 +7,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from shards.errors import run_cli
+from shards.errors import run_verb
 
+ABOUT = __doc__.partition(": ")[2]
 EXAMPLES = """examples:
-  python -m region_select train configs/region_select/swin_mini.py --labels miniworld/sets/v1/select \\
+  blemish regions train configs/region_select/swin_mini.py --labels miniworld/sets/v1/select \\
       --val miniworld/sets/v1/validation --out out/region_select/swin_mini
-  python -m region_select report configs/shards/miniworld.py --truth miniworld/sets/v1/validation \\
+  blemish regions report configs/shards/miniworld.py --truth miniworld/sets/v1/validation \\
       --out out/report
-  python -m region_select masks out/region_select/swin_mini pictures --out out/regions
-  python -m region_select pseudo out/region_select/swin_mini out/wild --out out/pseudo
-  python -m region_select draw out/richhf/train --count 100 --out out/richhf/select --rest out/richhf/rest
+  blemish regions masks out/region_select/swin_mini pictures --out out/regions
+  blemish regions pseudo out/region_select/swin_mini out/wild --out out/pseudo
+  blemish regions draw out/richhf/train --count 100 --out out/richhf/select --rest out/richhf/rest
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(prog: str = "python -m region_select") -> argparse.ArgumentParser:
+    """The whole command line; `prog` is what it is called by."""
     top = argparse.ArgumentParser(
-        "python -m region_select",
-        description=__doc__,
+        prog,
+        description=ABOUT,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -39,8 +40,8 @@ def parser() -> argparse.ArgumentParser:
 def add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     train = verbs.add_parser(
         "train",
-        help="train on labelled shards; the same command again goes on where it stopped",
-        epilog="example: python -m region_select train configs/region_select/swin_mini.py --labels "
+        help="train on labelled shards; the same command again resumes a stopped run",
+        epilog="example: blemish regions train configs/region_select/swin_mini.py --labels "
         "miniworld/sets/v1/select --val miniworld/sets/v1/validation --out out/region_select/swin_mini",
     )
     train.add_argument("config", metavar="CONFIG", help="such as configs/region_select/swin_mini.py")
@@ -69,7 +70,7 @@ def add_draw(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     draw = verbs.add_parser(
         "draw",
         help="a random draw of labelled samples as a run of its own",
-        epilog="example: python -m region_select draw out/richhf/train --count 100 --out out/richhf/select",
+        epilog="example: blemish regions draw out/richhf/train --count 100 --out out/richhf/select",
     )
     draw.add_argument("shards", nargs="+", metavar="DIR", help="labelled shards")
     draw.add_argument("--count", type=int, default=100, metavar="N", help="how many (default 100)")
@@ -89,7 +90,7 @@ def add_masks(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         verb = verbs.add_parser(
             name,
             help=words,
-            epilog=f"example: python -m region_select {name} out/region_select/swin_mini pictures --out DIR",
+            epilog=f"example: blemish regions {name} out/region_select/swin_mini pictures --out DIR",
         )
         verb.add_argument("weights", metavar="WEIGHTS", help="folder of a training, or a .safetensors file")
         verb.add_argument(
@@ -114,7 +115,7 @@ def add_report(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     report = verbs.add_parser(
         "report",
         help="do the regions of a config lie where pictures really break?",
-        epilog="example: python -m region_select report configs/shards/miniworld.py --truth "
+        epilog="example: blemish regions report configs/shards/miniworld.py --truth "
         "miniworld/sets/v1/validation --out out/report --set region.options.tau=0.1",
     )
     report.add_argument("config", metavar="CONFIG", help="of `make shards`; its source and region policy are looked at")
@@ -179,10 +180,9 @@ def run_report(args: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, prog: str = "python -m region_select") -> int:
     """Exit code: 0 done, 2 wrong input."""
-    args = parser().parse_args(argv)
-    return run_cli(lambda: args.run(args))
+    return run_verb(parser(prog).parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from region_select.policy import ItemPolicy, Selection
 from shards.masks import ARTIFACT, U8
 from shards.source import SourceItem
 
+MAX_BLOBS = 256
+
 
 @dataclass(frozen=True)
 class BlobsOptions:
@@ -37,9 +39,9 @@ class BlobsOptions:
         low, high = self.area
         if not 0.0 < low <= high <= 1.0:
             raise ValueError(f"area must be (low, high) with 0 < low <= high <= 1, got {self.area}")
-        if self.max_blobs < 1 or self.max_stretch < 1.0 or not 0.0 <= self.waviness <= 0.9:
+        if not 1 <= self.max_blobs <= MAX_BLOBS or self.max_stretch < 1.0 or not 0.0 <= self.waviness <= 0.9:
             raise ValueError(
-                f"needed: max_blobs >= 1, max_stretch >= 1 and waviness 0..0.9, "
+                f"needed: max_blobs 1..{MAX_BLOBS}, max_stretch >= 1 and waviness 0..0.9, "
                 f"got {self.max_blobs}, {self.max_stretch}, {self.waviness}"
             )
 

@@ -27,6 +27,8 @@ def draw(where: Sequence[str], count: int, out: Path, seed: int = 0, rest: Path 
     reader = ShardReader(list(where))
     if not 1 <= count <= len(reader):
         raise ConfigError(f"--count is {count}; {', '.join(where)} has {len(reader)} samples")
+    if not 0 <= seed < 2**63:
+        raise ConfigError(f"--seed is {seed}; needed is 0 or more, below 2**63")
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(reader))
     drawn, others = np.sort(order[:count]).tolist(), np.sort(order[count:]).tolist()
     told = {"drawn_from": list(where), "count": count, "seed": seed}

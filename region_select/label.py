@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
+import os
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,15 +20,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from region_select.policy import Policy, Selection, item_rng
 from shards.build import plain
 from shards.config import apply_overrides, differences
 from shards.errors import ResumeError
+from shards.extensions import is_code
 from shards.files import make_folder, write_bytes, write_json
+from shards.guard.json_text import read_object
+from shards.guard.names import file_name
+from shards.guard.plain_file import read_plain, size_of
 from shards.masks import ARTIFACT, CLEAN, U8, label_components, mask_to_file
-from shards.schema import Meta, RegionMeta, Sample, SizeMeta, SourceMeta, decode_mask, encode_image, make_key
-from shards.source import SOURCES, Reject, Source, SourceItem, open_source
+from shards.progress import GOES_ON, Progress
+from shards.schema import Meta, RegionMeta, Sample, SizeMeta, SourceMeta, decode_mask, make_key
+from shards.source import Reject, Source, SourceItem, open_source, sources
 from shards.sources.gather import write_rejects
 from shards.sources.listed import ListedSource
 from shards.writer import RunInfo, RunWriter
@@ -36,6 +43,11 @@ from shards.writer import RunInfo, RunWriter
 MASKS, TABLE, REJECTS, RUN = "masks", "regions.csv", "rejects.jsonl", "masks.json"
 PER_SHARD = 256
 READERS, AHEAD = 2, 8
+IDENTITY = "source_sha256"
+"""Text in a mask's PNG: sha256 of its picture's bytes, so that the mask of another picture is not kept."""
+MAX_MASK = 1 << 28
+MAX_PART = 230
+"""Bytes of a part of a path; file systems take 255."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +66,12 @@ class Row:
 
 
 def open_pictures(where: str, options: Sequence[str] = ()) -> Source:
-    """A source by its registered name, a folder of pictures, or our own shards; options are "a.b=v".
+    """A source by its name, a folder of pictures, or our own shards; options are "a.b=v".
 
     Raises ConfigError, MissingInputError, SourceError.
     """
     chosen = apply_overrides({}, options)
-    if where in SOURCES:
+    if where in sources().names() or (is_code(where) and not Path(where).exists()):
         return open_source(where, **chosen)
     path = Path(where)
     if path.suffix == ".tar" or any(path.glob("shards/*.tar")) or any(path.glob("*.tar")):
@@ -82,10 +94,11 @@ def write_masks(source: Source, policy: Policy, out: Path, asked: dict[str, Any]
             continue
         file = known[index] if known else f"{safe(item.uri.replace(':', '_'))}.png"
         path = out / MASKS / file
-        mask = decode_mask(path.read_bytes()) if path.is_file() else region(policy, item, seed)[0]
-        if not path.is_file():
+        mask = stored_mask(path, item)
+        if mask is None:
+            mask = region(policy, item, seed)[0]
             make_folder(path.parent)
-            write_bytes(path, encode_image(mask_to_file(mask), "png"))
+            write_bytes(path, encode_mask(mask, item))
         rows.append(describe(file, item.uri, mask))
     text = io.StringIO()
     table = csv.DictWriter(text, list(Row.__dataclass_fields__), lineterminator="\n")
@@ -94,6 +107,27 @@ def write_masks(source: Source, policy: Policy, out: Path, asked: dict[str, Any]
     write_bytes(out / TABLE, text.getvalue().encode("utf-8", "backslashreplace"))
     write_rejects(out / REJECTS, rejects)
     return words(rows, len(rejects), out)
+
+
+def encode_mask(mask: U8, item: SourceItem) -> bytes:
+    """A mask file that tells which picture it is of, by the sha256 of its bytes."""
+    told = PngInfo()
+    told.add_text(IDENTITY, item.sha256)
+    data = io.BytesIO()
+    Image.fromarray(mask_to_file(mask)).save(data, "PNG", pnginfo=told)
+    return data.getvalue()
+
+
+def stored_mask(path: Path, item: SourceItem) -> U8 | None:
+    """uint8 HW with 0, 1, 255 from an earlier call; None where there is none of this picture, or a damaged one."""
+    if not 0 < size_of(path) <= MAX_MASK:
+        return None
+    try:
+        with Image.open(path, formats=("PNG",)) as picture:
+            same = picture.info.get(IDENTITY) == item.sha256 and picture.size == item.image.shape[1::-1]
+        return decode_mask(read_plain(path, MAX_MASK)) if same else None
+    except Exception:  # Pillow raises a dozen unrelated types on damaged data
+        return None
 
 
 def pseudo_label(
@@ -156,22 +190,19 @@ def region(policy: Policy, item: SourceItem, seed: int) -> tuple[U8, Selection]:
 
 def read_ahead(source: Source, indices: Sequence[int]) -> Iterator[tuple[int, SourceItem | Reject]]:
     """(index, item) in order, with a few read in advance by threads, behind a progress bar."""
-    from tqdm import tqdm
-
     waiting: deque[tuple[int, Future[SourceItem | Reject]]] = deque()
-    bar = tqdm(total=len(indices), unit="picture", disable=not sys.stderr.isatty())
-    with bar, ThreadPoolExecutor(READERS, "reader") as pool:
+    with Progress(len(indices), "picture", resumes=GOES_ON) as shown, ThreadPoolExecutor(READERS, "reader") as pool:
         try:
             for index in indices:
                 waiting.append((index, pool.submit(source.__getitem__, index)))
                 if len(waiting) > AHEAD:
                     first, future = waiting.popleft()
                     yield first, future.result()
-                    bar.update()
+                    shown.update()
             while waiting:
                 first, future = waiting.popleft()
                 yield first, future.result()
-                bar.update()
+                shown.update()
         finally:
             for _, future in waiting:
                 future.cancel()
@@ -182,10 +213,7 @@ def claim(out: Path, identity: dict[str, Any]) -> None:
     path = out / RUN
     mine = json.loads(json.dumps(plain(identity)))
     if path.is_file():
-        try:
-            changed = differences(json.loads(path.read_bytes()), mine)
-        except ValueError as error:
-            raise ResumeError(f"{path} is damaged ({error}); choose another folder") from error
+        changed = differences(read_object(path, error=ResumeError), mine)
         if changed:
             raise ResumeError(f"{out} holds other masks ({'; '.join(changed[:3])}); choose another folder")
     elif out.is_dir() and any(out.iterdir()):
@@ -225,10 +253,31 @@ def mask_names(names: Sequence[str]) -> list[str]:
     whole = [f"{safe(name.replace('#', '/') if '.tar#' in name else name)}.png" for name in names]
     many = Counter(short)
     mixed = [long if many[brief] > 1 else brief for brief, long in zip(short, whole, strict=True)]
-    return mixed if len(set(mixed)) == len(mixed) else whole
+    return distinct(mixed if len(set(mixed)) == len(mixed) else whole)
+
+
+def distinct(files: Sequence[str]) -> list[str]:
+    """Where one is there already, a number is added."""
+    taken: dict[str, int] = {}
+    found = []
+    for file in files:
+        taken[file] = taken.get(file, 0) + 1
+        found.append(file if taken[file] == 1 else f"{file.removesuffix('.png')}.{taken[file]}.png")
+    return found
 
 
 def safe(name: str) -> str:
-    """A relative path that stays inside its folder, whatever the name holds."""
+    """A relative path that stays inside its folder, whatever the name holds.
+
+    Parts stay as they are where a file system can hold them: the policy `files` looks for a mask by its picture's name.
+    """
     parts = [part for part in name.replace("\0", "_").split("/") if part not in ("", ".", "..")]
-    return "/".join(parts) or "_"
+    return "/".join(part if is_name(part) else file_name(part) for part in parts) or "_"
+
+
+def is_name(part: str) -> bool:
+    """Whether a part can be a name, with `.png.partial` and the like behind it."""
+    try:
+        return len(os.fsencode(part)) <= MAX_PART
+    except UnicodeEncodeError:
+        return False

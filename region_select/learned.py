@@ -16,6 +16,9 @@ from shards.source import SourceItem
 DEFAULT_WEIGHTS = "region_select/weights/swin_mini.safetensors"
 
 
+MAX_CHUNK = 1024
+
+
 @dataclass(frozen=True)
 class LearnedOptions:
     """Options of the policy `learned`."""
@@ -40,8 +43,10 @@ class LearnedOptions:
     def __post_init__(self) -> None:
         if not isinstance(self.tau, str):
             check_tau(self.tau)
-        if self.chunk < 1 or not 0.0 <= self.fallback_area <= 1.0:
-            raise ValueError(f"needed: chunk >= 1 and fallback_area in 0..1, got {self.chunk} and {self.fallback_area}")
+        if not 1 <= self.chunk <= MAX_CHUNK or not 0.0 <= self.fallback_area <= 1.0:
+            raise ValueError(
+                f"needed: chunk 1..{MAX_CHUNK} and fallback_area in 0..1, got {self.chunk} and {self.fallback_area}"
+            )
 
 
 class LearnedPolicy(Policy):

@@ -9,6 +9,8 @@ from scipy import ndimage
 
 from shards.masks import ARTIFACT, CLEAN, U8, label_components
 
+MAX_DILATION = 1024
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -26,9 +28,10 @@ class Limits:
     """Components are taken from the largest down; one that would exceed this in all is left out."""
 
     def __post_init__(self) -> None:
-        if self.dilation < 0 or self.max_components < 0:
+        if not 0 <= self.dilation <= MAX_DILATION or self.max_components < 0:
             raise ValueError(
-                f"dilation and max_components must be 0 or more, got {self.dilation} and {self.max_components}"
+                f"dilation must be in 0..{MAX_DILATION} and max_components 0 or more, "
+                f"got {self.dilation} and {self.max_components}"
             )
         if not 0.0 <= self.min_area <= self.max_area <= 1.0 or not 0.0 <= self.min_component_area <= 1.0:
             raise ValueError(

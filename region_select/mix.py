@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from region_select.policy import Policy, Selection, open_policy
+from region_select.policy import Policy, Selection, open_policy, policy_digest
 from shards.source import SourceItem
 
 
@@ -60,7 +60,8 @@ class MixPolicy(Policy):
         return found
 
     def digest(self) -> str:
-        return " ".join(filter(None, (policy.digest() for policy in self.policies)))
+        parts = zip(self.options.parts, self.policies, strict=True)
+        return " ".join(filter(None, (policy_digest(part.policy, policy) for part, policy in parts)))
 
     def _named(self, selection: Selection, earlier: Selection, number: int) -> Selection:
         name = self.options.parts[number].policy

@@ -1,15 +1,17 @@
 """A region policy proposes, for each picture, the mask under which it will be damaged, or says that it found none.
 
-Policies are found by name in `POLICIES`; the value is an import path, loaded when the policy is first asked for, so
-that one that needs a network costs nothing to the others. A policy may not keep state between calls: what it proposes
-for a picture depends on the picture and its generator alone, never on the batch.
+Policies are found by name in `POLICIES`, among the entry points `blemish.region_policies`, or by the place of their
+code, and loaded when they are first asked for, so that one that needs a network costs nothing to the others. A policy
+may not keep state between calls: what it proposes for a picture depends on the picture and its generator alone, never
+on the batch.
 """
 
 from __future__ import annotations
 
 import abc
 import hashlib
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -17,8 +19,9 @@ import numpy as np
 
 from shards.build import BuildError, build, nearest, plain
 from shards.errors import ConfigError
-from shards.masks import U8
-from shards.source import SourceItem, load_target
+from shards.extensions import ExtensionPoint, Target, code_digest, told
+from shards.masks import ARTIFACT, U8, check_mask
+from shards.source import SourceItem
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,15 @@ class Selection:
         return "no_region" if self.mask is None else "ok"
 
 
+@dataclass(frozen=True)
+class NoOptions:
+    """Options of a policy that has none."""
+
+
 class Policy(abc.ABC):
     """Base of all policies. `options` is an instance of the class's `Options`, a frozen dataclass of plain values."""
 
-    Options: ClassVar[type]
+    Options: ClassVar[type] = NoOptions
 
     def __init__(self, options: Any = None) -> None:
         self.options = self.Options() if options is None else options
@@ -77,31 +85,83 @@ def item_rng(seed: int, item: SourceItem) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
 
 
-POLICIES: dict[str, str] = {
+class FunctionPolicy(ItemPolicy):
+    """A function as a policy: `function(item, rng, **options)` gives a mask uint8 HW with 0, 1, 255, or None."""
+
+    def __init__(self, name: str, function: Callable[..., U8 | None], options: Mapping[str, Any]) -> None:
+        """Raises ConfigError for an option that the function does not take."""
+        self.name, self.function = name, function
+        known = list(inspect.signature(function).parameters)[2:]
+        for option in options:
+            if option not in known:
+                raise ConfigError(f"region policy '{name}': unknown option '{option}'{nearest(option, known)}")
+        super().__init__(dict(options))
+
+    def propose(self, item: SourceItem, rng: np.random.Generator) -> Selection:
+        """Raises ConfigError where the function gives something else than a mask of the picture's size."""
+        try:
+            mask = self.function(item, rng, **self.options)
+        except Exception as error:  # whatever a function of the user's raises is the user's to see
+            raise ConfigError(f"region policy '{self.name}' fails on {item.uri}: {told(error)}") from error
+        if mask is None:
+            return Selection(None, f"{self.name} found no region")
+        if getattr(mask, "shape", None) != item.image.shape[:2] or mask.dtype not in (np.uint8, np.bool_):
+            raise ConfigError(
+                f"region policy '{self.name}' gave {getattr(mask, 'dtype', type(mask).__name__)} of shape "
+                f"{getattr(mask, 'shape', ())} for a picture of {item.image.shape[:2]}; needed: uint8 HW with 0, 1, 255"
+            )
+        mask = mask.astype(np.uint8)
+        check_mask(mask)
+        return Selection(mask) if (mask == ARTIFACT).any() else Selection(None, f"{self.name} found no region")
+
+
+POLICIES: dict[str, Target] = {
     "files": "region_select.files:FilesPolicy",
     "scene": "region_select.scene:ScenePolicy",
     "blobs": "region_select.blobs:BlobsPolicy",
     "learned": "region_select.learned:LearnedPolicy",
     "mix": "region_select.mix:MixPolicy",
 }
-"""Policy name -> "module:class", a subclass of Policy."""
+"""Policy name -> "module:attribute", imported on first use, or the class or function itself."""
 
 
-def register_policy(name: str, target: str) -> None:
-    """Add a policy under `name`; `target` is "module:class", imported on first use."""
+def policies() -> ExtensionPoint:
+    """Where region policies are found."""
+    return ExtensionPoint("region policy", "blemish.region_policies", POLICIES)
+
+
+def register_policy(name: str, target: Target) -> None:
+    """Add a region policy under `name`, for this process.
+
+    Args:
+        name: what `region.policy` of a config says; no colon.
+        target: a subclass of Policy, a function as FunctionPolicy takes it, or "module:attribute", imported on first
+            use.
+
+    A config finds code that is not registered too: `region.policy = "FILE.py:NAME"`, or an entry point
+    `blemish.region_policies`.
+    """
     POLICIES[name] = target
 
 
 def open_policy(name: str, options: Mapping[str, Any] | None = None) -> Policy:
-    """The policy registered as `name` with its options checked. Raises ConfigError (naming the nearest)."""
-    if name not in POLICIES:
-        raise ConfigError(f"unknown region policy '{name}'{nearest(name, POLICIES)}")
-    cls = load_target(POLICIES[name])
+    """The policy called `name` (registered, an entry point, or `FILE.py:NAME`) with its options checked.
+
+    Raises ConfigError, naming the nearest where there is none.
+    """
+    found, given = policies().find(name), plain(options or {})
+    if not inspect.isclass(found):
+        return FunctionPolicy(name, found, given)
+    if not issubclass(found, Policy):
+        raise ConfigError(f"region policy '{name}': {found.__name__} is not a Policy")
     try:
-        built = build(cls.Options, plain(options or {}), "region.options")  # type: ignore[attr-defined]
+        built = build(found.Options, given, "region.options")
     except BuildError as error:
         raise ConfigError(f"region policy '{name}': {error}") from error
-    policy = cls(built)
-    if not isinstance(policy, Policy):
-        raise ConfigError(f"region policy '{name}': {POLICIES[name]} is not a Policy")
-    return policy
+    return found(built)
+
+
+def policy_digest(name: str, policy: Policy) -> str:
+    """What identifies a policy besides its options: its own digest, and the sha256 of its code where that is a file."""
+    code = code_digest(name)
+    return " ".join(filter(None, (policy.digest(), f"code {code}" if code else "")))

@@ -24,16 +24,17 @@ from region_select.policy import Policy, Selection, item_rng, open_policy
 from region_select.selector import propose
 from region_select.tables import markdown
 from region_select.tau import Tally, match_area
-from region_select.train import progress
 from shards.config import apply_overrides, make_config, read_config
 from shards.errors import ConfigError
+from shards.extensions import load_target
 from shards.files import make_folder, write_bytes, write_json
 from shards.masks import ARTIFACT, CLEAN, U8
+from shards.progress import progress
 from shards.reader import ShardReader
 from shards.resize import SizePolicy, resize_item
 from shards.schema import CorruptionMeta, Meta, Sample, SourceMeta, describe_mask, make_key
 from shards.show import choose, write_sheet
-from shards.source import Region, Reject, SourceItem, load_target, open_source
+from shards.source import Region, Reject, SourceItem, open_source
 
 SCENES = {"miniworld": ("miniworld.world.scenes:scene_from_dict", "miniworld.source:regions_of")}
 """First word of a set's name -> how a stored scene is read and what regions it has, imported on first use."""
@@ -95,7 +96,7 @@ def report(
 def look_at_truth(policy: Policy, reader: ShardReader, seed: int) -> Seen:
     """Propose regions for labelled pictures and count them against their labels."""
     seen, shown = Seen(), set(choose(len(reader), SHOWN))
-    for index in progress(len(reader)):
+    for index in progress(range(len(reader)), "picture"):
         meta, truth = reader.meta(index), reader.mask(index)
         item = SourceItem(
             image=reader.image(index),

@@ -194,8 +194,18 @@ def find_weights(where: str | Path) -> Path:
         for path in (candidate, candidate / SELECTOR, candidate / PLAIN_WEIGHTS):
             if path.is_file():
                 return path
-    make = f"make {where}" if Path(where).parent == SHIPPED else "make region-select"
     raise MissingInputError(
-        f"selector {where} does not exist; train it with `{make}`, or name a folder of "
+        f"selector {where} does not exist; train it with `{how_to_train(Path(where))}`, or name a folder of "
         "`python -m region_select train` or a .safetensors file"
     )
+
+
+def how_to_train(where: Path) -> str:
+    """The command that makes the selector of this name: of the config that has its name, where there is one."""
+    if where.parent == SHIPPED:
+        return f"make {where}"
+    folder = where.parent if where.name in (SELECTOR, PLAIN_WEIGHTS) else where
+    if (INSTALLED / "configs/region_select" / f"{folder.name}.py").is_file() and not folder.suffix:
+        return f"make region-select MODEL={folder.name} SELECTED={folder} LABELS=DIR"
+    folder = folder.with_suffix("")
+    return f"python -m region_select train configs/region_select/swin_mini.py --labels DIR --out {folder}"

@@ -10,20 +10,20 @@ Tau is chosen with the weights as they are stored, so that it holds for whoever 
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from region_select.selector import FACTS, SELECTOR, Selector, Tuning
 from region_select.tau import HALF, NUM_BINS, Tally, best_iou, match_area
-from shards.build import plain
+from shards.build import BuildError, build, plain
 from shards.config import differences
 from shards.errors import ConfigError, ResumeError
 from shards.files import hash_file, write_json
 from shards.masks import ARTIFACT, IGNORE
+from shards.progress import progress
 from shards.reader import ShardReader
 
 RESULT = "selector.json"
@@ -54,7 +54,8 @@ def train_selector(
     Raises what detector.train.train raises; ResumeError where OUT was tuned on something else.
     """
     from detector.config import load_config, set_seed
-    from detector.train import Job, describe_shards, read_json, train
+    from detector.folder import read_damaged
+    from detector.train import Job, describe_shards, train
 
     if checkpoint not in ("best", "last"):
         raise ConfigError(f"checkpoint must be best or last, got {checkpoint!r}")
@@ -73,10 +74,11 @@ def train_selector(
         "validation": describe_shards(choose),
     }
     if (out / RESULT).is_file() and (out / SELECTOR).is_file():
-        stored = read_json(out / RESULT)
+        stored = read_damaged(out / RESULT)
         changed = differences({key: stored.get(key) for key in identity}, identity)
         if changed:
             raise ResumeError(f"{out} was tuned on something else ({'; '.join(changed[:3])}); choose another folder")
+        check_record(stored, out / RESULT)
         return stored
     tuning = write_selector(out, learn, choose)
     record = {**identity, "tuning": plain(tuning), "bytes": (out / SELECTOR).stat().st_size}
@@ -86,10 +88,22 @@ def train_selector(
     return record
 
 
+def check_record(record: dict[str, Any], path: Path) -> None:
+    """Raise ResumeError for the record of a finished selector that is not as it was written."""
+    try:
+        tuning = build(Tuning, record.get("tuning", {}))
+        whole = tuning.taus.keys() == tuning.ious.keys()
+    except BuildError:
+        whole = False
+    if not whole or any(type(record.get(name)) is not int for name in ("bytes", "iterations", "parameters")):
+        raise ResumeError(f"{path} is damaged; delete it, or choose another folder")
+
+
 def write_selector(out: Path, labels: Sequence[str], val: Sequence[str]) -> Tuning:
     """OUT/selector.safetensors from OUT/weights.safetensors."""
-    from detector.checkpoint import read_tensors, write_tensors
+    from detector.checkpoint import write_tensors
     from detector.errors import CheckpointError
+    from detector.tensors import read_tensors
     from detector.train import WEIGHTS
 
     tensors, card = read_tensors(out / WEIGHTS)
@@ -133,16 +147,9 @@ def label_area(reader: ShardReader, index: int) -> float:
 def tally_shards(selector: Selector, where: Sequence[str]) -> Tally:
     """Look at labelled pictures, at each one's own size."""
     reader, tally = ShardReader(list(where)), Tally()
-    for index in progress(len(reader)):
+    for index in progress(range(len(reader)), "picture"):
         tally.add(selector.heats([reader.image(index)])[0], reader.mask(index))
     return tally
-
-
-def progress(count: int) -> Iterator[int]:
-    """0 .. count - 1 behind a bar with rate and time left; quiet where standard error is no terminal."""
-    from tqdm import tqdm
-
-    yield from tqdm(range(count), unit="picture", disable=not sys.stderr.isatty())
 
 
 def summary(record: dict[str, Any], out: Path) -> str:

@@ -8,33 +8,38 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from shards.check import check_run
-from shards.errors import ConfigError, run_cli
+from shards.errors import ConfigError, one_line, run_verb
 from shards.files import make_folder
 from shards.human.importers import IMPORTERS, add_importers
+from shards.progress import GOES_ON, progress
 from shards.reader import ShardReader
-from shards.show import choose, write_sheet
+from shards.show import Chosen, choose, write_sheet
 
+ABOUT = __doc__.partition(": ")[2]
 EXAMPLES = """examples:
-  python -m shards check out/miniworld
-  python -m shards show out/miniworld --out sheet.png --n 16
-  python -m shards index 'pictures/data-{000000..000068}.tar'
+  blemish check out/miniworld
+  blemish show out/miniworld --out sheet.png --n 16
+  blemish index 'pictures/data-{000000..000068}.tar'
 """
 MAX_PROBLEMS = 20
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(prog: str = "python -m shards") -> argparse.ArgumentParser:
+    """The whole command line; `prog` is what it is called by."""
     top = argparse.ArgumentParser(
-        "python -m shards", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog,
+        description=ABOUT,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     check = verbs.add_parser(
-        "check", help="is every sample whole and valid? exit 0 yes, 1 no", epilog="python -m shards check out/miniworld"
+        "check", help="is every sample whole and valid? exit 0 yes, 1 no", epilog="blemish check out/miniworld"
     )
     check.add_argument("where", metavar="DIR", help="run folder, folder of tars, or one tar")
     check.set_defaults(run=run_check)
     show = verbs.add_parser(
-        "show", help="contact sheet as PNG", epilog="python -m shards show out/miniworld --out sheet.png --n 16"
+        "show", help="contact sheet as PNG", epilog="blemish show out/miniworld --out sheet.png --n 16"
     )
     show.add_argument("where", metavar="DIR", help="run folder, folder of tars, or one tar")
     show.add_argument("--out", required=True, type=Path, help="PNG file to write")
@@ -46,15 +51,15 @@ def parser() -> argparse.ArgumentParser:
     index = verbs.add_parser(
         "index",
         help="learn what lies where in tars, here or behind an address, so that runs start at once",
-        epilog="python -m shards index 'hf://datasets/OWNER/NAME@REVISION/data/data-{000000..000068}.tar'",
+        epilog="blemish index 'hf://datasets/OWNER/NAME@REVISION/data/data-{000000..000068}.tar'",
     )
     index.add_argument("tars", nargs="+", metavar="TARS", help="path, glob, brace range or address")
-    index.add_argument("--index", default="", metavar="DIR", help="folder for index files (docs/sources.md)")
+    index.add_argument("--index", default="", metavar="DIR", help="folder for index files (docs/how-to/sources.md)")
     index.set_defaults(run=run_index)
     gather = verbs.add_parser(
         "gather",
         help="the pictures that a source gives, as plain files",
-        epilog="python -m shards gather webdataset --set 'tars=data-{000000..000068}.tar' --set select.count=30000 "
+        epilog="blemish gather webdataset --set 'tars=data-{000000..000068}.tar' --set select.count=30000 "
         "--out pictures",
     )
     gather.add_argument("source", metavar="SOURCE", help="folder, webdataset or shards")
@@ -68,9 +73,9 @@ def parser() -> argparse.ArgumentParser:
 
 def run_check(args: argparse.Namespace) -> int:
     """Print the problems, then one line of summary."""
-    report = check_run(args.where, bar if sys.stderr.isatty() else iter)
+    report = check_run(args.where, show_samples)
     for problem in report.problems[:MAX_PROBLEMS]:
-        print(problem)
+        print(one_line(problem))
     if len(report.problems) > MAX_PROBLEMS:
         print(f"... and {len(report.problems) - MAX_PROBLEMS} more")
     print(report.summary())
@@ -85,7 +90,7 @@ def run_show(args: argparse.Namespace) -> int:
     reader = ShardReader(args.where)
     indices = [reader.find(key) for key in args.keys] or choose(len(reader), args.n)
     make_folder(args.out.parent)
-    write_sheet(args.out, [reader[index] for index in indices], args.columns, args.side)
+    write_sheet(args.out, Chosen(reader, indices), args.columns, args.side)
     print(f"{len(indices)} of {len(reader)} samples in {args.out}")
     return 0
 
@@ -99,7 +104,7 @@ def run_index(args: argparse.Namespace) -> int:
     indexes = open_indexes(files, args.index)
     damaged = [(file, index) for file, index in zip(files, indexes, strict=True) if index.problem]
     for file, index in damaged:
-        print(f"{file.name}: {index.problem}")
+        print(one_line(f"{file.name}: {index.problem}"))
     samples, size = sum(map(len, indexes)), sum(max(file.size, 0) for file in files)
     print(f"{samples} samples in {len(files)} tars of {size / 1e9:.1f} GB, {len(damaged)} tars damaged")
     return 0
@@ -112,22 +117,21 @@ def run_gather(args: argparse.Namespace) -> int:
     from shards.sources.gather import gather
 
     source = open_source(args.source, **apply_overrides({}, args.options))
-    print(gather(source, args.out, bar if sys.stderr.isatty() else iter))
+    print(gather(source, args.out, show_gathered))
     return 0
 
 
-def bar(items: Iterable[int]) -> Iterable[int]:
-    """A progress bar with rate and time left."""
-    from tqdm import tqdm
-
-    shown: Iterable[int] = tqdm(items, unit="sample", leave=False)
-    return shown
+def show_samples(items: Iterable[int]) -> Iterable[int]:
+    return progress(items, "sample", leave=False)
 
 
-def main(argv: list[str] | None = None) -> int:
+def show_gathered(items: Iterable[int]) -> Iterable[int]:
+    return progress(items, "picture", leave=False, resumes=GOES_ON)
+
+
+def main(argv: list[str] | None = None, prog: str = "python -m shards") -> int:
     """Exit code: 0 done, 1 problems found by check, 2 wrong input."""
-    args = parser().parse_args(argv)
-    return run_cli(lambda: args.run(args))
+    return run_verb(parser(prog).parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union
 
+from shards.guard.json_text import MAX_INTEGER
+
 T = TypeVar("T")
+
+MAX_DEPTH = 32
+"""Levels of dicts and lists in a value of free form; what is written down must be readable again."""
 
 
 class BuildError(ValueError):
@@ -46,6 +52,8 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "", *, require_al
         path: dotted path of `values` in its file, for messages.
         require_all: also demand the fields that have a default (a stored record has no defaults).
 
+    Numbers are finite and integers have 64 bits; a field of type Any takes what JSON can hold and nothing else.
+
     Raises:
         BuildError: unknown key (naming the nearest), missing key, wrong type, or the dataclass's own check failed.
     """
@@ -55,7 +63,7 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "", *, require_al
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     for name in values:
         if name not in fields:
-            raise BuildError(f"unknown key '{join(path, str(name))}'{nearest(str(name), fields)}")
+            raise BuildError(f"unknown key '{join(path, str(name)[:60])}'{nearest(str(name)[:60], fields)}")
     built: dict[str, Any] = {}
     for name, field in fields.items():
         if name in values:
@@ -74,14 +82,14 @@ def convert(hint: Any, value: Any, path: str, require_all: bool = False) -> Any:
     """Check `value` against the type `hint` and return it in its final form."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
-        return value
+        return check_free(value, path)
     if dataclasses.is_dataclass(hint):
         if isinstance(value, hint):  # type: ignore[arg-type]
             return value
         return build(hint, value, path, require_all=require_all)  # type: ignore[arg-type]
     if origin is Literal:
-        if value not in args:
-            raise BuildError(f"{path} = {value!r}{nearest(str(value), [str(arg) for arg in args])}")
+        if not isinstance(value, (str, int)) or value not in args:
+            raise BuildError(f"{path} = {shown(value)}{nearest(str(value)[:80], [str(arg) for arg in args])}")
         return value
     if origin is Union or origin is types.UnionType:
         return convert_union(args, value, path, require_all)
@@ -93,13 +101,48 @@ def convert(hint: Any, value: Any, path: str, require_all: bool = False) -> Any:
 
 
 def convert_scalar(hint: Any, value: Any, path: str) -> Any:
-    value = value.item() if hasattr(value, "item") and not isinstance(value, (str, bytes)) else value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    value = value.item() if is_numpy(value) else value
     wrong_bool = isinstance(value, bool) and hint is not bool
-    if wrong_bool or not isinstance(value, hint):
+    is_number = isinstance(value, int) and hint is float
+    if wrong_bool or not (isinstance(value, hint) or is_number):
         raise BuildError(f"{path} must be {hint.__name__}, got {describe(value)}")
+    check_number(value, path)
+    return float(value) if is_number else value
+
+
+def check_number(value: Any, path: str) -> None:
+    """Refuse NaN, infinity and integers that 64 bits do not hold. Raises BuildError."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BuildError(f"{path} must be a finite number, got {value}")
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise BuildError(f"{path} must be a number of at most 64 bits, got one of {value.bit_length()} bits")
+
+
+def check_free(value: Any, path: str, depth: int = 0) -> Any:
+    """A value of free form as it is, where JSON can hold it. Raises BuildError naming the part that is none."""
+    if depth > MAX_DEPTH:
+        raise BuildError(f"{path[:80]}.. is nested deeper than the {MAX_DEPTH} levels that are taken")
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            check_free(item, join(path, str(key)), depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for number, item in enumerate(value):
+            check_free(item, f"{path}[{number}]", depth + 1)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            check_free(getattr(value, field.name), join(path, field.name), depth + 1)
+    elif is_numpy(value):
+        check_number(value.item(), path)
+    elif value is None or isinstance(value, (str, int, float)):
+        check_number(value, path)
+    else:
+        raise BuildError(f"{path} must be a number, text, True, False, None, list or dict, got {describe(value)}")
     return value
+
+
+def is_numpy(value: Any) -> bool:
+    """Whether it is a number of numpy or torch."""
+    return hasattr(value, "item") and not isinstance(value, (str, bytes, type)) and getattr(value, "ndim", 0) == 0
 
 
 def convert_union(args: tuple[Any, ...], value: Any, path: str, require_all: bool) -> Any:
@@ -124,7 +167,7 @@ def convert_tuple(args: tuple[Any, ...], value: Any, path: str, require_all: boo
     elif len(args) == len(value):
         kinds = list(args)
     else:
-        raise BuildError(f"{path} must have {len(args)} values, got {len(value)}: {value!r}")
+        raise BuildError(f"{path} must have {len(args)} values, got {len(value)}: {shown(value)}")
     pairs = enumerate(zip(kinds, value, strict=True))
     return tuple(convert(kind, item, f"{path}[{i}]", require_all) for i, (kind, item) in pairs)
 
@@ -144,14 +187,21 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    if hasattr(value, "item") and not isinstance(value, (str, bytes)):
-        return value.item()
-    return value
+    return value.item() if is_numpy(value) else value
 
 
 def describe(value: Any) -> str:
-    text = repr(value)
-    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+    """Its type and what it is, in a few words."""
+    return f"{type(value).__name__} {shown(value)}"
+
+
+def shown(value: Any, length: int = 60) -> str:
+    """`repr` in one short line; of a value that cannot be shown, its type."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # an object of the user's own, an integer of too many digits, a list within itself
+        return f"(a {type(value).__name__} that cannot be shown)"
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def join(path: str, name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,28 @@ def size_category(samples: int) -> str:
     return next((tag for limit, tag in SIZES if samples < limit), "n>1M")
 
 
+SAFE_WORD = re.compile(r"[a-z][a-z0-9.+-]*")
+YAML_WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n"))
+"""Words that YAML takes for something else than text."""
+
+
+def line(text: str) -> str:
+    """Text of the user's or of a picture's name as one printable line."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def yaml_text(text: str) -> str:
+    """One printable line as a YAML scalar: bare where that is safe, else quoted as JSON has it, which YAML reads."""
+    safe = SAFE_WORD.fullmatch(text) and text not in YAML_WORDS
+    return text if safe else json.dumps(text, ensure_ascii=False)
+
+
 def header(manifest: dict[str, Any]) -> str:
     """The YAML block: one default config, one split over all shards."""
-    licence = manifest["licence"] or "other"
+    licence = line(manifest["licence"]).lower()
+    stated = f"license: {yaml_text(licence)}\n" if licence else ""
     return f"""---
-license: {licence.lower()}
-task_categories:
+{stated}task_categories:
 - image-segmentation
 tags:
 - webdataset
@@ -40,12 +58,13 @@ configs:
 def card_text(manifest: dict[str, Any]) -> str:
     """The whole card."""
     totals, codec = manifest["totals"], manifest["codec"]
+    source = line(str(manifest["source"].get("name", "")))
     rejects = ", ".join(f"{reason} {count}" for reason, count in totals["rejects"].items()) or "none"
     return f"""{header(manifest)}
-# {manifest["title"]}
+# {line(manifest["title"]) or f"Samples of {source}".strip()}
 
 {totals["samples"]} samples in {totals["shards"]} shards: {totals["artifact"]} with artifacts, {totals["clean"]} clean.
-Source: {manifest["source"].get("name", "")} ({manifest["source"].get("items", "?")} items). Rejected inputs: {rejects}.
+Source: {source} ({manifest["source"].get("items", "?")} items). Rejected inputs: {rejects}.
 Config hash `{manifest["config_hash"]}`; the full config is in `manifest.json`, rejected inputs in `rejects.jsonl`.
 
 | member | content |

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from shards.errors import MissingInputError, SchemaError
 from shards.files import hash_file
+from shards.guard.json_text import TABLE, read_object
+from shards.guard.plain_file import open_plain
 from shards.reader import ShardReader, find_shards
-from shards.schema import Sample, describe_mask, parse_key
+from shards.schema import Sample, mask_facts, parse_key
 from shards.writer import MANIFEST, REJECTS
 
+SHOWN = 200
+"""Most characters of a name that a problem shows."""
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
@@ -37,6 +41,15 @@ class Report:
         return f"{verdict}: {c['samples']} samples ({kinds}) in {c['shards']} shards, {c['rejects']} rejects"
 
 
+@dataclass(frozen=True)
+class Manifest:
+    """What a manifest states: (name, sha256) of each shard, numbers of samples and rejects."""
+
+    shards: list[tuple[str, str]]
+    samples: int
+    rejects: int
+
+
 def check_run(where: str | Path, progress: Progress = iter) -> Report:
     """Check a run folder, a folder of tars or one tar.
 
@@ -52,54 +65,86 @@ def check_run(where: str | Path, progress: Progress = iter) -> Report:
     for path in paths:
         report.counts["shards"] += 1
         check_shard(path, keys, report, progress)
-    if manifest is not None and report.counts["samples"] != manifest["totals"]["samples"]:
-        stated = manifest["totals"]["samples"]
-        report.problems.append(f"{MANIFEST}: states {stated} samples, found {report.counts['samples']}")
+    if manifest is not None and report.counts["samples"] != manifest.samples:
+        found = report.counts["samples"]
+        report.problems.append(f"{MANIFEST}: states {manifest.samples} samples, found {found}")
     return report
 
 
-def find_or_none(where: str | Path, manifest: dict[str, Any] | None) -> list[Path]:
+def find_or_none(where: str | Path, manifest: Manifest | None) -> list[Path]:
     """The tars; none at all is right only for a finished run in which every input was rejected."""
     try:
         return find_shards(where)
     except MissingInputError:
-        if manifest is not None and not manifest["shards"]:
+        if manifest is not None and not manifest.shards:
             return []
         raise
 
 
-def read_manifest_file(root: Path, report: Report) -> dict[str, Any] | None:
+def read_manifest_file(root: Path, report: Report) -> Manifest | None:
     """The manifest of a finished run; a problem is noted if the run is not finished or the file is damaged."""
     path = root / MANIFEST
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     try:
-        manifest: dict[str, Any] = json.loads(path.read_bytes())
-        if "shards" not in manifest:
+        stored = read_object(path, limits=TABLE)
+        if "shards" not in stored:
             report.problems.append(f"{MANIFEST}: the run is not finished; run its command again")
             return None
-        manifest["totals"]["samples"]
-    except (ValueError, TypeError, KeyError) as error:
+        return manifest_of(stored)
+    except (SchemaError, MissingInputError) as error:
         report.problems.append(f"{MANIFEST}: damaged ({error})")
-        return None
-    return manifest
+    return None
 
 
-def check_manifest(root: Path, manifest: dict[str, Any], paths: list[Path], report: Report) -> None:
+def manifest_of(stored: dict[str, Any]) -> Manifest:
+    """What is compared, of plain values. Raises SchemaError."""
+    shards, totals = stored["shards"], stored.get("totals")
+    rejects = totals.get("rejects") if isinstance(totals, dict) else None
+    samples = totals.get("samples") if isinstance(totals, dict) else None
+    if type(samples) is not int or not isinstance(rejects, dict):
+        raise SchemaError("totals.samples must be a number and totals.rejects an object of numbers")
+    if not all(type(count) is int for count in rejects.values()):
+        raise SchemaError("totals.rejects must hold whole numbers")
+    if not isinstance(shards, list) or not all(isinstance(shard, dict) for shard in shards):
+        raise SchemaError("shards must be a list of objects")
+    pairs = [(shard.get("name"), shard.get("sha256")) for shard in shards]
+    if not all(isinstance(name, str) and isinstance(digest, str) for name, digest in pairs):
+        raise SchemaError("each of shards must have a name and a sha256, both text")
+    return Manifest([(str(name), str(digest)) for name, digest in pairs], samples, sum(rejects.values()))
+
+
+def check_manifest(root: Path, manifest: Manifest, paths: list[Path], report: Report) -> None:
     """Compare the list of shards, their sha256 and the number of rejects."""
     found = {path.name: path for path in paths}
-    for shard in manifest["shards"]:
-        path = found.pop(Path(shard["name"]).name, None)
+    for name, sha256 in manifest.shards:
+        path = found.pop(PurePosixPath(name).name, None)
         if path is None:
-            report.problems.append(f"{shard['name']}: named in {MANIFEST} but not there")
-        elif hash_file(path) != shard["sha256"]:
-            report.problems.append(f"{shard['name']}: sha256 differs from {MANIFEST}")
+            report.problems.append(f"{name[:SHOWN]}: named in {MANIFEST} but not there")
+        elif hash_of(path) != sha256:
+            report.problems.append(f"{name}: sha256 differs from {MANIFEST}")
     report.problems += [f"{name}: not named in {MANIFEST}" for name in sorted(found)]
-    stated = sum(manifest["totals"]["rejects"].values())
-    lines = (root / REJECTS).read_bytes().count(b"\n") if (root / REJECTS).is_file() else 0
+    lines = count_lines(root / REJECTS)
     report.counts["rejects"] = lines
-    if lines != stated:
-        report.problems.append(f"{REJECTS}: {lines} lines, {MANIFEST} states {stated}")
+    if lines != manifest.rejects:
+        report.problems.append(f"{REJECTS}: {lines} lines, {MANIFEST} states {manifest.rejects}")
+
+
+def hash_of(path: Path) -> str:
+    """sha256 of a tar, "" where it cannot be read (opening it as a shard says why)."""
+    try:
+        return hash_file(path)
+    except OSError:
+        return ""
+
+
+def count_lines(path: Path) -> int:
+    """Lines of a file, 0 where there is none that can be read."""
+    try:
+        with open_plain(path) as file:
+            return sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b""))
+    except OSError:
+        return 0
 
 
 def check_shard(path: Path, keys: set[str], report: Report, progress: Progress) -> None:
@@ -128,6 +173,6 @@ def check_facts(sample: Sample, path: Path) -> None:
     shard, _ = parse_key(sample.key)
     if path.stem.isdigit() and shard != int(path.stem):
         raise SchemaError(f"{sample.key}: key names shard {shard}, the file is {path.name}")
-    counted = describe_mask(sample.meta, sample.mask).mask
+    counted = mask_facts(sample.mask)
     if counted != sample.meta.mask:
         raise SchemaError(f"{sample.key}: JSON says {sample.meta.mask}, the mask holds {counted}")

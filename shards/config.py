@@ -6,16 +6,23 @@ mmengine takes a mistyped key silently; here it is an error that names the neare
 from __future__ import annotations
 
 import ast
+import copy
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shards.build import BuildError, build, plain
+from shards.build import BuildError, build, check_free, plain, shown
 from shards.errors import ConfigError, MissingInputError
+from shards.extensions import search_beside, told
 
 T = TypeVar("T")
+
+SHOWN = 120
+"""Characters of an override or value that an error repeats."""
 
 INSTALLED = Path(__file__).resolve().parent.parent
 """Folder that holds the packages, `configs` among them: the checkout or site-packages."""
@@ -40,41 +47,138 @@ def read_config(path: str | Path) -> dict[str, Any]:
 
     Raises MissingInputError or ConfigError.
     """
+    values: Any = run_config(path).to_dict()
+    lost = [name for name in assigned(find_config(path)) if name not in values]
+    if lost:
+        raise ConfigError(
+            f"config {path}: {lost[0]} is a function or a module, which is no value of a config: give a number, text, "
+            f"True, False, None, list or dict (and write a helper of the file's own with def)"
+        )
+    return checked({str(key): value for key, value in values.items()}, f"config {path}")
+
+
+def run_config(path: str | Path) -> Any:
+    """Run a config file; returns mmengine's Config.
+
+    A config anywhere inherits from ours by name and from its own neighbours by dots:
+
+        with read_base():
+            from configs.shards.miniworld import *
+            from .mine import *
+
+    Raises MissingInputError or ConfigError.
+    """
     from mmengine.config import Config
 
     found = find_config(path)
     if found.suffix != ".py":
         raise ConfigError(f"config {path} is not a .py file; configs are mmengine Python files")
+    search_beside(found)
     try:
-        loaded = Config.fromfile(str(found))
-        values: Any = loaded.to_dict()
+        with own_configs_first():
+            return Config.fromfile(str(found))
     except Exception as error:  # a config is a program: whatever it raises is the user's to see
-        raise ConfigError(f"config {path}: {type(error).__name__}: {error}") from error
-    return {str(key): plain(value) for key, value in values.items()}
+        hint = ""
+        if isinstance(error, RuntimeError) and not str(error):  # mmengine's stand-in for what a config imports
+            hint = "; what a config imports cannot be called in it: name code of your own as FILE.py:NAME"
+        raise ConfigError(f"config {path}: {told(error, str(found))}{hint}") from error
+
+
+@contextmanager
+def own_configs_first() -> Iterator[None]:
+    """Let `configs` in `read_base` be ours: mmengine finds bases in regular packages only."""
+    from mmengine.config import config as module
+
+    original = module.get_installed_path
+
+    def find(package: str) -> str:
+        return str(INSTALLED / package) if package == "configs" else str(original(package))
+
+    module.get_installed_path = find
+    try:
+        yield
+    finally:
+        module.get_installed_path = original
+
+
+def checked(values: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Plain values of their own. Raises ConfigError naming one that JSON cannot hold."""
+    try:
+        check_free(values, "")
+    except BuildError as error:
+        raise ConfigError(f"{what}: {error}") from error
+    result: dict[str, Any] = copy.deepcopy(plain(values))
+    return result
+
+
+def assigned(path: Path) -> Iterator[str]:
+    """Names that a config file and its bases assign at their top level, in no order.
+
+    mmengine drops a value that is a function without a word. A function that is defined with `def`, and a module that
+    is imported, are for use within the file.
+    """
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    deleted = {one.id for node in body if isinstance(node, ast.Delete) for one in names_in(node.targets)}
+    for node in body:
+        if isinstance(node, ast.With):
+            bases = [base_path(path, inner) for inner in node.body if isinstance(inner, ast.ImportFrom)]
+            for base in bases:
+                yield from assigned(base) if base.is_file() else ()
+        elif isinstance(node, ast.Assign) or (isinstance(node, ast.AnnAssign) and node.value is not None):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (one.id for one in names_in(targets) if one.id not in deleted and not one.id.startswith("__"))
+
+
+def names_in(targets: Iterable[ast.expr]) -> Iterator[ast.Name]:
+    return (one for one in targets if isinstance(one, ast.Name))
+
+
+def base_path(path: Path, node: ast.ImportFrom) -> Path:
+    """The file that `from .base import *` within `with read_base():` of a config names."""
+    folder = path.parents[node.level - 1] if 0 < node.level <= len(path.parents) else INSTALLED
+    return folder.joinpath(*(node.module or "").split(".")).with_suffix(".py")
 
 
 def parse_override(text: str) -> tuple[list[str], Any]:
-    """ "a.b=v" -> (["a", "b"], v). v is a Python literal; a bare word is a string. Nothing is evaluated."""
+    """ "a.b=v" -> (["a", "b"], v). v is a Python literal; a bare word is a string. Nothing is evaluated.
+
+    Raises ConfigError for what has no name, for a literal that cannot be read, and for what JSON cannot hold.
+    """
     name, sign, value = text.partition("=")
     path = [part.strip() for part in name.split(".")]
     if not sign or not all(path):
-        raise ConfigError(f"override {text!r} is not of the form NAME=VALUE, such as corruption.start_step=35")
+        raise ConfigError(
+            f"override {shown(text, SHOWN)} is not of the form NAME=VALUE, such as corruption.injection.start_step=35"
+        )
     try:
-        return path, ast.literal_eval(value.strip())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of backslashes that escape nothing
+            found = ast.literal_eval(value.strip())
     except (ValueError, SyntaxError):
-        return path, value
+        found = value
+    except (TypeError, RecursionError, MemoryError) as error:  # {[]: 1}, or thousands of brackets or signs
+        raise ConfigError(
+            f"override {shown(text, SHOWN)}: the value cannot be read ({type(error).__name__}); "
+            f"give a number, text, True, False, None, list or dict"
+        ) from error
+    return path, checked({path[-1]: found}, f"override {shown(text, SHOWN)}")[path[-1]]
 
 
 def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Return a copy of `values` with each "a.b=v" set; whether the names exist is for `build` to say."""
-    result: dict[str, Any] = json.loads(json.dumps(plain(values)))
+    """Return a copy of `values` with each "a.b=v" set; whether the names exist is for `build` to say.
+
+    Raises ConfigError for an override that cannot be set, and for values that JSON cannot hold.
+    """
+    result = checked(values, "config")
     for text in overrides:
         path, value = parse_override(text)
         place = result
         for part in path[:-1]:
             inner = place.setdefault(part, {})
             if not isinstance(inner, dict):
-                raise ConfigError(f"override {text!r}: {part} is the value {inner!r}, not a group of values")
+                raise ConfigError(
+                    f"override {shown(text, SHOWN)}: {part[:60]} is the value {shown(inner)}, not a group of values"
+                )
             place = inner
         place[path[-1]] = value
     return result
@@ -112,4 +216,4 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
             inner = f"{path}.{key}" if path else str(key)
             lines += differences(old.get(key, "nothing"), new.get(key, "nothing"), inner)
         return lines
-    return [] if old == new else [f"{path}: {old!r} there, {new!r} now"]
+    return [] if old == new else [f"{path}: {shown(old, SHOWN)} there, {shown(new, SHOWN)} now"]

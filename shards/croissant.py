@@ -52,18 +52,20 @@ def croissant(manifest: dict[str, Any]) -> dict[str, Any]:
     shards = [file_object(shard) for shard in manifest["shards"]]
     codec = manifest["codec"]
     members = {"image": (codec, "sc:ImageObject"), "mask": ("mask.png", "sc:ImageObject"), "facts": ("json", "sc:Text")}
+    title = manifest["title"] or f"Samples of {manifest['source'].get('name', '')}".strip()
+    licence = {"license": manifest["licence"]} if manifest["licence"] else {}
     sets = [file_set(name, suffix, [shard["@id"] for shard in shards]) for name, (suffix, _) in members.items()]
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": slug(manifest["title"]),
+        "name": slug(title),
         "description": f"Images with artifact masks; config hash {manifest['config_hash']}.",
-        "license": manifest["licence"] or "other",
-        "url": "https://huggingface.co/datasets/" + slug(manifest["title"]),
+        **licence,
+        "url": "https://huggingface.co/datasets/" + slug(title),
         "version": f"{manifest['schema_version']}.0.0",
         "datePublished": "1970-01-01",  # fixed: equal runs give equal files
-        "citeAs": manifest["title"],
+        "citeAs": title,
         "distribution": shards + (sets if shards else []),
         "recordSet": [record_set(name, kind) for name, (_, kind) in members.items()] if shards else [],
     }

@@ -5,8 +5,18 @@ Each message is one line: what was wrong, the value, what is allowed, what to do
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
 
 
 class UserError(Exception):
@@ -37,13 +47,75 @@ class OutputError(UserError, OSError):
     """The output could not be written: full disk, read-only folder, a file in the way."""
 
 
+LONGEST = 1200
+"""Characters of an error that are shown."""
+
+
+def one_line(text: str, longest: int = LONGEST) -> str:
+    """Any text, such as one with names from outside, as one printable line of bounded length."""
+    line = " ".join(text[: 4 * longest].split())
+    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+    return shown if len(shown) <= longest else f"{shown[: longest - 4]} ..."
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived: everything is put away as after Ctrl-C."""
+
+
 def run_cli(main: Callable[[], int | None]) -> int:
-    """Call `main`; turn a `UserError` into one line on stderr and exit code 2, Ctrl-C into 130."""
+    """Call `main`; turn a `UserError` into one line on stderr and exit code 2, Ctrl-C into 130, SIGTERM into 143.
+
+    A command that is stopped says how far it was and whether it goes on when it is given again.
+    """
     try:
-        return main() or 0
+        with terminable():
+            return main() or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        from shards.progress import stopped_at
+
+        name, code = ("SIGTERM", 143) if isinstance(error, Terminated) else ("Ctrl-C", 130)
+        print(f"stopped by {name}{stopped_at()}", file=sys.stderr)
+        return code
+
+
+def run_verb(args: argparse.Namespace) -> int:
+    """`run_cli` for a parsed command line: `args.run(args)`, once its outputs are known to be folders of ours."""
+
+    def run() -> int | None:
+        from shards.files import check_local
+
+        for name in ("out", "store"):
+            if isinstance(getattr(args, name, None), Path):
+                check_local(getattr(args, name))
+        result: int | None = args.run(args)
+        return result
+
+    return run_cli(run)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Raise `Terminated` in the main thread on the first SIGTERM; a second one ends the process at once.
+
+    Nothing changes outside the main thread, or where somebody handles the signal already.
+    """
+    inside = threading.current_thread() is threading.main_thread()
+    if not inside or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    process = os.getpid()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != process:  # a forked child has inherited this, and has nothing to put away
+            os._exit(143)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

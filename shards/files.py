@@ -8,16 +8,31 @@ import hashlib
 import json
 import os
 import platform
-import tarfile
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from shards.errors import OutputError
+from shards.guard.plain_file import open_plain
 
 PARTIAL = ".partial"
 """Ending of files under way. Their names also carry machine and process: two never write into one."""
+
+
+LEFTOVER = re.compile(r"(?P<name>.+?)(\.[0-9a-f]{8}-\d+-[0-9a-f]{4}){1,2}(\.partial)?")
+"""Names that `process_name` makes of the name of a file."""
+
+
+ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/+")
+"""The beginning of an address; Path has taken one of its slashes."""
+
+
+def leftover_of(name: str) -> str:
+    """Of which file this is a copy under way, as `whole_file` and the writer name them; "" for any other name."""
+    found = LEFTOVER.fullmatch(name)
+    return found["name"] if found else ""
 
 
 def explain(error: OSError, path: Path) -> OutputError:
@@ -33,8 +48,20 @@ def explain(error: OSError, path: Path) -> OutputError:
     return OutputError(message)
 
 
+def check_local(path: Path) -> None:
+    """Refuse an address such as s3://bucket/run, of which Path makes the local folder `s3:`. Raises OutputError."""
+    found = ADDRESS.match(str(path))
+    if found:
+        address = f"{found['scheme']}://{str(path)[found.end() :]}"
+        raise OutputError(
+            f"{address}: output goes to a folder of this machine, object stores are for reading alone; "
+            f"name a local folder and copy it when it is complete"
+        )
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and its parents. Raises OutputError."""
+    check_local(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -72,6 +99,7 @@ def whole_file(path: Path) -> Iterator[HashingFile]:
 
     Raises OutputError if it cannot be written. Whatever is raised in the block passes, and the partial file is removed.
     """
+    check_local(path)
     partial = path.with_name(f"{path.name}.{process_name()}{PARTIAL}")
     try:
         file = partial.open("wb")
@@ -123,19 +151,6 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def hash_file(path: Path) -> str:
-    """sha256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
+    """sha256 of an ordinary file's bytes, in hex. Raises OSError."""
+    with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def tar_damage(path: Path, end: int) -> str:
-    """What is wrong at `end`, where tarfile stopped reading members; "" if the tar properly ends there.
-
-    tarfile takes a damaged header in the middle, or a cut, for the end: the end is a block of zeros.
-    """
-    with path.open("rb") as file:
-        file.seek(end)
-        block = file.read(tarfile.BLOCKSIZE)
-    if len(block) < tarfile.BLOCKSIZE:
-        return f"the tar ends at byte {end} without an end mark"
-    return f"damaged header at byte {end}" if block.strip(b"\0") else ""

@@ -25,7 +25,7 @@ class _Handle:
     """The lock file, opened once in a process: closing any descriptor of a file drops all its locks."""
 
     def __init__(self, path: Path) -> None:
-        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         self.owners: dict[int, int] = {}
         """Lock -> id of the Locks in this process that holds it."""
 

@@ -6,6 +6,7 @@ People see the artifact as white and the ignored pixels as grey; only this modul
 from __future__ import annotations
 
 import base64
+import re
 import zlib
 from typing import Any
 
@@ -19,6 +20,11 @@ FILE_CLEAN, FILE_ARTIFACT, FILE_IGNORE = 0, 255, 128
 
 U8 = NDArray[np.uint8]
 
+PART_ROWS = 1024
+CELL_SHAPE = re.compile(r"([0-9]{1,4})x([0-9]{1,4})")
+MAX_CELLS = 1 << 24
+"""Most cells, and most characters they are packed in."""
+
 _TO_FILE = np.zeros(256, np.uint8)
 _TO_FILE[[ARTIFACT, IGNORE]] = [FILE_ARTIFACT, FILE_IGNORE]
 _TO_MEMORY = np.zeros(256, np.uint8)
@@ -28,7 +34,9 @@ _TO_MEMORY[[FILE_ARTIFACT, FILE_IGNORE]] = [ARTIFACT, IGNORE]
 def _check(mask: U8, allowed: tuple[int, int, int], where: str) -> None:
     if mask.dtype != np.uint8 or mask.ndim != 2:
         raise SchemaError(f"mask {where} must be uint8 HW, got {mask.dtype} of shape {mask.shape}")
-    found = np.bincount(mask.ravel(), minlength=256)
+    # In parts, because counting takes eight times their memory.
+    parts = (mask[top : top + PART_ROWS].ravel() for top in range(0, len(mask), PART_ROWS))
+    found = sum((np.bincount(part, minlength=256) for part in parts), np.zeros(256, np.int64))
     wrong = [int(value) for value in np.flatnonzero(found) if value not in allowed]
     if wrong:
         raise SchemaError(f"mask {where} holds the values {wrong[:5]}; allowed are {sorted(allowed)}")
@@ -81,12 +89,20 @@ def pack_cells(cells: NDArray[Any]) -> str:
 
 def unpack_cells(text: str) -> NDArray[np.bool_]:
     """The inverse of `pack_cells`. Raises SchemaError on a malformed string; "" gives a 0x0 grid."""
-    if not text:
+    if text == "":
         return np.zeros((0, 0), bool)
     try:
-        shape, data = text.split(":", 1)
-        height, width = (int(part) for part in shape.split("x"))
-        bits = np.frombuffer(zlib.decompress(base64.b64decode(data, validate=True)), np.uint8)
-        return np.unpackbits(bits, count=height * width).reshape(height, width).astype(bool)
-    except (ValueError, zlib.error) as error:
-        raise SchemaError(f"cell mask {text[:40]!r} is not of the form HxW:base64 ({error})") from error
+        shape, _, data = text.partition(":")
+        found = CELL_SHAPE.fullmatch(shape)
+        if found is None or len(data) > MAX_CELLS:
+            raise ValueError("no shape of at most four digits a side")
+        height, width = int(found[1]), int(found[2])
+        if height * width > MAX_CELLS:
+            raise ValueError(f"more than {MAX_CELLS} cells")
+        size = (height * width + 7) // 8
+        bits = zlib.decompressobj().decompress(base64.b64decode(data, validate=True), size + 1)
+        if len(bits) != size:
+            raise ValueError(f"the data does not hold {height}x{width} cells")
+        return np.unpackbits(np.frombuffer(bits, np.uint8), count=height * width).reshape(height, width).astype(bool)
+    except (ValueError, AttributeError, TypeError, zlib.error) as error:
+        raise SchemaError(f"cell mask {repr(text)[:40]} is not of the form HxW:base64 ({error})") from error

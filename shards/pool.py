@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import sys
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+from shards.progress import GOES_ON, progress
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -23,13 +25,11 @@ def open_pool(processes: int) -> Iterator[Any]:
 
 
 def in_processes(processes: int, work: Callable[[Any], Any], tasks: Sequence[Any], unit: str) -> Iterator[Any]:
-    """Results in the order in which they come, with a bar that is quiet when not a terminal."""
-    from tqdm import tqdm
-
+    """Results in the order in which they come, with progress."""
     if not tasks:
         return
     with open_pool(min(processes, len(tasks))) as pool:
-        yield from tqdm(pool.imap_unordered(work, tasks), total=len(tasks), unit=unit, disable=not sys.stderr.isatty())
+        yield from progress(pool.imap_unordered(work, tasks), unit, total=len(tasks), resumes=GOES_ON)
 
 
 @contextmanager
@@ -49,6 +49,7 @@ def single_threaded() -> Iterator[None]:
 
 def begin(parent: int) -> None:
     """In a new process: end with the parent, even where that is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal; the parent ends its children
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,8 @@ from shards.source import Region, SourceItem
 
 MIN_FILL = 0.75
 """Smallest share of size*size pixels that a bucket may have."""
+MAX_SIZE, MAX_ASPECT, MAX_BUCKET_SIDES = 8192, 16.0, 512
+"""Largest size and aspect, and most different sides of buckets."""
 
 
 @dataclass(frozen=True)
@@ -24,27 +27,29 @@ class SizePolicy:
     """crop: short side to `size`, then the centre square. bucket: to the bucket of nearest aspect, about size*size
     pixels, sides a multiple of `multiple`. pad: long side to `size`, grey borders that a mask ignores. none: as is."""
     size: int = 512
+    """Side in pixels."""
     multiple: int = 64
+    """Of a bucket's sides in pixels."""
     max_aspect: float = 2.0
     """Widest bucket; more extreme pictures are cropped to it."""
 
     def __post_init__(self) -> None:
         uneven = self.policy == "bucket" and self.size % max(1, self.multiple)
-        if self.size < 8 or self.multiple < 1 or uneven:
-            raise ValueError(f"size must be at least 8 and a multiple of `multiple`, got {self.size}, {self.multiple}")
-        if self.max_aspect < 1:
-            raise ValueError(f"max_aspect must be 1 or more, got {self.max_aspect}")
+        if not 8 <= self.size <= MAX_SIZE or not 1 <= self.multiple <= MAX_SIZE or uneven:
+            raise ValueError(
+                f"size must be 8 to {MAX_SIZE} and a multiple of `multiple`, got {self.size} and {self.multiple}"
+            )
+        if not 1 <= self.max_aspect <= MAX_ASPECT:
+            raise ValueError(f"max_aspect must be 1 to {MAX_ASPECT:g}, got {self.max_aspect}")
+        if self.policy == "bucket" and self.size * self.max_aspect / self.multiple > MAX_BUCKET_SIDES:
+            raise ValueError(
+                f"size {self.size}, multiple {self.multiple} and max_aspect {self.max_aspect} make buckets of "
+                f"more than {MAX_BUCKET_SIDES} different sides; take a larger multiple"
+            )
 
     def buckets(self) -> list[tuple[int, int]]:
         """(height, width) of every bucket, widest last."""
-        steps = [self.multiple * n for n in range(1, int(self.size * self.max_aspect) // self.multiple + 1)]
-        near = [(h, w) for h in steps for w in steps if max(h, w) / min(h, w) <= self.max_aspect]
-        full = [(h, w) for h, w in near if MIN_FILL * self.size**2 <= h * w <= self.size**2]
-        # Of buckets with one height or one width keep the largest.
-        tallest = {w: max(h for h, other in full if other == w) for _, w in full}
-        widest = {h: max(w for other, w in full if other == h) for h, _ in full}
-        kept = [(h, w) for h, w in full if tallest[w] == h and widest[h] == w]
-        return sorted(kept, key=lambda pair: pair[1] / pair[0])
+        return list(_buckets(self))
 
     def target(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) that a picture of this size becomes: the batch it may join."""
@@ -52,8 +57,26 @@ class SizePolicy:
             return height, width
         if self.policy == "bucket":
             ratio = np.log(width / height)
-            return min(self.buckets(), key=lambda pair: abs(float(np.log(pair[1] / pair[0])) - float(ratio)))
+            return min(_buckets(self), key=lambda pair: abs(float(np.log(pair[1] / pair[0])) - float(ratio)))
         return self.size, self.size
+
+    def scale(self, height: int, width: int) -> float:
+        """By how much a picture of this size is enlarged (above 1) or made smaller."""
+        out_height, out_width = self.target(height, width)
+        pick = min if self.policy == "pad" else max
+        return pick(out_height / height, out_width / width)
+
+
+@lru_cache(maxsize=16)
+def _buckets(policy: SizePolicy) -> tuple[tuple[int, int], ...]:
+    steps = [policy.multiple * n for n in range(1, int(policy.size * policy.max_aspect) // policy.multiple + 1)]
+    near = [(h, w) for h in steps for w in steps if max(h, w) / min(h, w) <= policy.max_aspect]
+    full = [(h, w) for h, w in near if MIN_FILL * policy.size**2 <= h * w <= policy.size**2]
+    # Of buckets with one height or one width keep the largest.
+    tallest = {w: h for h, w in sorted(full)}
+    widest = {h: w for w, h in sorted((w, h) for h, w in full)}
+    kept = [(h, w) for h, w in full if tallest[w] == h and widest[h] == w]
+    return tuple(sorted(kept, key=lambda pair: pair[1] / pair[0]))
 
 
 def resize_image(image: U8, policy: SizePolicy) -> U8:

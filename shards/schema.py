@@ -12,7 +12,6 @@ the first rows cannot type an empty list. A number that does not apply is -1.
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import re
 import typing
@@ -20,20 +19,33 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 
 from shards.build import BuildError, build, hints_of, plain
 from shards.errors import SchemaError
-from shards.masks import ARTIFACT, IGNORE, U8, check_mask, component_boxes, mask_from_file, mask_to_file
+from shards.guard.json_text import RECORD, parse_json
+from shards.images import CODECS as CODECS  # the names of the schema that others import from here
+from shards.images import MAX_MEMBER as MAX_MEMBER
+from shards.images import MAX_PIXELS as MAX_PIXELS
+from shards.images import Codec as Codec
+from shards.images import decode_image as decode_image
+from shards.images import decode_mask as decode_mask
+from shards.images import encode_image as encode_image
+from shards.masks import (
+    ARTIFACT,
+    IGNORE,
+    U8,
+    check_mask,
+    component_boxes,
+    label_components,
+    mask_to_file,
+)
 
 SCHEMA_VERSION = 1
-KEY_PATTERN = re.compile(r"\d{5,}_\d{5,}")
+KEY_PATTERN = re.compile(r"[0-9]{5,9}_[0-9]{5,9}")
 MASK_MEMBER, META_MEMBER = "mask.png", "json"
-Codec = Literal["webp", "png", "jpg"]
-CODECS: tuple[Codec, ...] = ("webp", "png", "jpg")
 NOT_APPLICABLE = -1.0
-MAX_PIXELS = 1 << 26
-"""Largest picture read from a shard, 8192 x 8192: a guard against image bombs."""
+MAX_SIZES = {META_MEMBER: RECORD.max_bytes, MASK_MEMBER: MAX_MEMBER >> 1}
+"""Of members that are smaller by nature."""
 
 
 @dataclass(frozen=True)
@@ -191,19 +203,23 @@ def make_key(shard: int, row: int) -> str:
 def parse_key(key: str) -> tuple[int, int]:
     """Return (shard, row). Raises SchemaError on another form."""
     if not KEY_PATTERN.fullmatch(key):
-        raise SchemaError(f"sample key {key!r} is not of the form 00000_00000 (shard_row)")
+        raise SchemaError(f"sample key {key[:40]!r} is not of the form 00000_00000 (shard_row)")
     shard, row = key.split("_")
     return int(shard), int(row)
 
 
-def describe_mask(meta: Meta, mask: U8) -> Meta:
-    """Fill in `meta.mask` from the pixels, and `meta.components` where the caller gave none."""
-    boxes = component_boxes(mask)
+def mask_facts(mask: U8) -> MaskMeta:
+    """What a sample's JSON says of its mask."""
     pixels = int(np.count_nonzero(mask == ARTIFACT))
     ignored = int(np.count_nonzero(mask == IGNORE))
-    facts = MaskMeta(pixels, ignored, len(boxes), round(pixels / mask.size, 6))
-    components = meta.components or tuple(Component(box, count) for box, count in boxes)
-    return dataclasses.replace(meta, mask=facts, components=components)
+    _, components = label_components(mask)
+    return MaskMeta(pixels, ignored, components, round(pixels / mask.size, 6))
+
+
+def describe_mask(meta: Meta, mask: U8) -> Meta:
+    """Fill in `meta.mask` from the pixels, and `meta.components` where the caller gave none."""
+    components = meta.components or tuple(Component(box, count) for box, count in component_boxes(mask))
+    return dataclasses.replace(meta, mask=mask_facts(mask), components=components)
 
 
 def check_sample(sample: Sample) -> None:
@@ -265,52 +281,6 @@ def image_codec(key: str, members: typing.Iterable[str]) -> Codec:
     return found[0]
 
 
-def encode_image(array: U8, codec: Codec) -> bytes:
-    """uint8 HWC RGB or HW -> file bytes. WebP (here its fastest setting, not its worst) and PNG are lossless."""
-    options: dict[str, dict[str, Any]] = {
-        "webp": {"format": "WEBP", "lossless": True, "method": 0, "quality": 0},
-        "png": {"format": "PNG", "compress_level": 1},
-        "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
-    }
-    if codec not in options:
-        raise SchemaError(f"image codec {codec!r}; allowed are {', '.join(CODECS)}")
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, **options[codec])
-    return buffer.getvalue()
-
-
-def _open(data: bytes) -> Image.Image:
-    picture = Image.open(io.BytesIO(data), formats=("WEBP", "PNG", "JPEG"))
-    if picture.width * picture.height > MAX_PIXELS:
-        raise SchemaError(f"image of {picture.width}x{picture.height} pixels; at most {MAX_PIXELS} are read")
-    return picture
-
-
-def decode_image(data: bytes) -> U8:
-    """File bytes -> uint8 HWC RGB. Raises SchemaError on damaged or oversized pictures."""
-    try:
-        with _open(data) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except SchemaError:
-        raise
-    except Exception as error:  # Pillow raises a dozen unrelated types on damaged data
-        raise SchemaError(f"image cannot be decoded ({error})") from error
-
-
-def decode_mask(data: bytes) -> U8:
-    """PNG bytes with 0/255/128 -> uint8 HW with 0/1/255. Raises SchemaError."""
-    try:
-        with _open(data) as picture:
-            if picture.mode != "L":
-                raise SchemaError(f"mask must be an 8-bit grey PNG, got mode {picture.mode}")
-            stored = np.asarray(picture)
-    except SchemaError:
-        raise
-    except Exception as error:
-        raise SchemaError(f"mask cannot be decoded ({error})") from error
-    return mask_from_file(stored)
-
-
 def encode_meta(meta: Meta) -> bytes:
     """Meta -> UTF-8 JSON with sorted keys; numpy scalars become numbers. Raises SchemaError on a wrong type."""
     try:
@@ -324,10 +294,10 @@ def encode_meta(meta: Meta) -> bytes:
 def decode_meta(data: bytes) -> Meta:
     """UTF-8 JSON -> Meta; every key must be there with its type. Raises SchemaError."""
     try:
-        raw = json.loads(data)
+        raw = parse_json(data, "metadata")
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if version != SCHEMA_VERSION:
-            raise SchemaError(f"schema version {version!r}; this build reads version {SCHEMA_VERSION}")
+            raise SchemaError(f"schema version {repr(version)[:40]}; this build reads version {SCHEMA_VERSION}")
         return build(Meta, _from_file(Meta, raw), require_all=True)
     except SchemaError:
         raise
@@ -362,5 +332,5 @@ def _from_file(cls: Any, stored: Any) -> Any:
         if dataclasses.is_dataclass(hint):
             loaded[name] = _from_file(hint, value) if name in loaded else {}
         elif _is_text(hint) and isinstance(value, str):
-            loaded[name] = json.loads(value)
+            loaded[name] = parse_json(value, f"metadata: the text of {name}")
     return loaded

@@ -2,21 +2,21 @@
 
 A source never raises for one bad picture: it returns a `Reject`; every input ends in a sample or in rejects.jsonl.
 It raises `SourceError` or `MissingInputError` when nothing at all can be read.
-Sources are found by name in `SOURCES`; the value is an import path, loaded when the source is first asked for.
+Sources are found by name in `SOURCES`, among the entry points `blemish.sources`, or by the place of their code.
 """
 
 from __future__ import annotations
 
 import abc
 import hashlib
-import importlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from shards.build import BuildError, build, nearest
 from shards.errors import ConfigError, SourceError
+from shards.extensions import ExtensionPoint, Target
 from shards.masks import U8
 
 REASONS: dict[str, str] = {
@@ -31,6 +31,7 @@ REASONS: dict[str, str] = {
     "unreadable": "the file cannot be opened",
     "corrupt_tar": "the tar ends early or is damaged; what came before the damage is used",
     "no_image": "a tar sample has no image member",
+    "extra_image": "a tar sample has more than one image member; another one is used",
     "aspect": "the longer side is more times the shorter than the selection allows",
     "no_par": "a table of artifact shares (PAR) was given but it does not name this picture",
     "high_par": "a detector or a label finds more artifact in it than the selection allows",
@@ -93,6 +94,8 @@ class SourceItem:
     scene: Mapping[str, Any] | None = None
     mask: U8 | None = None
     regions: tuple[Region, ...] = field(default=())
+    caption_cut: int = 0
+    """Characters that the caption had before it was cut to a bounded length; 0 where it was not."""
 
 
 class Source(abc.ABC):
@@ -102,6 +105,11 @@ class Source(abc.ABC):
     """
 
     name: str = ""
+    card_title: ClassVar[str] = ""
+    card_licence: ClassVar[str] = ""
+    """Title and licence of what is made of it, where its authors have settled them; else they are the user's."""
+    grows: ClassVar[tuple[str, ...]] = ("count", "limit")
+    """Options that say how much is used: they may change when a run is extended (shards/growth.py)."""
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -122,6 +130,16 @@ class Source(abc.ABC):
             digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
         return digest.hexdigest()
 
+    def arranged(self, order: Sequence[int]) -> Source:
+        """The same items in another order: item i is item order[i] of this source. `occurrence` counts in that order.
+
+        Raises SourceError where a source cannot do that; it then grows at its end alone.
+        """
+        raise SourceError(
+            f"source '{self.name}' now has other inputs between those of the run, and keeps no order but its own; "
+            f"let it grow at its end, or choose another folder"
+        )
+
     def selection(self) -> dict[str, Any]:
         """Numbers of pictures chosen and left out, where the source was told to choose; else empty."""
         return {}
@@ -140,35 +158,45 @@ class Source(abc.ABC):
         return (self[index] for index in range(len(self)))
 
 
-SOURCES: dict[str, str] = {
+SOURCES: dict[str, Target] = {
     "folder": "shards.sources.folder:FolderSource",
     "webdataset": "shards.sources.tars:TarSource",
     "shards": "shards.sources.own:ShardSource",
     "miniworld": "miniworld.source:MiniworldSource",
 }
-"""Source name -> "module:callable". The callable takes the options of the config and returns a Source; a class with
-`Options`, a frozen dataclass, takes one of these instead, checked field by field."""
+"""Source name -> "module:callable", imported on first use, or the callable. It takes the options of the config and
+returns a Source; a class with `Options`, a frozen dataclass, takes one of these instead, checked field by field."""
 
 
-def register_source(name: str, target: str) -> None:
-    """Add a source under `name`; `target` is "module:callable", imported on first use."""
+def sources() -> ExtensionPoint:
+    """Where sources are found."""
+    return ExtensionPoint("source", "blemish.sources", SOURCES)
+
+
+def register_source(name: str, target: Target) -> None:
+    """Add a source under `name`, for this process.
+
+    Args:
+        name: what `source.name` of a config says; no colon.
+        target: a subclass of Source, a function that returns one, or "module:attribute", imported on first use.
+
+    A config finds code that is not registered too: `source.name = "FILE.py:NAME"` or an entry point `blemish.sources`.
+    """
     SOURCES[name] = target
 
 
 def open_source(name: str, /, **options: Any) -> Source:
-    """Open the source registered as `name` with its options.
+    """Open the source called `name` (registered, an entry point, or `FILE.py:NAME`) with its options.
 
     Raises:
         ConfigError: unknown name or unknown option (naming the nearest).
         SourceError, MissingInputError: the source cannot be read or is empty.
     """
-    if name not in SOURCES:
-        raise ConfigError(f"unknown source '{name}'{nearest(name, SOURCES)}")
-    factory = load_target(SOURCES[name])
+    factory = sources().find(name)
     known = getattr(factory, "Options", None)
     source = build_source(name, factory, known, options) if known else call_source(name, factory, options)
     if not isinstance(source, Source):
-        raise ConfigError(f"source '{name}': {SOURCES[name]} returned {type(source).__name__}, not a Source")
+        raise ConfigError(f"source '{name}': it gave a {type(source).__name__}, not a Source")
     if len(source) == 0:
         raise SourceError(f"source '{name}' is empty ({options}); name a folder or tars that hold pictures")
     return source
@@ -193,10 +221,3 @@ def call_source(name: str, factory: Callable[..., Any], options: Mapping[str, An
         return factory(**options)
     except TypeError as error:
         raise ConfigError(f"source '{name}': {error}") from error
-
-
-def load_target(target: str) -> Callable[..., Any]:
-    """Import "module:attribute"."""
-    module, _, attribute = target.partition(":")
-    loaded: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-    return loaded

@@ -1,4 +1,7 @@
-"""The leak check's probe: a small network that sees an autoencoder's traces and little else (docs/leak_check.md)."""
+"""The leak check's probe: a small network that sees an autoencoder's traces and little else.
+
+See docs/explanation/leak_check.md.
+"""
 
 from mmengine.config import read_base
 

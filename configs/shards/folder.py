@@ -12,4 +12,3 @@ model = dict(folder="models/stable-diffusion-v1-5")
 region = dict(policy="blobs", options=dict(area=[0.01, 0.15], max_blobs=2))
 samples = dict(clean_share=0.2, source_twin=True, sources_per_shard=64)
 compute = dict(batch_size=8)
-title = "Blemish shards"

@@ -2,9 +2,9 @@
 
     make shards CONFIG=configs/shards/hps.py OUT=out/hps ARGS="--set model.folder=MODEL"
 
-Index the tars first, once (docs/sources.md). For a run that can be repeated, name a commit after an @ behind the data
-set's name; for tars on disk give their brace range. `select.par` and `select.max_par` keep to pictures in which a
-detector finds little.
+Index the tars once, before the first run (docs/how-to/sources.md). For a run that can be repeated, name a commit after
+an @ behind the data set's name; for tars on disk give their brace range. `select.par` and `select.max_par` keep to
+pictures in which a detector finds little.
 """
 
 from mmengine.config import read_base

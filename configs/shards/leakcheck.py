@@ -1,4 +1,6 @@
-"""Weak damage under masks that know nothing of the picture: what the leak check trains on (docs/leak_check.md).
+"""Weak damage under masks that know nothing of the picture: what the leak check trains on.
+
+See docs/explanation/leak_check.md.
 
 `corruption.paste_back` and `corruption.raw_negatives` choose the making; `make leakcheck` runs all four.
 """
@@ -14,4 +16,3 @@ source.update(options=dict(count=600, first_seed=600_000))
 corruption.update(injection=dict(method="noised", start_step=6), verification=dict(policy="keep"))
 samples.update(clean_share=0.2)
 region = dict(policy="blobs", options=dict(area=[0.01, 0.1], max_blobs=2))
-title = "Blemish miniworld, blobs"

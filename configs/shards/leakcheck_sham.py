@@ -1,4 +1,7 @@
-"""Shams of other scenes for the leak check: the same making and masks, and nothing injected (docs/leak_check.md)."""
+"""Shams of other scenes for the leak check: the same processing and masks, nothing injected.
+
+See docs/explanation/leak_check.md.
+"""
 
 from mmengine.config import read_base
 
@@ -9,4 +12,3 @@ source.update(options=dict(count=1200, first_seed=650_000))
 corruption.update(sham=True)
 # Clean pictures tell whether whole pictures give their making away.
 samples.update(clean_share=0.25)
-title = "Blemish miniworld, shams"

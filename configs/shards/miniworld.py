@@ -15,7 +15,7 @@ region = dict(
 )
 # This generator mends most of what starts late, or what may drift along with its surroundings. Here a region is made
 # anew from almost nothing, beside latents that stay as they were inverted: one pass a step inverts well enough for it,
-# and 8 steps break no less than 50 (docs/corruption.md).
+# and 8 steps break no less than 50 (docs/evidence/corruption.md).
 corruption = dict(
     inversion=dict(mode="warm", warm_passes=[1]),
     num_grid_steps=8,
@@ -28,5 +28,3 @@ corruption = dict(
 # makes a fifth of the samples.
 samples = dict(clean_share=0.1, misspell=True, source_twin=True, sources_per_shard=64)
 compute = dict(batch_size=32)
-title = "Blemish miniworld"
-licence = "Apache-2.0"

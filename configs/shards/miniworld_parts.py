@@ -23,4 +23,3 @@ region = dict(
         ]
     ),
 )
-title = "Blemish miniworld, parts of scenes"

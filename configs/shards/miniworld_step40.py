@@ -6,4 +6,3 @@ with read_base():
     from ._miniworld_paper import *
 
 corruption.update(injection=dict(method="noised", start_step=40))
-title = "Blemish miniworld, start step 40"

@@ -1,4 +1,4 @@
-"""SDXL-Turbo on DALL-E 3 pictures, on its own grid of four steps (docs/backbones.md).
+"""SDXL-Turbo on DALL-E 3 pictures, on its own grid of four steps (docs/how-to/models.md).
 
 One step of noise, to timestep 249, is the least that this grid has: between start steps 36 and 37 of 50 elsewhere.
 """

@@ -4,27 +4,43 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from corruptor.line.config import LineConfig
 from corruptor.line.look import look_at_source
 from corruptor.line.plan import make_plan
 from corruptor.line.processes import ALONE, Place
-from corruptor.line.report import Meter, is_complete, selection_words, speed, summary, write_left_out, write_run_sheet
+from corruptor.line.ready import model_remark
+from corruptor.line.report import (
+    Meter,
+    enlarged_words,
+    is_complete,
+    selection_words,
+    speed,
+    summary,
+    write_left_out,
+    write_run_sheet,
+)
 from corruptor.plan_cost import DEFAULT_GPU, GPUS, cost_lines
 from region_select.policy import open_policy
 from shards.errors import MissingInputError
+from shards.files import check_local
 
 
-def make_shards(config: LineConfig, out: Path, place: Place = ALONE) -> str:
-    """Make or resume a run, or this process's share of it; returns its closing words. Raises UserError subclasses."""
+def make_shards(config: LineConfig, out: Path, place: Place = ALONE, extend: bool = False) -> str:
+    """Make, resume or extend a run, or this process's share of it; returns its closing words.
+
+    Raises UserError subclasses.
+    """
     from corruptor.line.run import open_line, run_shards
 
-    line = open_line(config, out, place=place)
+    check_local(out)  # before a model is loaded
+    line = open_line(config, out, place=place, extend=extend)
     meter = Meter(line.plan, line.writer)
     began = time.monotonic()
-    with meter.bar(place) as bar:
-        claims = meter.watch(line.writer.claims(place.rank, place.num_processes), bar)
-        run_shards(line, claims, bar.update)
+    with meter.progress(place) as shown:
+        claims = meter.watch(line.writer.claims(place.rank, place.num_processes), shown)
+        run_shards(line, claims, shown.update)
     seconds = time.monotonic() - began
     left = line.writer.todo()
     if left:
@@ -39,24 +55,33 @@ def make_shards(config: LineConfig, out: Path, place: Place = ALONE) -> str:
         write_left_out(out, line.source)
         totals = line.writer.finalise()
     words = summary(out, totals, meter.rows, seconds, sheet)
-    return "\n".join(filter(None, [selection_words(line.source), words]))
+    return "\n".join(filter(None, [selection_words(line.source), enlarged_words(line.worker.recorder), words]))
 
 
-def dry_run(config: LineConfig, out: Path, gpu: str = DEFAULT_GPU) -> str:
+class DryRun(NamedTuple):
+    """A plan in words."""
+
+    words: str
+    ready: bool
+    """Whether source, selector and model are all there."""
+
+
+def dry_run(config: LineConfig, out: Path, gpu: str = DEFAULT_GPU) -> DryRun:
     """Open what can be opened without the model and the network, and say what would be done and what it costs.
 
-    Raises UserError subclasses for a config that cannot work; a source or selector that is not there yet is said.
+    Raises UserError subclasses for a config that cannot work; what is not there yet is said.
     """
     found = look_at_source(config)
-    remarks = [found.remark] if found.remark else []
+    remarks = [found.remark, found.enlarged_words(), model_remark(config.model)]
     try:
         open_policy(config.region.policy, config.region.options)
     except MissingInputError as error:
         remarks.append(f"NOT READY: {error}")
+    remarks = [remark for remark in remarks if remark]
     plan = make_plan(config, found.count)
     rows = plan.num_items * plan.num_variants
     corruption = config.corruption
-    return "\n".join(
+    words = "\n".join(
         [
             f"{found.count or 'any number of'} pictures of '{found.name}', {plan.num_variants} variants each: "
             f"{rows} rows, about {config.samples.clean_share:.0%} of them clean, "
@@ -65,6 +90,7 @@ def dry_run(config: LineConfig, out: Path, gpu: str = DEFAULT_GPU) -> str:
             f"model {config.model.folder}, method {corruption.injection.method}, start step {corruption.start_step} "
             f"of {corruption.num_grid_steps}, inversion {corruption.inversion.mode}",
             f"regions by '{config.region.policy}', pictures by '{config.size.policy}'",
-            *cost_lines(config, found.count, found.height, found.width, GPUS[gpu], out, found.remote),
+            *cost_lines(config, found, GPUS[gpu], out),
         ]
     )
+    return DryRun(words, not any(remark.startswith("NOT READY") for remark in remarks))

@@ -1,7 +1,8 @@
-"""What a run of the line may be told: frozen dataclasses of plain values, each field with its meaning below it."""
+"""Options of a run of the line: frozen dataclasses of plain values, each field with its meaning below it."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -9,6 +10,9 @@ from corruptor.config import CorruptionConfig
 from corruptor.line.prompt import misspell
 from shards.resize import SizePolicy
 
+DEVICES = re.compile(r"auto|cpu|(cuda|mps|xpu)(:\d{1,3})?")
+MOST_THREADS, MOST_BATCH, MOST_VARIANTS, MOST_SOURCES, MOST_WORKERS = 1024, 4096, 1000, 100_000, 256
+"""Ends of ranges: far beyond any use, near enough for a mistyped number to be named before anything is made."""
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 
 
@@ -17,7 +21,8 @@ class SourceConfig:
     """Where the pictures come from."""
 
     name: str
-    """A source of shards.source.SOURCES: folder, webdataset, miniworld."""
+    """folder, webdataset, shards, miniworld, an entry point of the group blemish.sources, or code of your own as
+    FILE.py:NAME (looked for from the working folder, then beside the config) or package.module:NAME."""
     options: dict[str, Any] = field(default_factory=dict)
     """Its arguments."""
 
@@ -54,7 +59,8 @@ class RegionConfig:
     """How masks are proposed."""
 
     policy: str = "blobs"
-    """A policy of region_select.policy.POLICIES."""
+    """blobs, files, scene, learned, mix, an entry point of the group blemish.region_policies, or code of your own as
+    FILE.py:NAME (looked for from the working folder, then beside the config) or package.module:NAME."""
     options: dict[str, Any] = field(default_factory=dict)
     """Its options."""
 
@@ -83,9 +89,9 @@ class SamplesConfig:
     """A shard is so many neighbouring items of the source; a killed run loses at most the shards it was working on."""
 
     def __post_init__(self) -> None:
-        if self.num_variants < 1 or self.sources_per_shard < 1:
+        if not 1 <= self.num_variants <= MOST_VARIANTS or not 1 <= self.sources_per_shard <= MOST_SOURCES:
             raise ValueError(
-                f"num_variants and sources_per_shard must be 1 or more, "
+                f"num_variants must be 1 to {MOST_VARIANTS} and sources_per_shard 1 to {MOST_SOURCES}, "
                 f"got {self.num_variants} and {self.sources_per_shard}"
             )
         if not 0.0 <= self.clean_share <= 1.0 / self.num_variants:
@@ -106,16 +112,19 @@ class ComputeConfig:
     """What may move a pixel by one unit of rounding; part of a run's identity, so that its bytes are defined."""
 
     device: str = "auto"
-    """auto: cuda where there is a card, else cpu. Any torch device name."""
+    """auto: cuda where there is a card, else cpu. Or cpu, cuda, mps, xpu, and a card by number: cuda:1."""
     num_threads: int = 0
-    """Threads of torch on the CPU; 0 takes torch's own choice. What it was is written into the manifest."""
+    """Threads of torch on the CPU, to 1024; 0 takes torch's own choice. What it was is written into the manifest."""
     batch_size: int = 16
     """Source pictures a batch, all of one size."""
 
     def __post_init__(self) -> None:
-        if self.num_threads < 0 or self.batch_size < 1:
+        if not DEVICES.fullmatch(self.device):
+            raise ValueError(f"device is {self.device[:40]!r}; allowed are auto, cpu, cuda, mps, xpu, or one as cuda:1")
+        if not 0 <= self.num_threads <= MOST_THREADS or not 1 <= self.batch_size <= MOST_BATCH:
             raise ValueError(
-                f"num_threads must be 0 or more and batch_size 1 or more, got {self.num_threads} and {self.batch_size}"
+                f"num_threads must be 0 to {MOST_THREADS} and batch_size 1 to {MOST_BATCH}, "
+                f"got {self.num_threads} and {self.batch_size}"
             )
 
 
@@ -131,8 +140,11 @@ class WorkersConfig:
     """Batches that may wait on either side of the model; bounds the memory."""
 
     def __post_init__(self) -> None:
-        if min(self.num_readers, self.num_encoders, self.num_batches_ahead) < 1:
-            raise ValueError(f"num_readers, num_encoders and num_batches_ahead must be 1 or more, got {self}")
+        numbers = (self.num_readers, self.num_encoders, self.num_batches_ahead)
+        if min(numbers) < 1 or max(numbers) > MOST_WORKERS:
+            raise ValueError(
+                f"num_readers, num_encoders and num_batches_ahead must be 1 to {MOST_WORKERS}, got {numbers}"
+            )
 
 
 @dataclass(frozen=True)
@@ -152,10 +164,10 @@ class LineConfig:
     samples: SamplesConfig = field(default_factory=SamplesConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     workers: WorkersConfig = field(default_factory=WorkersConfig)
-    title: str = "Blemish shards"
-    """Title of the dataset card."""
+    title: str = ""
+    """Title of the dataset card; "" takes what the source says of itself (the embedded one does)."""
     licence: str = ""
-    """Licence of the run's own samples, for the dataset card."""
+    """Licence of the run's own samples, for the dataset card; "" likewise."""
 
 
 CHANGEABLE = ("workers", "title", "licence")

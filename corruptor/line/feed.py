@@ -7,11 +7,9 @@ source alone, so that a shard made again is made of the same batches.
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from itertools import groupby
-from operator import itemgetter
 
 import numpy as np
 
@@ -19,6 +17,7 @@ from corruptor.line.batch import Batch, Loaded, Refused, Row
 from corruptor.line.config import LineConfig
 from corruptor.line.plan import Plan, clean_variant, region_rng
 from region_select.policy import Policy, Selection
+from shards.ahead import ahead
 from shards.masks import ARTIFACT, CLEAN, IGNORE
 from shards.resize import SizePolicy, resize_item, resize_mask
 from shards.source import Reject, Source, SourceItem
@@ -43,28 +42,14 @@ class Feeder:
         `shards` is asked for the next one no sooner than its first picture is read.
         """
         places = ((shard, index) for shard in shards for index in self.plan.indices(shard))
-        with ThreadPoolExecutor(self.config.workers.num_readers, "reader") as pool:
-            for shard, loaded in groupby(self._read_ahead(pool, places), key=itemgetter(0)):
+        readers = self.config.workers.num_readers
+        # One batch and a few more under way.
+        parts = ahead(
+            lambda place: self.load(place[1]), places, readers, self.config.compute.batch_size + 2 * readers, "reader"
+        )
+        with closing(parts):
+            for shard, loaded in groupby(parts, key=lambda part: part[0][0]):
                 yield from self._shard(shard, (part for _, part in loaded))
-
-    def _read_ahead(
-        self, pool: ThreadPoolExecutor, places: Iterable[tuple[int, int]]
-    ) -> Iterator[tuple[int, Loaded | Refused]]:
-        """Shards and results in order, with one batch and a few more under way."""
-        ahead = self.config.compute.batch_size + 2 * self.config.workers.num_readers
-        waiting: deque[tuple[int, Future[Loaded | Refused]]] = deque()
-        try:
-            for shard, index in places:
-                if len(waiting) >= ahead:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-                waiting.append((shard, pool.submit(self.load, index)))
-            while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        finally:
-            for _, future in waiting:
-                future.cancel()
 
     def load(self, index: int) -> Loaded | Refused:
         """Read one picture and bring it to the model's size."""

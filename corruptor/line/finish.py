@@ -31,12 +31,12 @@ Settled = Encoded | Refused
 
 @dataclass
 class Finisher:
-    """Writes what the workers have done. `progress` is called with the number of rows settled."""
+    """Writes what the workers have done. `progress` is called with numbers of rows settled and of rejects in them."""
 
     run: RunWriter
     plan: Plan
     num_encoders: int
-    progress: Callable[[int], None]
+    progress: Callable[[int, int], None]
 
     def consume(self, works: Iterator[Done]) -> None:
         """Write all shards; `works` brings each shard's work together, shard after shard.
@@ -55,8 +55,7 @@ class Finisher:
             while True:
                 waiting.update(self._settle(pool, work))
                 while row in waiting:
-                    self._write(shard, waiting.pop(row))
-                    self.progress(1)
+                    self.progress(1, self._write(shard, waiting.pop(row)))
                     row += 1
                 if row == num_rows:
                     return
@@ -76,8 +75,11 @@ class Finisher:
         return Encoded(sample.key, members, bool((sample.mask == ARTIFACT).any()))
 
     @staticmethod
-    def _write(shard: ShardWriter, settled: Settled) -> None:
+    def _write(shard: ShardWriter, settled: Settled) -> int:
+        """Write a row; returns how many rejects it is."""
         if isinstance(settled, Encoded):
             shard.write_members(settled.key, settled.members, artifact=settled.artifact)
-        elif settled.reject is not None:
+            return 0
+        if settled.reject is not None:
             shard.reject(settled.reject, settled.index, settled.variant)
+        return int(settled.reject is not None)

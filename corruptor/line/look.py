@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from corruptor.line.config import LineConfig
 from corruptor.plan_cost import declared_count
-from shards.build import BuildError, build, nearest
+from shards.build import BuildError, build
 from shards.errors import ConfigError, MissingInputError, SourceError
-from shards.source import SOURCES, Source, SourceItem, load_target, open_source
+from shards.resize import resize_item
+from shards.schema import encode_image
+from shards.show import choose
+from shards.source import Source, SourceItem, open_source, sources
+from shards.sources.listed import ListedSource
 from shards.sources.stores import REMOTE
+
+NUM_LOOKED, NUM_ENCODED = 200, 4
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,27 @@ class Look:
     remark: str = ""
     """Why it was not opened."""
     remote: bool = False
+    num_looked: int = 0
+    """Pictures, spread evenly, whose size was looked at."""
+    num_enlarged: int = 0
+    """Those of them that are smaller than they will be used."""
+    smallest: tuple[int, int] = (0, 0)
+    """(width, height) of the smallest of these, in pixels."""
+    num_encoded: int = 0
+    """Pictures that were encoded as samples will be."""
+    bytes_each: float = 0.0
+    """Their mean size."""
+
+    def enlarged_words(self) -> str:
+        """A line where pictures will be enlarged, else ""."""
+        if not self.num_enlarged:
+            return ""
+        width, height = self.smallest
+        return (
+            f"{self.num_enlarged} of {self.num_looked} pictures looked at are smaller than the {self.width} x "
+            f"{self.height} they are used at and will be enlarged, the smallest {width} x {height} "
+            f"(source.options.select.min_side leaves such pictures out)"
+        )
 
 
 def look_at_source(config: LineConfig) -> Look:
@@ -36,16 +63,35 @@ def look_at_source(config: LineConfig) -> Look:
     """
     name, options = config.source.name, config.source.options
     set_name = str(options.get("set_name") or name)
+    check_options(name, options)
     side, count = config.size.size, declared_count(options)
     if is_remote(options):
-        check_options(name, options)
         return Look(set_name, count, side, side, "the source lies behind the network and was not opened", remote=True)
     try:
         source = open_source(name, **options)
     except (MissingInputError, SourceError) as error:
         return Look(set_name, count, side, side, f"NOT READY: {error}")
     height, width = picture_size(config, source)
-    return Look(source.name, len(source), height, width)
+    return replace(look_closer(config, source), name=source.name, count=len(source), height=height, width=width)
+
+
+def look_closer(config: LineConfig, source: Source) -> Look:
+    """What the heads of some pictures say of their sizes, and what a few take when they are encoded."""
+    small: list[tuple[int, int]] = []
+    indices = choose(len(source), NUM_LOOKED) if isinstance(source, ListedSource) else []
+    for index in indices:
+        sides = source.sides(source.place(index))
+        if sides is not None and config.size.scale(sides[1], sides[0]) > 1:
+            small.append(sides)
+    sizes: list[int] = []
+    for index in choose(len(source), NUM_ENCODED):
+        item = source[index]
+        if isinstance(item, SourceItem):
+            image = resize_item(item, config.size).image
+            sizes.append(len(encode_image(image, config.samples.codec)))
+    smallest = min(small, key=lambda sides: sides[0] * sides[1], default=(0, 0))
+    mean = sum(sizes) / len(sizes) if sizes else 0.0
+    return Look("", 0, 0, 0, "", False, len(indices), len(small), smallest, len(sizes), mean)
 
 
 def is_remote(options: Mapping[str, Any]) -> bool:
@@ -56,9 +102,7 @@ def is_remote(options: Mapping[str, Any]) -> bool:
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:
     """That a source would take these options. Raises ConfigError."""
-    if name not in SOURCES:
-        raise ConfigError(f"unknown source '{name}'{nearest(name, SOURCES)}")
-    known = getattr(load_target(SOURCES[name]), "Options", None)
+    known = getattr(sources().find(name), "Options", None)
     if known is None:
         return
     try:

@@ -6,8 +6,11 @@ order, process or of what was rejected before.
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -24,15 +27,24 @@ class Plan:
     num_items: int
     sources_per_shard: int
     num_variants: int
+    breaks: tuple[int, ...] = ()
+    """Numbers of items, growing, at which a shard ends early: there the run once ended, and went on later."""
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """The first source index of every shard."""
+        starts: list[int] = []
+        for first, end in pairwise((0, *self.breaks, self.num_items)):
+            starts += range(first, end, self.sources_per_shard)
+        return starts
 
     @property
     def num_shards(self) -> int:
-        return -(-self.num_items // self.sources_per_shard)
+        return len(self.starts)
 
     def indices(self, shard: int) -> range:
         """Source indices of a shard."""
-        first = shard * self.sources_per_shard
-        return range(first, min(first + self.sources_per_shard, self.num_items))
+        return range(self.starts[shard], self.starts[shard + 1] if shard + 1 < self.num_shards else self.num_items)
 
     def num_rows(self, shard: int) -> int:
         """Rows of a shard, rejects included."""
@@ -40,16 +52,16 @@ class Plan:
 
     def place(self, index: int, variant: int) -> tuple[int, int]:
         """(shard, row) of a source's variant."""
-        shard, within = divmod(index, self.sources_per_shard)
-        return shard, within * self.num_variants + variant
+        shard = bisect.bisect_right(self.starts, index) - 1
+        return shard, (index - self.starts[shard]) * self.num_variants + variant
 
     def key(self, index: int, variant: int) -> str:
         """The sample key."""
         return make_key(*self.place(index, variant))
 
 
-def make_plan(config: LineConfig, num_items: int) -> Plan:
-    return Plan(num_items, config.samples.sources_per_shard, config.samples.num_variants)
+def make_plan(config: LineConfig, num_items: int, breaks: tuple[int, ...] = ()) -> Plan:
+    return Plan(num_items, config.samples.sources_per_shard, config.samples.num_variants, breaks)
 
 
 def noise_seed(seed: int, item: SourceItem, variant: int) -> int:

@@ -49,6 +49,10 @@ class Recorder:
     config_hash: str
     digest: str
     """sha256 of the model's files."""
+    num_enlarged: int = 0
+    """Samples so far of pictures that were smaller than the model takes them."""
+    smallest: tuple[int, int] = (0, 0)
+    """(height, width) of the smallest of these pictures."""
 
     def sample(self, row: Row, done: CorruptedBatch, place: int) -> Sample:
         """The sample of row `place` of a finished batch."""
@@ -59,6 +63,12 @@ class Recorder:
         nfe = done.nfe.inversion // len(set(done.source_of_row))
         nfe += done.nfe.resampling // len(done.source_of_row)
         height, width = loaded.size
+        scale = self.config.size.scale(loaded.height, loaded.width)
+        if scale > 1:
+            first = not self.num_enlarged
+            smaller = first or loaded.height * loaded.width < self.smallest[0] * self.smallest[1]
+            self.smallest = (loaded.height, loaded.width) if smaller else self.smallest
+            self.num_enlarged += 1
         meta = Meta(
             label="artifact" if is_artifact else "clean",
             source=SourceMeta(
@@ -87,7 +97,7 @@ class Recorder:
             config_hash=self.config_hash,
             versions=self.versions,
             scene=dict(item.scene or {}),
-            extra=_extra(row, mask, numbers),
+            extra=_extra(row, mask, numbers, scale),
         )
         twin = done.round_trips_NHWC[place].numpy() if self.config.samples.source_twin else None
         return Sample(self.plan.key(loaded.index, row.variant), done.images_NHWC[place].numpy(), mask, meta, twin)
@@ -169,12 +179,17 @@ def _change(numbers: Verification) -> ChangeMeta:
     )
 
 
-def _extra(row: Row, mask: np.ndarray[Any, np.dtype[np.uint8]], numbers: Verification) -> dict[str, Any]:
-    """What has no field of its own; the proposed mask only where the label is another (remaking needs it)."""
+def _extra(row: Row, mask: np.ndarray[Any, np.dtype[np.uint8]], numbers: Verification, scale: float) -> dict[str, Any]:
+    """What has no field of its own: how long a caption was that was cut; the proposed mask only where the label is
+    another (remaking needs it)."""
     extra: dict[str, Any] = {
         "pixel_threshold": numbers.pixel_threshold,
         "changed_shares": [round(one.changed_share, DECIMALS) for one in numbers.components],
     }
+    if row.loaded.item.caption_cut:
+        extra["caption_characters"] = row.loaded.item.caption_cut
+    if scale > 1:
+        extra["enlarged"] = round(scale, DECIMALS)
     if not np.array_equal(row.mask, mask):
         extra["proposed_mask"] = pack_cells(row.mask == ARTIFACT)
     return extra

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,16 +14,20 @@ from corruptor.line.config import LineConfig
 from corruptor.line.feed import load_picture
 from corruptor.line.plan import Plan, make_plan
 from corruptor.line.record import Recorder
-from corruptor.line.run import ModelError, open_model, resolve_compute
+from corruptor.line.run import ModelError, check_steps, open_model, resolve_compute
 from corruptor.line.work import Worker
 from shards.config import apply_overrides, make_config
-from shards.errors import MissingInputError, SourceError
+from shards.errors import ConfigError, MissingInputError, ResumeError, SchemaError, SourceError
+from shards.extensions import is_code
 from shards.files import make_folder, write_bytes
+from shards.growth import breaks, follow, sound_grown
 from shards.masks import ARTIFACT, CLEAN, U8, unpack_cells
 from shards.reader import ShardReader
 from shards.schema import Codec, Meta, Sample, encode_sample
-from shards.source import open_source
+from shards.source import Source, open_source
 from shards.writer import MANIFEST, read_manifest
+
+T = TypeVar("T")
 
 TOLERANCE = 1
 """Largest difference of a pixel that another batch or thread count may cause, of 255."""
@@ -68,9 +72,12 @@ def remake(where: Path, key: str, out: Path | None, overrides: Sequence[str] = (
     """
     reader = ShardReader(where, cache=False)
     stored = reader[reader.find(key)]
-    manifest = read_manifest(find_manifest(where))
+    found_manifest = find_manifest(where)
+    manifest = read_manifest(found_manifest)
     config, plan, digest = read_run(manifest, overrides)
-    loaded = load_source(config, plan, stored.meta)
+    source = open_source(config.source.name, **config.source.options)
+    source = follow(source, found_manifest.parent, manifest, plan.sources_per_shard).source
+    loaded = load_picture_of(source, config, stored.meta)
     backbone = open_model(config.model, config.compute.device)
     found = backbone.digest()
     if found != digest:
@@ -78,13 +85,15 @@ def remake(where: Path, key: str, out: Path | None, overrides: Sequence[str] = (
             f"model {config.model.folder} has other files than the run was made with (sha256 {found[:16]}, "
             f"then {digest[:16]}); name the right one: --set model.folder=DIR"
         )
+    check_steps(config, backbone)
+    check_sides(loaded, stored, backbone.size_multiple)
     worker = Worker(backbone, config, plan, Recorder(backbone, config, plan, stored.meta.config_hash, digest))
     row = Row(
         loaded=loaded,
         variant=stored.meta.variant,
         mask=proposed_mask(stored),
         clean=not stored.meta.region.policy,  # a sham is not injected, and still no clean sample
-        facts=stored.meta.region.options.get("chosen", {}),
+        facts=chosen if isinstance(chosen := stored.meta.region.options.get("chosen"), dict) else {},
     )
     done = worker.work(Batch(0, (row,)))
     if done.refused:
@@ -105,19 +114,38 @@ def find_manifest(where: Path) -> Path:
 
 def read_run(manifest: dict[str, Any], overrides: Sequence[str]) -> tuple[LineConfig, Plan, str]:
     """Config, plan and the model's sha256 from a manifest. Raises ConfigError."""
-    values = dict(manifest["config"])
-    values["model"] = dict(values["model"])
-    digest = str(values["model"].pop("digest"))
-    values["region"] = {name: value for name, value in values["region"].items() if name != "digest"}
+    values = dict(part_of(manifest, "config", dict))
+    values["model"] = dict(part_of(values, "model", dict))
+    digest = part_of(values["model"], "digest", str)
+    del values["model"]["digest"]
+    region = part_of(values, "region", dict)
+    values["region"] = {name: value for name, value in region.items() if name != "digest"}
+    name = part_of(part_of(values, "source", dict), "name", str)
+    if is_code(name) and not any(text.startswith("source.name=") for text in overrides):
+        raise ConfigError(
+            f"the source of this run is code of its maker's own, {name}; what a manifest names is not run: if you have "
+            f"that code and trust it, name it: --set source.name=FILE.py:NAME"
+        )
     config = resolve_compute(make_config(apply_overrides(values, overrides), LineConfig, MANIFEST))
-    return config, make_plan(config, int(manifest["source"]["items"])), digest
+    items = part_of(part_of(manifest, "source", dict), "items", int)
+    grown = sound_grown(manifest.get("grown", []), items) or ()
+    return config, make_plan(config, items, breaks(grown)), digest
 
 
-def load_source(config: LineConfig, plan: Plan, meta: Meta) -> Loaded:
+def part_of(values: dict[str, Any], name: str, kind: type[T]) -> T:
+    """A value of a manifest that must be there. Raises ResumeError."""
+    value = values.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ResumeError(
+            f"{MANIFEST} has no {name!r} of type {kind.__name__}: it is damaged, or of no run of the line"
+        )
+    return value
+
+
+def load_picture_of(source: Source, config: LineConfig, meta: Meta) -> Loaded:
     """The picture the sample was made of. Raises SourceError if it is another now."""
-    source = open_source(config.source.name, **config.source.options)
     name = f"item {meta.source.index} of the source ({meta.source.uri})"
-    if meta.source.index >= len(source):
+    if not 0 <= meta.source.index < len(source):
         raise SourceError(f"{name} is not there: the source has {len(source)} items now")
     loaded = load_picture(source, meta.source.index, config.size, 1)
     if isinstance(loaded, Refused):
@@ -131,12 +159,24 @@ def load_source(config: LineConfig, plan: Plan, meta: Meta) -> Loaded:
     return loaded
 
 
+def check_sides(loaded: Loaded, stored: Sample, multiple: int) -> None:
+    """That the picture has the sample's size, and one that the model takes. Raises SourceError."""
+    height, width = loaded.size
+    if (height, width) != stored.mask.shape or height % multiple or width % multiple:
+        raise SourceError(
+            f"{stored.key}: its picture is {width}x{height} now; it must be {stored.mask.shape[1]}x"
+            f"{stored.mask.shape[0]} as the sample is, in multiples of {multiple}"
+        )
+
+
 def proposed_mask(stored: Sample) -> U8:
     """The mask as the policy gave it: verification may have taken components out of the label."""
     packed = stored.meta.extra.get("proposed_mask")
     if packed is None:
         return stored.mask
-    injected = unpack_cells(packed)
+    injected = unpack_cells(packed) if isinstance(packed, str) else None
+    if injected is None or injected.shape != stored.mask.shape:
+        raise SchemaError(f"{stored.key}: its proposed_mask is no mask of the picture's size; the sample is damaged")
     # Ignored padding stays; what verification set to ignore was injected and is overwritten here.
     base = np.where(stored.mask == ARTIFACT, np.uint8(CLEAN), stored.mask)
     return np.where(injected, np.uint8(ARTIFACT), base)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from corruptor.line.plan import Plan
 from corruptor.line.processes import Place
+from corruptor.line.record import Recorder
 from shards.errors import MissingInputError
+from shards.progress import GOES_ON, Progress, clock
 from shards.reader import ShardReader
 from shards.show import choose, write_sheet
 from shards.source import Source
 from shards.sources.gather import write_rejects
 from shards.writer import MANIFEST, RunWriter, read_manifest
 
+KEPT = f"complete shards are kept, and {GOES_ON}"
 SHEET, SHEET_SAMPLES, LEFT_OUT = "sheet.png", 32, "left_out.jsonl"
 
 
@@ -32,21 +31,16 @@ class Meter:
     rows: int = 0
     """Rows of the shards that were given to this process."""
 
-    @contextmanager
-    def bar(self, place: Place) -> Iterator[tqdm[Any]]:
-        """A bar with rate and time left; silent where standard error is no terminal or another process shows it."""
-        silent = not sys.stderr.isatty() or place.rank > 0
+    def progress(self, place: Place) -> Progress:
+        """Rate and time left; shown by the first of several processes."""
         total = sum(map(self.plan.num_rows, range(self.plan.num_shards)))
-        options = {"unit": "image", "smoothing": 0.1, "dynamic_ncols": True, "disable": silent}
-        with tqdm(total=total, initial=self._settled(), **options) as bar:
-            yield bar
+        return Progress(total, "image", initial=self._settled(), quiet=place.rank > 0, resumes=KEPT)
 
-    def watch(self, claims: Iterator[int], bar: tqdm[Any]) -> Iterator[int]:
-        """Hand on claims; the bar learns of what other processes have done since the last."""
+    def watch(self, claims: Iterator[int], shown: Progress) -> Iterator[int]:
+        """Hand on claims; the progress learns of what other processes have done since the last."""
         for shard in claims:
             self.rows += self.plan.num_rows(shard)
-            if not bar.disable:
-                bar.update(max(0, self._settled() - bar.n))
+            shown.update(max(0, self._settled() - shown.n))
             yield shard
 
     def _settled(self) -> int:
@@ -88,6 +82,17 @@ def selection_words(source: Source) -> str:
     return f"{chosen['chosen']} of {chosen['listed']} pictures chosen; left out: {left}"
 
 
+def enlarged_words(recorder: Recorder) -> str:
+    """One line: how many of the samples that this process made are of pictures smaller than they are used; "" for 0."""
+    if not recorder.num_enlarged:
+        return ""
+    height, width = recorder.smallest
+    return (
+        f"{recorder.num_enlarged} samples are of pictures that were enlarged, the smallest {width} x {height} "
+        f"(source.options.select.min_side leaves such pictures out)"
+    )
+
+
 def summary(out: Path, totals: Mapping[str, Any], rows: int, seconds: float, sheet: Path | None) -> str:
     """The closing words: what was made, what was not and why, how fast, where to look."""
     rejects: Mapping[str, int] = totals["rejects"]
@@ -104,11 +109,3 @@ def summary(out: Path, totals: Mapping[str, Any], rows: int, seconds: float, she
 def speed(rows: int, seconds: float) -> str:
     """ "640 images in 3 min 05 s, 3.46 images/s"."""
     return f"{rows} images in {clock(seconds)}, {rows / max(seconds, 1e-9):.2f} images/s"
-
-
-def clock(seconds: float) -> str:
-    """ "1 h 02 min", "3 min 05 s", "7.4 s"."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

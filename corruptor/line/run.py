@@ -16,26 +16,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from corruptor.backbone import Backbone, load_backbone
+from corruptor.config import CorruptionConfig
 from corruptor.line.batch import Batch, Done
 from corruptor.line.channel import Channel
-from corruptor.line.config import CHANGEABLE, LineConfig, ModelConfig
+from corruptor.line.config import CHANGEABLE, MOST_THREADS, LineConfig, ModelConfig
 from corruptor.line.feed import Feeder
 from corruptor.line.finish import Finisher
 from corruptor.line.plan import Plan, make_plan
 from corruptor.line.processes import Place
 from corruptor.line.record import Recorder
 from corruptor.line.work import Worker
-from region_select.policy import Policy, open_policy
+from region_select.policy import Policy, open_policy, policy_digest
 from shards.build import plain
 from shards.config import INSTALLED
 from shards.errors import ConfigError, MissingInputError, UserError
+from shards.growth import Followed, breaks, follow
 from shards.source import Source, open_source
 from shards.writer import MANIFEST, RunInfo, RunWriter, read_manifest
 
+GRACE = 10.0
+"""Seconds that reader and writer are given to stop after Ctrl-C."""
 EMBEDDED = ("miniworld",)
 """First parts of model folders that come with this package and are never names on a hub."""
 
@@ -59,29 +62,37 @@ class Line:
 
 
 def open_line(
-    config: LineConfig, out: str | Path, backbone: Backbone | None = None, place: Place | None = None
+    config: LineConfig,
+    out: str | Path,
+    backbone: Backbone | None = None,
+    place: Place | None = None,
+    extend: bool = False,
 ) -> Line:
     """Open source, policy and model (unless it is given), and claim the output folder.
 
-    `place` decides which card `cuda` is; None leaves that to torch.
+    `place` decides which card `cuda` is; None leaves that to torch. `extend` takes in what the source has more of than
+    when the run was begun (shards/growth.py).
 
     Raises UserError subclasses, each a line that says what to do: ConfigError, SourceError, MissingInputError,
     ModelError, ResumeError (another run lies there), OutputError.
     """
+    begun = begun_manifest(Path(out))
     source = open_source(config.source.name, **config.source.options)
-    config = resolve_compute(config, begun_threads(Path(out)), place)
+    followed = follow(source, Path(out), begun, config.samples.sources_per_shard, extend)
+    source = followed.source
+    config = resolve_compute(config, begun_threads(begun), place)
     policy = open_policy(config.region.policy, config.region.options)
     backbone = backbone or open_model(config.model, config.compute.device)
     check_steps(config, backbone)
-    plan = make_plan(config, len(source))
+    plan = make_plan(config, len(source), breaks(followed.grown))
     digest = backbone.digest()
-    info = run_info(config, source, plan, digest, policy.digest())
-    writer = RunWriter(out, info, config.samples.codec)
+    info = run_info(config, followed, plan, digest, policy_digest(config.region.policy, policy))
+    writer = RunWriter(out, info, config.samples.codec, source.grows if extend else None)
     recorder = Recorder(backbone, config, plan, writer.hash, digest)
     return Line(config, source, policy, plan, backbone, writer, Worker(backbone, config, plan, recorder))
 
 
-def run_info(config: LineConfig, source: Source, plan: Plan, digest: str, region_digest: str = "") -> RunInfo:
+def run_info(config: LineConfig, followed: Followed, plan: Plan, digest: str, region_digest: str = "") -> RunInfo:
     """What identifies the run; model and region policy by the sha256 of their files: retrained weights, another run."""
     values: dict[str, Any] = plain(config)
     values["model"]["digest"] = digest
@@ -89,24 +100,35 @@ def run_info(config: LineConfig, source: Source, plan: Plan, digest: str, region
         values["region"]["digest"] = region_digest
     return RunInfo(
         config=values,
-        source=source.describe(),
+        source=followed.source.describe(),
         num_shards=plan.num_shards,
-        title=config.title,
-        licence=config.licence,
+        grown=followed.grown,
+        listing=followed.source.listing,
+        title=config.title or followed.source.card_title,
+        licence=config.licence or followed.source.card_licence,
         ignore=CHANGEABLE,
     )
 
 
-def begun_threads(out: Path) -> int:
-    """The number of threads that the run in `out` was begun with; 0 where there is none.
+def begun_manifest(out: Path) -> dict[str, Any]:
+    """The manifest of the run that lies in `out`; empty where there is none (what else lies there, the writer says)."""
+    try:
+        return read_manifest(out / MANIFEST)
+    except UserError:
+        return {}
+
+
+def begun_threads(manifest: dict[str, Any]) -> int:
+    """The number of threads that a run was begun with; 0 where there is none.
 
     Launchers set another number for several processes than for one, and a run may go on with another number of them.
     """
     try:
-        threads = read_manifest(out / MANIFEST)["config"]["compute"]["num_threads"]
-    except (UserError, KeyError, TypeError):  # whatever lies there, the writer says so
+        threads = manifest["config"]["compute"]["num_threads"]
+    except (KeyError, TypeError):
         return 0
-    return threads if isinstance(threads, int) else 0
+    usable = isinstance(threads, int) and not isinstance(threads, bool) and 0 < threads <= MOST_THREADS
+    return int(threads) if usable else 0  # the writer says what differs
 
 
 def resolve_compute(config: LineConfig, begun: int = 0, place: Place | None = None) -> LineConfig:
@@ -118,9 +140,9 @@ def resolve_compute(config: LineConfig, begun: int = 0, place: Place | None = No
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
+        torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"compute.device = {name!r} cannot be used ({reason}); try compute.device=cpu") from error
     if name == "cuda" and place is not None:
         torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
@@ -164,20 +186,24 @@ def open_model(config: ModelConfig, device: str) -> Backbone:
         )
     except FileNotFoundError as error:
         raise MissingInputError(str(error)) from error
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        # diffusers, transformers and safetensors raise any of these on damaged configs and weights.
+    except Exception as error:  # diffusers, transformers and safetensors raise dozens of types on damaged files
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"model {config.folder} cannot be loaded: {reason}; fetch or save it again") from error
 
 
-def check_steps(config: LineConfig, backbone: Backbone) -> None:
-    """What only the model can say of the config. Raises ConfigError."""
+def check_grid(corruption: CorruptionConfig, backbone: Backbone) -> None:
+    """That the model has such a grid and such steps. Raises ConfigError."""
     try:
-        schedule = backbone.schedule.with_steps(config.corruption.num_grid_steps)
-        if config.corruption.start_step < config.corruption.num_grid_steps:
-            schedule.descending(config.corruption.start_step, config.corruption.resampling.num_steps)
+        schedule = backbone.schedule.with_steps(corruption.num_grid_steps)
+        if corruption.start_step < corruption.num_grid_steps:
+            schedule.descending(corruption.start_step, corruption.resampling.num_steps)
     except ValueError as error:
         raise ConfigError(f"corruption: {error}") from error
+
+
+def check_steps(config: LineConfig, backbone: Backbone) -> None:
+    """What only the model can say of the config. Raises ConfigError."""
+    check_grid(config.corruption, backbone)
     side, multiple = config.size.size, backbone.size_multiple
     if config.size.policy in ("crop", "pad") and side % multiple:
         raise ConfigError(f"size.size is {side}; this model takes multiples of {multiple}")
@@ -185,10 +211,12 @@ def check_steps(config: LineConfig, backbone: Backbone) -> None:
         raise ConfigError(f"size.multiple is {config.size.multiple}; this model takes multiples of {multiple}")
 
 
-def run_shards(line: Line, shards: Iterable[int], progress: Callable[[int], None] = lambda rows: None) -> None:
+def run_shards(
+    line: Line, shards: Iterable[int], progress: Callable[[int, int], None] = lambda rows, rejects: None
+) -> None:
     """Make these shards, in order; which, may be decided while they are made (RunWriter.claims).
 
-    `progress` is called from a thread with numbers of rows settled.
+    `progress` is called from a thread with numbers of rows settled and of rejects among them.
 
     Raises OutputError, SourceError, ConfigError: the first error of any part, after all parts have stopped.
     """
@@ -200,6 +228,7 @@ def run_shards(line: Line, shards: Iterable[int], progress: Callable[[int], None
         start("feeder", [batches, works], lambda: pour(feeder.batches(shards), batches)),
         start("writer", [batches, works], lambda: finisher.consume(iter(works))),
     ]
+    patience = None
     try:
         for batch in batches:
             works.put(line.worker.work(batch))
@@ -207,10 +236,12 @@ def run_shards(line: Line, shards: Iterable[int], progress: Callable[[int], None
     except BaseException as error:
         batches.fail(error)
         works.fail(error)
+        # A reader may hang in the operating system for good, and so does who waits for it.
+        patience = None if isinstance(error, Exception) else GRACE
         raise
     finally:
-        for thread in threads:
-            thread.join()
+        for thread in reversed(threads):
+            thread.join(patience)
     works.check()
 
 

@@ -71,7 +71,7 @@ class Worker:
     def _result(self, row: Row, done: CorruptedBatch, place: int) -> Sample | Refused:
         numbers = done.verifications[place]
         if not row.clean and not numbers.num_components_kept:
-            strongest = max(component.change_inside for component in numbers.components)
+            strongest = max((component.change_inside for component in numbers.components), default=0.0)
             detail = f"strongest of {numbers.num_components} components changed by {strongest:.3g} of 255 on average"
             reject = Reject(row.loaded.item.uri, "below_threshold", detail)
             return Refused(row.loaded.index, row.variant, reject)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from detector.score.counts import ScoreError
 from detector.score.store import load_counts
 from detector.tasks import TaskScore, join, score_tasks, task_table
-from shards.errors import MissingInputError
+from shards.guard.json_text import TABLE, read_object
 from shards.human.pal import tasks_by_key
 
 HELP = "PAL's table from scored runs: artifact IoU for each synthesis task, beside the paper's rows"
 EXAMPLE = """example:
-  python -m detector tasks unified=out/scores/unified specialist=out/scores/ldm,out/scores/cvton
+  blemish detect tasks unified=out/scores/unified specialist=out/scores/ldm,out/scores/cvton
 
-A folder is the --out of `python -m detector score`, whose truth is an import of PAL (`python -m shards import pal`).
+A folder is the --out of `blemish detect score`, whose truth is an import of PAL (`blemish import pal`).
 """
 
 
@@ -59,12 +58,10 @@ def of_folder(folder: Path) -> dict[str, TaskScore]:
     Raises MissingInputError, ScoreError, SchemaError (the truth is no import of PAL).
     """
     counts, path = load_counts(folder), folder / "scores.json"
-    if not path.is_file():
-        raise MissingInputError(f"{path} does not exist; name the --out folder of a score run")
-    try:
-        shards = json.loads(path.read_text(encoding="utf-8"))["truth"]["shards"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ScoreError(f"{path} names no truth ({error!r}); score again") from error
+    truth = read_object(path, limits=TABLE, error=ScoreError).get("truth")
+    shards = truth.get("shards") if isinstance(truth, dict) else None
+    if not isinstance(shards, list) or not all(isinstance(where, str) for where in shards):
+        raise ScoreError(f"{path} names no truth; score again")
     tasks = {key: task for where in shards for key, task in tasks_by_key(where).items()}
     summed = sum(one.hits for one in counts)
     return score_tasks(zip(counts[0].keys, summed.tolist(), strict=True), tasks)

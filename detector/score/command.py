@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from detector.score.bootstrap import compare, summarise
@@ -14,15 +13,17 @@ from detector.score.read import KINDS, PredictionFolder
 from detector.score.report import Report, as_markdown, write_report
 from detector.score.store import load_counts
 from detector.score.truth import MATCHES, Truth, check_soft_truth, match_predictions
+from shards.progress import progress
 
 HELP = "score predicted masks or heat maps, from any tool, against the masks of shards"
+MAX_RESAMPLES = 10**6
 EXAMPLES = """examples:
-  python -m detector score --pred out/pred --truth out/test --out out/scores
-  python -m detector score --pred seed1 seed2 seed3 --truth out/test --out out/ours --against out/baseline
-  python -m detector score --pred masks_of_another_tool --truth out/test --match uri --meet 512
+  blemish detect score --pred out/pred --truth out/test --out out/scores
+  blemish detect score --pred seed1 seed2 seed3 --truth out/test --out out/ours --against out/baseline
+  blemish detect score --pred masks_of_another_tool --truth out/test --match uri --meet 512
 
 A prediction folder holds heat/KEY.png (8-bit grey, round(255 * score)), or masks/KEY.png (0 and 255), or KEY.png or
-KEY.npy directly. Definitions of all metrics: docs/scores.md
+KEY.npy directly. Definitions of all metrics: docs/reference/scores.md
 """
 
 
@@ -69,8 +70,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score, print the table, write the files. Raises UserError subclasses on bad input."""
-    if args.bootstrap < 0:
-        raise ScoreError(f"--bootstrap is {args.bootstrap}; give 0 for no intervals, or a number such as 1000")
+    if not 0 <= args.bootstrap <= MAX_RESAMPLES:
+        raise ScoreError(
+            f"--bootstrap is {args.bootstrap}; give 0 for no intervals, or up to {MAX_RESAMPLES}, such as 1000"
+        )
     against = load_counts(args.against) if args.against else []
     truth = Truth(args.truth, args.match)
     folders = [PredictionFolder(folder, args.kind) for folder in args.pred]
@@ -109,17 +112,9 @@ def count_all(
     names = [truth.names[i] for i in indices]
     for folder in folders:
         folder.settle(names)
-    for index, name in zip(bar(indices), names, strict=True):
+    for index, name in zip(progress(indices, "image", "score", leave=False), names, strict=True):
         mask = truth.mask(index)
         heat = soft.read(name) if soft else None
         for folder, collector in zip(folders, collectors, strict=True):
             collector.add(name, mask, folder.read(name), heat)
     return [collector.counts() for collector in collectors]
-
-
-def bar(items: Sequence[int]) -> Iterable[int]:
-    """Progress with rate and time left, quiet when not a terminal."""
-    from tqdm import tqdm
-
-    shown: Iterable[int] = tqdm(items, desc="score", unit="image", leave=False, disable=not sys.stderr.isatty())
-    return shown

@@ -43,7 +43,7 @@ class PredictionFolder:
         self.root, self.kind = choose_folder(folder, kind)
         self.files: dict[str, Path] = {}
         self.others: list[str] = []
-        for path in sorted(self.root.iterdir()):
+        for path in listed(self.root):
             if not path.is_file() or path.suffix.lower() not in SUFFIXES:
                 self.others.append(path.name)
             elif path.stem in self.files:
@@ -68,6 +68,14 @@ class PredictionFolder:
         """float32 HW 0..1 or uint8 HW 0 and 1; call `settle` first. Raises ScoreError for unreadable files."""
         path = self.files[name]
         return to_scores(load(path), path) if self.kind == "scores" else to_mask(load(path), path)
+
+
+def listed(folder: Path) -> list[Path]:
+    """What is in a folder, by name. Raises ScoreError."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise ScoreError(f"{folder} cannot be listed ({error.strerror})") from error
 
 
 def choose_folder(folder: Path, kind: str) -> tuple[Path, str]:
@@ -111,7 +119,7 @@ def load_array(path: Path) -> NDArray[Any]:
     """float, bool or uint8 array of an .npy file, never unpickled. Raises ScoreError."""
     try:
         stored = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # numpy raises a dozen unrelated types on hostile headers
         raise ScoreError(f"{path}: not a readable .npy ({error}); write it again or remove it") from error
     if not isinstance(stored, np.ndarray) or (stored.dtype.kind not in "fb" and stored.dtype != np.uint8):
         raise ScoreError(f"{path}: {getattr(stored, 'dtype', 'archive')}; allowed are float 0..1, bool or uint8")

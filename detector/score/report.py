@@ -45,7 +45,7 @@ class Report:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """Plain values; the schema is in docs/scores.md. n/a is null, with a reason."""
+    """Plain values; the schema is in docs/reference/scores.md. n/a is null, with a reason."""
     first = report.results[0]
     found: dict[str, Any] = {
         "schema": SCHEMA,

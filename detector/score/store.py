@@ -5,23 +5,41 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from detector.score.arrays import read_arrays
 from detector.score.bootstrap import check_seeds
 from detector.score.counts import COLUMNS, NUM_BINS, Counts, ScoreError
 from detector.score.heatmaps import HEAT_SCORES
+from detector.score.meet import parse_meet
 from detector.score.regions import MATCH_IOUS, Regions
 from shards.errors import MissingInputError
 from shards.files import write_bytes
+from shards.guard.json_text import parse_object
 
 COUNTS_NAME, COUNTS_VERSION = "counts.npz", 2
 REGION_FIELDS = tuple(field.name for field in dataclasses.fields(Regions))
-FACTS = ("kind", "threshold", "meet", "soft_truth", "stretched", "resized")
+FACTS = {"kind": str, "threshold": float, "meet": str, "soft_truth": bool, "stretched": int, "resized": int}
+KINDS = {
+    "head": "U",
+    "keys": "U",
+    "numbers": "iu",
+    "heat": "f",
+    "max_score": "f",
+    "histograms": "iu",
+    "spread": "b",
+    "truth_image": "iu",
+    "pixels": "iu",
+    "found_image": "iu",
+    "scores": "f",
+    "matched": "b",
+    "region_iou": "f",
+}
+"""Kinds of dtype, by the name of the array, for regions without the seed's prefix."""
 
 
 def save_counts(folder: Path, results: Sequence[Counts]) -> None:
@@ -53,15 +71,13 @@ def load_counts(folder: Path) -> list[Counts]:
     if not path.is_file():
         raise MissingInputError(f"{path} does not exist; name the --out folder of an earlier score run")
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        head = json.loads(str(arrays["head"]))
-        version = head["version"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ScoreError(f"{path} cannot be read ({error}); score again") from error
-    if version != COUNTS_VERSION:
-        raise ScoreError(f"{path} has version {version}; this build reads {COUNTS_VERSION}; score again")
-    seeds, images = len(head["seeds"]), len(arrays["keys"])
+        arrays = read_arrays(path, KINDS)
+        head = parse_object(str(arrays["head"]), "its head", error=ScoreError)
+        facts = check_head(head)
+        images = len(arrays["keys"])
+    except Exception as error:  # zip and numpy raise a dozen unrelated types on damaged data
+        raise ScoreError(f"{path} cannot be read ({str(error)[:200]}); score again") from error
+    seeds = len(facts)
     scores = "histograms" in arrays
     shapes = {
         "numbers": (seeds, images, len(COLUMNS)),
@@ -73,6 +89,8 @@ def load_counts(folder: Path) -> list[Counts]:
     if wrong or not seeds:
         raise ScoreError(f"{path} is damaged: {', '.join(wrong) or 'no training seed'}; score again")
     keys = tuple(str(key) for key in arrays["keys"])
+    if len(set(keys)) != len(keys):
+        raise ScoreError(f"{path} is damaged: a key twice; score again")
     return [
         Counts(
             keys=keys,
@@ -82,10 +100,25 @@ def load_counts(folder: Path) -> list[Counts]:
             histograms=arrays["histograms"][i] if scores else None,
             spread=arrays["spread"][i] if scores else None,
             regions=load_regions(arrays, i, images, path),
-            **facts,
+            **one,
         )
-        for i, facts in enumerate(head["seeds"])
+        for i, one in enumerate(facts)
     ]
+
+
+def check_head(head: dict[str, Any]) -> list[dict[str, Any]]:
+    """The facts of each training seed. Raises ScoreError for another version, ValueError for what is damaged."""
+    version, seeds = head.get("version"), head.get("seeds")
+    if type(version) is not int or version != COUNTS_VERSION:
+        raise ScoreError(f"it has version {str(version)[:20]}; this build reads {COUNTS_VERSION}")
+    if not isinstance(seeds, list) or not all(isinstance(one, dict) and one.keys() == FACTS.keys() for one in seeds):
+        raise ValueError("no facts of its training seeds")
+    for one in seeds:
+        wrong = [name for name, kind in FACTS.items() if type(one[name]) is not kind]
+        if wrong or one["kind"] not in ("scores", "masks") or not 0 < one["threshold"] <= 1:
+            raise ValueError(f"{(wrong or ['kind or threshold'])[0]} is not as it was written")
+        parse_meet(one["meet"])
+    return seeds
 
 
 def load_regions(arrays: Mapping[str, Any], seed: int, images: int, path: Path) -> Regions:

@@ -16,6 +16,7 @@ import json
 import os
 import shlex
 import sys
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -216,7 +217,7 @@ def origin(plan: Plan, args: argparse.Namespace, results: dict[str, Any], second
         "brackets 95% intervals of the mean over seeds, from 1,000 bootstrap resamples of test pictures; sd is over "
         "seeds. Each detector's threshold is the one of the largest artifact IoU on the validation set."
     )
-    return f"{', '.join(words)}. {notes}"
+    return textwrap.fill(f"{', '.join(words)}. {notes}", 120, break_long_words=False, break_on_hyphens=False)
 
 
 def between(page: str, text: str) -> str:

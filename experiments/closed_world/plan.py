@@ -30,7 +30,7 @@ LEAST_COMPONENT = 0.002
 CLEAN_SHARE = {PSEUDO: 0.2, OURS: 0.1, RANDOM: 0.1}
 """Verification drops more than half of the corrupted rows: the first two end with about a fifth of clean samples."""
 
-# Seconds of one core of a server of 2021 (AMD EPYC 7003), measured in the run of docs/results.md, both cores busy.
+# Seconds of one core of a server of 2021 (AMD EPYC 7003), both cores busy: the run of docs/evidence/results.md.
 SECONDS = {"source": 0.87, "wild": 3.2, "look": 0.01, "start": 20.0}
 SECONDS_AN_ITERATION = {"swin_mini": 0.25, "convnext_mini": 0.19}
 OTHER_ITERATION = 0.25

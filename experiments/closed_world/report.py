@@ -33,6 +33,7 @@ COLUMNS = (
 )
 """Test set, metric and heading; all in percent."""
 DIFFERENCES = COLUMNS[:6]
+COLUMNS_A_TABLE = 3
 RESULTS = "results.json"
 
 
@@ -160,30 +161,30 @@ def as_json(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
 
 
 def as_markdown(results: Mapping[str, Any]) -> str:
-    """Both tables, a pair for each backbone, and what they show. Needs `means` and `differences`."""
+    """Tables of means and differences for each backbone, and one of what they show. Needs `means`, `differences`."""
     plan = results["plan"]
     parts = []
     seeds = f"{plan['seeds']} seed{'s' if plan['seeds'] > 1 else ''}"
     for backbone in plan["backbones"]:
-        parts += [f"**{backbone}**, {seeds}", arm_table(results, backbone), pair_table(results, backbone)]
-    parts.append("\n".join(f"- {text}" for text in shows(results)))
-    return "\n\n".join(parts) + "\n"
+        parts += [f"**{backbone}**, {seeds}. Means, in percent:", *arm_tables(results, backbone)]
+        parts += [f"**{backbone}**, paired differences, in points:", *pair_tables(results, backbone)]
+    return "\n\n".join([*parts, *shows(results)]) + "\n"
 
 
-def arm_table(results: Mapping[str, Any], backbone: str) -> str:
-    """A row an arm: means over seeds in percent, with intervals, and the standard deviation over seeds."""
+def arm_tables(results: Mapping[str, Any], backbone: str) -> list[str]:
+    """A row an arm, three metrics a table: means over seeds with intervals, and the standard deviation over seeds."""
     rows = []
     for arm in ARMS:
         found = {one["test"]: one for one in results["means"] if (one["arm"], one["backbone"]) == (arm, backbone)}
         if found:
             trained = next(r["trained_on"] for r in results["rows"] if (r["arm"], r["backbone"]) == (arm, backbone))
             cells = [percent(found[test]["metrics"][metric]) for test, metric, _ in COLUMNS]
-            rows.append([arm, f"{trained['artifact']} / {trained['clean']}", *cells])
-    return table(["arm", "artifact / clean samples", *(f"{heading}, %" for *_, heading in COLUMNS)], rows)
+            rows.append([arm, *cells, f"{trained['artifact']} / {trained['clean']}"])
+    return tables("arm", [*(heading for *_, heading in COLUMNS), "artifact / clean samples"], rows)
 
 
-def pair_table(results: Mapping[str, Any], backbone: str) -> str:
-    """A row a pair: paired differences in percentage points."""
+def pair_tables(results: Mapping[str, Any], backbone: str) -> list[str]:
+    """A row a pair, three metrics a table: paired differences."""
     rows = []
     for first, second in PAIRS:
         found = {
@@ -194,7 +195,19 @@ def pair_table(results: Mapping[str, Any], backbone: str) -> str:
         if found:
             cells = [percent(found[test]["metrics"][metric], signed=True) for test, metric, _ in DIFFERENCES]
             rows.append([f"{first} - {second}", *cells])
-    return table(["difference", *(f"{heading}, points" for *_, heading in DIFFERENCES)], rows)
+    return tables("difference", [heading for *_, heading in DIFFERENCES], rows)
+
+
+def tables(corner: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows whose first cell names them, split into tables that fit a page."""
+    cuts = range(0, len(headings), COLUMNS_A_TABLE)
+    return [
+        table(
+            [corner, *headings[cut : cut + COLUMNS_A_TABLE]],
+            [[row[0], *row[1 + cut : 1 + cut + COLUMNS_A_TABLE]] for row in rows],
+        )
+        for cut in cuts
+    ]
 
 
 def percent(one: Mapping[str, Any], signed: bool = False) -> str:
@@ -209,28 +222,28 @@ def percent(one: Mapping[str, Any], signed: bool = False) -> str:
 
 
 def shows(results: Mapping[str, Any]) -> list[str]:
-    """A sentence a pair: higher, lower, or not told apart, by whether the interval of the difference holds 0."""
-    sentences = []
+    """A row a pair: higher, lower, or `same` where the interval of the difference holds 0, for each backbone."""
+    backbones, rows = results["plan"]["backbones"], []
     for first, second in PAIRS:
         found = [one for one in results["differences"] if (one["first"], one["second"]) == (first, second)]
-        told = []
-        for test, metric, heading in DIFFERENCES:
-            by_backbone = [
-                f"{verdict(one['metrics'][metric])} with {one['backbone']}" for one in found if one["test"] == test
-            ]
-            told.append(f"{heading} {', '.join(by_backbone)}")
         if found:
-            sentences.append(f"{first}, against {second}: {'; '.join(told)}.")
+            cells = [
+                " / ".join(verdict(one["metrics"][metric]) for one in found if one["test"] == test)
+                for test, metric, _ in DIFFERENCES
+            ]
+            rows.append([f"{first} vs {second}", *cells])
+    parts = [f"In words, {' / '.join(backbones)}; `same` where the 95% interval of the difference holds 0:"]
+    parts += tables("arm", [heading for *_, heading in DIFFERENCES], rows)
     if "content_alone" in results:
-        sentences.append(
-            "what the captions of the wild test pictures name, scored by how often such pictures are broken in the "
-            f"oracle's arm: wild: image AUROC {100 * results['content_alone']:.2f}% without a look at the picture."
+        parts.append(
+            "The captions of the wild test pictures alone, scored by how often pictures that name the same things are\n"
+            f"broken in the oracle's arm, reach an image AUROC of {100 * results['content_alone']:.2f}%."
         )
-    return sentences
+    return parts if rows else []
 
 
 def verdict(one: Mapping[str, Any]) -> str:
     """In words, where the interval of a difference lies."""
     if one["low"] is None:
         return "no interval"
-    return "higher" if one["low"] > 0 else "lower" if one["high"] < 0 else "not told apart"
+    return "higher" if one["low"] > 0 else "lower" if one["high"] < 0 else "same"

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from detector.config import load_config, set_seed
+from detector.folder import RUN
 from detector.heat import Detector
 from detector.score.counts import Counts
 from detector.score.metrics import best_threshold, point_values
 from detector.score.pairs import Collector
 from detector.score.store import save_counts
-from detector.train import RUN, WEIGHTS, train
+from detector.train import WEIGHTS, train
 from detector.train import Job as Training
 from experiments.closed_world.plan import LABELS, ORACLE, TESTS, WILD, Chosen, Job, Plan
 from shards.files import make_folder, write_json

@@ -28,6 +28,7 @@ from miniworld.world.splits import SPLITS
 from shards.errors import ConfigError, run_cli
 from shards.files import make_folder, write_json
 from shards.pool import open_pool
+from shards.progress import GOES_ON, Progress
 
 if TYPE_CHECKING:  # torch is imported late: the oracle's processes import this file too, and need none
     from corruptor.backbone import Backbone
@@ -63,12 +64,10 @@ class Benchmark:
 
     def rows(self, pool: Any) -> list[Row]:
         """The numbers of all pictures."""
-        from tqdm import tqdm
-
         make_folder(self.parts)
         rows: list[Row] = []
         waiting: Pending | None = None
-        with tqdm(total=self.args.n, unit="source", disable=not sys.stderr.isatty()) as bar:
+        with Progress(self.args.n, "source", resumes=GOES_ON) as bar:
             for first in range(0, self.args.n, BATCH):
                 numbers = range(first, min(first + BATCH, self.args.n))
                 begun = self._begin(pool, numbers)

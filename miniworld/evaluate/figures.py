@@ -1,4 +1,4 @@
-"""The figures behind docs/miniworld.md: how well the oracle finds faults, how the generator breaks.
+"""The figures behind docs/evidence/miniworld.md: how well the oracle finds faults, how the generator breaks.
 
 Everything is measured on scenes of the calibration split; `first` leaves out those that the thresholds were chosen on.
 """

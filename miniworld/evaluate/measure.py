@@ -1,4 +1,4 @@
-"""`python -m miniworld figures`: the figures of docs/miniworld.md, and what other thresholds would give."""
+"""`python -m miniworld figures`: the figures of docs/evidence/miniworld.md, and what other thresholds would give."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from miniworld.generator.sample import load_pipeline, round_trip
 from shards.errors import ConfigError
 from shards.files import make_folder, write_bytes
 from shards.pool import open_pool
+from shards.progress import progress
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,8 @@ def measure(plan: Plan, weights: Path, out: Path | None = None) -> str:
     with open_pool(plan.processes) as pool:
 
         def judge(jobs: list[Any], what: str, ask: Callable[[Any], Any] = figures.judge_picture) -> list[Any]:
-            from tqdm import tqdm
-
             asked = pool.imap(ask, jobs, chunksize=4)
-            return list(tqdm(asked, total=len(jobs), desc=what, unit="picture", disable=None))
+            return list(progress(asked, "picture", what, total=len(jobs)))
 
         found, table = _measure(plan, pipe, judge)
     if out is not None:

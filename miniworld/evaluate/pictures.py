@@ -6,14 +6,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from miniworld.evaluate.sheets import Pixels, save, scene_sheet
 from miniworld.world.render import render
 from miniworld.world.scenes import Scene, caption, sample_scene
 from miniworld.world.splits import SPLITS
 from shards.errors import ConfigError
 from shards.files import make_folder, write_bytes
+from shards.progress import Progress, progress
 
 BATCH = 8
 
@@ -28,7 +27,7 @@ def choose_scenes(count: int, first: int | None = None) -> list[Scene]:
 
 def render_pictures(scenes: Sequence[Scene], out: Path) -> None:
     """The scenes as rendered, without any model. Raises OutputError."""
-    write_pictures([render(scene) for scene in tqdm(scenes, unit="picture", disable=None)], scenes, out)
+    write_pictures([render(scene) for scene in progress(scenes, "picture")], scenes, out)
 
 
 def sample_pictures(
@@ -43,7 +42,7 @@ def sample_pictures(
     steps, guidance = check_steps(steps), GUIDANCE if guidance is None else guidance
     pipe = load_pipeline(weights)
     images: list[Pixels] = []
-    with tqdm(total=len(scenes), unit="picture", disable=None) as bar:
+    with Progress(len(scenes), "picture") as bar:
         for at in range(0, len(scenes), BATCH):
             part = scenes[at : at + BATCH]
             words, seeds = [caption(scene) for scene in part], [scene.seed for scene in part]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Frozen on the calibration split; see docs/miniworld.md."""
+    """Frozen on the calibration split; see docs/evidence/miniworld.md."""
 
     tolerance: float = 29.0
     """Difference, 0..255 units, that still counts as the same colour."""

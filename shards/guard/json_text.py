@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ class JsonLimits:
     """What a document may be; each use takes the smallest that fits it."""
 
     max_bytes: int
+    """Of bytes; text that is decoded already may have as many characters."""
     max_values: int
     """Numbers, strings, lists and objects, counted from above by commas and brackets."""
     max_depth: int = 64
@@ -36,7 +38,12 @@ TABLE = JsonLimits(1 << 28, 1 << 22)
 
 
 def parse_json(
-    data: bytes | str, what: str, *, limits: JsonLimits = RECORD, error: type[UserError] = SchemaError
+    data: bytes | str,
+    what: str,
+    *,
+    limits: JsonLimits = RECORD,
+    error: type[UserError] = SchemaError,
+    lenient: bool = False,
 ) -> Any:
     """Text from outside -> dicts, lists, strings, finite floats, integers of 64 bits, booleans, None.
 
@@ -44,11 +51,13 @@ def parse_json(
         data: UTF-8 bytes (a byte order mark is skipped) or text.
         what: what it is, for the message, such as a path.
         error: the UserError that is raised.
+        lenient: a number that is no finite one of 64 bits becomes None; for records of other projects, of which some
+            other value is wanted.
 
     Raises: `error`, in one line, for anything that is no JSON or exceeds `limits`.
     """
     try:
-        return _parse(data, limits)
+        return _parse(data, limits, lenient)
     except RecursionError:
         reason = f"lists and objects are nested deeper than the {limits.max_depth} levels that are read"
     except ValueError as found:
@@ -85,14 +94,17 @@ def read_object(path: Path, *, limits: JsonLimits = RECORD, error: type[UserErro
     return value
 
 
-def _parse(data: bytes | str, limits: JsonLimits) -> Any:
+def _parse(data: bytes | str, limits: JsonLimits, lenient: bool) -> Any:
     if len(data) > limits.max_bytes:
         raise ValueError(f"{len(data)} bytes; at most {limits.max_bytes} are read")
     text = data.decode("utf-8-sig") if isinstance(data, bytes) else data.removeprefix("\ufeff")
     openers = text.count("[") + text.count("{")
     if openers + text.count(",") > limits.max_values:
         raise ValueError(f"more than the {limits.max_values} values that are read")
-    value = json.loads(text, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer)
+    if lenient:
+        value = json.loads(text, parse_constant=_none, parse_float=_or_none(_finite), parse_int=_or_none(_integer))
+    else:
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer)
     if openers > limits.max_depth and _deeper_than(value, limits.max_depth):
         raise RecursionError
     return value
@@ -100,6 +112,20 @@ def _parse(data: bytes | str, limits: JsonLimits) -> Any:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _none(name: str) -> None:
+    return None
+
+
+def _or_none(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    def parsed(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError:
+            return None
+
+    return parsed
 
 
 def _finite(text: str) -> float:
@@ -110,15 +136,16 @@ def _finite(text: str) -> float:
 
 
 def _integer(text: str) -> int:
-    if len(text) > 20 or abs(number := int(text)) > MAX_INTEGER:
-        raise ValueError(f"the number {text[:20]}... has {len(text)} digits, more than 64 bits hold")
+    digits = len(text.lstrip("-"))  # counted first: int() takes a second for some ten thousand
+    if digits > 20 or abs(number := int(text)) > MAX_INTEGER:
+        raise ValueError(f"the number {text[:20]}... has {digits} digits, more than 64 bits hold")
     return number
 
 
 def _deeper_than(value: Any, depth: int) -> bool:
     """Whether lists and objects are nested more than `depth` levels; by hand, since recursion is what may fail."""
     level: list[Any] = [value]
-    for _ in range(depth + 1):
+    for _ in range(depth):
         inner: list[Any] = []
         for holder in level:
             if isinstance(holder, (list, dict)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable
 
 MAX_NAME_BYTES = 150
@@ -20,7 +21,9 @@ def file_name(text: str, max_bytes: int = MAX_NAME_BYTES) -> str:
     and the first digits of its sha256 follow, so that two texts that differ only there stay two.
     """
     safe = "".join(char if _is_safe(char) else "_" for char in text).strip(" .")
-    if safe == text and safe and len(safe.encode()) <= max_bytes and safe.split(".")[0].lower() not in RESERVED:
+    if safe.split(".")[0].rstrip(" ").lower() in RESERVED:
+        safe = f"_{safe}"
+    if safe == text and safe and len(safe.encode()) <= max_bytes:
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
     cut = safe.encode()[: max_bytes - DIGITS - 1].decode("utf-8", "ignore").rstrip(" .")
@@ -28,17 +31,30 @@ def file_name(text: str, max_bytes: int = MAX_NAME_BYTES) -> str:
 
 
 def distinct_names(texts: Iterable[str], max_bytes: int = MAX_NAME_BYTES) -> list[str]:
-    """`file_name` of each text, in order, with `-2`, `-3`, .. where a name is taken, whatever its case."""
+    """`file_name` of each text, in order, with `-2`, `-3`, .. where a name is taken, whatever its case.
+
+    At least 32 bytes are needed. Time is linear in the number of texts, also where all are the same.
+    """
     names: list[str] = []
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
+    """Folded name -> the last number that was tried behind it."""
     for text in texts:
-        name, number = file_name(text, max_bytes), 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{file_name(text, max_bytes - 8)}-{number}"
-        taken.add(name.casefold())
+        name = file_name(text, max_bytes)
+        if _folded(name) in taken:
+            begin = file_name(text, max_bytes - 8)
+            number = taken[_folded(name)]
+            while _folded(name) in taken:
+                number += 1
+                name = f"{begin}-{number}"
+            taken[_folded(file_name(text, max_bytes))] = number
+        taken[_folded(name)] = 1
         names.append(name)
     return names
+
+
+def _folded(name: str) -> str:
+    """Equal for names that some file system takes for one: of another case, or with accents written another way."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def _is_safe(char: str) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
 
 KINDS = {
     stat.S_IFREG: "file",
@@ -28,18 +28,22 @@ class FileTooLargeError(OSError):
 
 def kind_of(path: str | os.PathLike[str]) -> str:
     """file, folder, FIFO, socket or device, links followed, without opening it. Raises OSError."""
-    return KINDS.get(stat.S_IFMT(os.stat(path).st_mode), "special file")
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError as error:  # a NUL in the name
+        raise OSError(errno.EINVAL, str(error), os.fspath(path)) from error
+    return KINDS.get(stat.S_IFMT(mode), "special file")
 
 
 def is_plain(path: str | os.PathLike[str]) -> bool:
     """Whether it is an ordinary file, links followed; False where it is not there or may not be looked at."""
     try:
         return kind_of(path) == "file"
-    except (OSError, ValueError):  # ValueError: a NUL in the name
+    except OSError:
         return False
 
 
-def open_plain(path: str | os.PathLike[str]) -> BinaryIO:
+def open_plain(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Open an ordinary file for reading. Raises OSError, SpecialFileError for anything else, which is never opened."""
     kind = kind_of(path)
     if kind != "file":
@@ -58,7 +62,9 @@ def read_plain(path: str | os.PathLike[str], max_bytes: int) -> bytes:
         size = os.fstat(file.fileno()).st_size
         if size > max_bytes:
             raise FileTooLargeError(errno.EFBIG, f"{size} bytes, at most {max_bytes} are read", os.fspath(path))
-        data = file.read(max_bytes + 1)  # the file may have grown, and files of /proc say 0
+        data = file.read(size + 1)  # a read asks for memory of the size it is told
+        if len(data) > size:  # the file may have grown, and files of /proc say 0
+            data += file.read(max_bytes + 1 - len(data))
     if len(data) > max_bytes:
         raise FileTooLargeError(errno.EFBIG, f"more than the {max_bytes} bytes that are read", os.fspath(path))
     return data

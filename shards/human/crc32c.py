@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 POLYNOMIAL = 0x82F63B78
 BLOCK = 64
 """Bytes of a block; below this length a plain loop is quicker."""
+PIECE = 1 << 14
+"""Blocks taken at once, 1 MiB: the look-up needs twelve bytes for each of theirs."""
 
 U32 = NDArray[np.uint32]
+EMPTY = np.zeros((0, BLOCK), np.uint8)
 
 
 @cache
@@ -73,27 +76,38 @@ def look_up(table: U32, places: NDArray[np.intp]) -> U32:
     return table.take(places, mode="wrap")
 
 
-def crc32c(data: bytes) -> int:
-    """CRC-32C of any bytes, 0..2**32-1."""
-    if len(data) < BLOCK:
-        register, table = 0xFFFFFFFF, byte_list()
-        for byte in data:
-            register = table[(register ^ byte) & 0xFF] ^ (register >> 8)
-        return register ^ 0xFFFFFFFF
-    num_blocks = -(-len(data) // BLOCK)
-    # Zeros in front change nothing in a register begun at 0; beginning at all ones is the same as flipping four bytes.
-    padded = np.zeros(num_blocks * BLOCK, np.uint8)
-    start = padded.size - len(data)
-    padded[start:] = np.frombuffer(data, np.uint8)
-    padded[start : start + 4] ^= 0xFF
+def crc32c(data: bytes | memoryview) -> int:
+    """CRC-32C of any bytes, 0..2**32-1. Memory beside the data is bounded, whatever their length."""
+    head = len(data) % BLOCK
+    register, table = 0xFFFFFFFF, byte_list()
+    for byte in data[:head]:
+        register = table[(register ^ byte) & 0xFF] ^ (register >> 8)
+    rest = np.frombuffer(data, np.uint8, offset=head).reshape(-1, BLOCK) if len(data) > head else EMPTY
+    for start in range(0, len(rest), PIECE):
+        blocks = rest[start : start + PIECE]
+        register = past(register, len(blocks)) ^ blocks_register(blocks)
+    return register ^ 0xFFFFFFFF
+
+
+def past(register: int, num_blocks: int) -> int:
+    """A register moved past so many blocks of zeros."""
+    moved = np.array([register], np.uint32)
+    for level in range(num_blocks.bit_length()):
+        if num_blocks >> level & 1:
+            moved = shift(moved, level)
+    return int(moved[0])
+
+
+def blocks_register(blocks: NDArray[np.uint8]) -> int:
+    """The register, begun at 0, after uint8 [N, BLOCK]."""
     # Blocks lie along the last axis, so that the XOR runs over whole rows.
     starts = np.arange(0, BLOCK * 256, 256, dtype=np.intp)[:, None]
-    places = np.add(padded.reshape(num_blocks, BLOCK).T, starts, order="C")
+    places = np.add(blocks.T, starts, order="C")
     parts = np.bitwise_xor.reduce(look_up(place_table(), places), axis=0)
     level = 0
     while parts.size > 1:
         if parts.size % 2:
-            parts = np.concatenate([np.zeros(1, np.uint32), parts])
+            parts = np.concatenate([np.zeros(1, np.uint32), parts])  # zeros in front change nothing
         parts = shift(parts[0::2], level) ^ parts[1::2]
         level += 1
-    return int(parts[0]) ^ 0xFFFFFFFF
+    return int(parts[0])

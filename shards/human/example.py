@@ -3,82 +3,106 @@
 Example   { Features features = 1 }
 Features  { map<string, Feature> feature = 1 }      each entry: key = 1, value = 2
 Feature   { BytesList = 1 | FloatList = 2 | Int64List = 3 }, each a repeated `value = 1`, packed or one by one
+
+Nothing is copied but the values themselves, and how many fields and values an Example may have is bounded, so that
+memory stays within a few times the bytes read.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 Values = list[bytes] | list[float] | list[int]
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 BYTES_LIST, FLOAT_LIST, INT64_LIST = 1, 2, 3
 KINDS = (BYTES_LIST, FLOAT_LIST, INT64_LIST)
+MAX_PARTS = 1 << 21
+"""Most fields and values of one Example; two maps of 512 x 512 numbers have a quarter of that."""
+MAX_FEATURES = 1 << 10
 
 
 class WireError(ValueError):
     """Bytes that are no such message."""
 
 
+@dataclass
+class Budget:
+    """How many more fields and values may be read."""
+
+    left: int = MAX_PARTS
+
+    def spend(self, number: int = 1) -> None:
+        """Raises WireError where that was too much."""
+        self.left -= number
+        if self.left < 0:
+            raise WireError(f"more than {MAX_PARTS} fields and values")
+
+
 def parse_example(payload: bytes) -> dict[str, Values]:
     """Name -> list of its values (bytes, float or int). A feature without a list is []. Raises WireError."""
     found: dict[str, Values] = {}
-    for number, wire, features in fields(payload):
+    budget = Budget()
+    for number, wire, features in fields(memoryview(payload), budget):
         if (number, wire) != (1, LENGTH):
             continue
-        for inner, inner_wire, entry in fields(as_bytes(features)):
+        for inner, inner_wire, entry in fields(as_view(features), budget):
             if (inner, inner_wire) == (1, LENGTH):
-                name, values = parse_entry(as_bytes(entry))
+                name, values = parse_entry(as_view(entry), budget)
                 found[name] = values
+                if len(found) > MAX_FEATURES:
+                    raise WireError(f"more than {MAX_FEATURES} features")
     return found
 
 
-def parse_entry(entry: bytes) -> tuple[str, Values]:
+def parse_entry(entry: memoryview, budget: Budget) -> tuple[str, Values]:
     """One map entry -> (name, values). A missing key is "", a missing value [], as the format says."""
     name, values = "", []  # type: tuple[str, Values]
-    for number, wire, value in fields(entry):
+    for number, wire, value in fields(entry, budget):
         if (number, wire) == (1, LENGTH):
             try:
-                name = as_bytes(value).decode("utf-8")
+                name = bytes(as_view(value)).decode("utf-8")
             except UnicodeDecodeError as error:
                 raise WireError(f"a feature's name is no UTF-8: {error}") from error
         elif (number, wire) == (2, LENGTH):
-            values = parse_feature(as_bytes(value))
+            values = parse_feature(as_view(value), budget)
     return name, values
 
 
-def parse_feature(feature: bytes) -> Values:
+def parse_feature(feature: memoryview, budget: Budget) -> Values:
     """Feature -> its values; of several lists the last counts (they are alternatives)."""
     values: Values = []
-    for number, wire, body in fields(feature):
+    for number, wire, body in fields(feature, budget):
         if wire == LENGTH and number in KINDS:
-            values = parse_list(number, as_bytes(body))
+            values = parse_list(number, as_view(body), budget)
     return values
 
 
-def parse_list(kind: int, body: bytes) -> Values:
+def parse_list(kind: int, body: memoryview, budget: Budget) -> Values:
     """BytesList, FloatList or Int64List -> Python values, in order; packed and single values may be mixed."""
     raw: list[bytes] = []
     floats: list[float] = []
     ints: list[int] = []
-    for number, wire, value in fields(body):
+    for number, wire, value in fields(body, budget):
         if number != 1:
             continue
         if kind == BYTES_LIST and wire == LENGTH:
-            raw.append(as_bytes(value))
+            raw.append(bytes(as_view(value)))
         elif kind == FLOAT_LIST and wire in (FIXED32, LENGTH):
-            floats += unpack_floats(as_bytes(value))
+            floats += unpack_floats(as_view(value), budget)
         elif kind == INT64_LIST and wire in (VARINT, LENGTH):
-            ints += [value] if isinstance(value, int) else unpack_varints(value)
+            ints += [value] if isinstance(value, int) else unpack_varints(value, budget)
         else:
             raise WireError(f"a value of wire type {wire} in a list of kind {kind}")
     return [signed(value) for value in ints] if kind == INT64_LIST else floats if kind == FLOAT_LIST else raw
 
 
-def fields(message: bytes) -> Iterator[tuple[int, int, bytes | int]]:
-    """(field number, wire type, value) in order: an int for a varint, bytes for all else. Raises WireError."""
+def fields(message: memoryview, budget: Budget) -> Iterator[tuple[int, int, memoryview | int]]:
+    """(field number, wire type, value) in order: an int for a varint, a view for all else. Raises WireError."""
     at = 0
     while at < len(message):
+        budget.spend()
         tag, at = varint(message, at)
         number, wire = tag >> 3, tag & 7
         if number == 0:
@@ -99,7 +123,7 @@ def fields(message: bytes) -> Iterator[tuple[int, int, bytes | int]]:
         at += length
 
 
-def varint(message: bytes, at: int) -> tuple[int, int]:
+def varint(message: memoryview, at: int) -> tuple[int, int]:
     """(value, place behind it). Raises WireError."""
     value = 0
     for shift in range(0, 70, 7):
@@ -113,19 +137,21 @@ def varint(message: bytes, at: int) -> tuple[int, int]:
     raise WireError("a number of more than ten bytes")
 
 
-def unpack_varints(body: bytes) -> list[int]:
+def unpack_varints(body: memoryview, budget: Budget) -> list[int]:
     """Packed numbers -> unsigned values."""
     values, at = [], 0
     while at < len(body):
+        budget.spend()
         value, at = varint(body, at)
         values.append(value)
     return values
 
 
-def unpack_floats(body: bytes) -> list[float]:
+def unpack_floats(body: memoryview, budget: Budget) -> list[float]:
     """Little-endian 32-bit floats, one or many. Raises WireError."""
     if len(body) % 4:
         raise WireError(f"{len(body)} bytes are no whole number of floats")
+    budget.spend(len(body) // 4)
     return list(struct.unpack(f"<{len(body) // 4}f", body))
 
 
@@ -134,7 +160,7 @@ def signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-def as_bytes(value: bytes | int) -> bytes:
+def as_view(value: memoryview | int) -> memoryview:
     """Narrow the type after the wire type was looked at."""
     if isinstance(value, int):
         raise WireError("a number where bytes belong")

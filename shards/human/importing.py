@@ -6,31 +6,39 @@ import argparse
 import dataclasses
 import hashlib
 import json
-import sys
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from shards.errors import ConfigError, SourceError
+from shards.errors import ConfigError, OutputError, SourceError
 from shards.files import whole_file
+from shards.guard.json_text import parse_object
+from shards.guard.plain_file import open_plain
 from shards.masks import ARTIFACT, U8
 from shards.schema import CODECS, Meta, RegionMeta, Sample, SizeMeta, SourceMeta, make_key
 from shards.source import Reject
+from shards.sources.pictures import Limits
 from shards.writer import REJECTS, RunWriter
 
 EXCLUDED = "excluded.jsonl"
 POINTER = b"version https://git-lfs"
+LIMITS = Limits(max_pixels=1 << 25)
+"""Sizes of pictures that are taken: up to 32 million pixels, more than either set has."""
 Tick = Callable[[], Any]
 
 
 def refuse_pointer(path: Path) -> None:
-    """Raise SourceError if `path` is the pointer that Git leaves where Git LFS was not used."""
-    with path.open("rb") as file:
-        head = file.read(len(POINTER))
+    """Raise SourceError if `path` is the pointer that Git leaves where Git LFS was not used, or cannot be read."""
+    try:
+        with open_plain(path) as file:
+            head, size = file.read(len(POINTER)), os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read ({error.strerror or error})") from error
     if head == POINTER:
         raise SourceError(
-            f"{path} is a Git LFS pointer of {path.stat().st_size} bytes, not the data; "
+            f"{path} is a Git LFS pointer of {size} bytes, not the data; "
             "install Git LFS and run `git lfs pull` in that checkout"
         )
 
@@ -48,13 +56,6 @@ def check_common(args: argparse.Namespace) -> None:
     """Raise ConfigError on a value that cannot be."""
     if args.per_shard < 1:
         raise ConfigError(f"--per-shard must be 1 or more, got {args.per_shard}")
-
-
-def progress(total: int, unit: str, text: str) -> Any:
-    """A bar on stderr with rate and time left, quiet when that is no terminal."""
-    from tqdm import tqdm
-
-    return tqdm(total=total, unit=unit, unit_scale=unit == "B", desc=text, disable=not sys.stderr.isatty())
 
 
 def fingerprint(lines: Iterable[str]) -> str:
@@ -123,13 +124,22 @@ def write_excluded(out: Path, parts: Iterable[tuple[Mapping[str, Any], RunWriter
     count = 0
     with whole_file(out / EXCLUDED) as file:
         for facts, run in parts:
-            for line in (run.out / REJECTS).read_bytes().splitlines():
-                file.write(encode_line({**facts, **json.loads(line)}))
+            for line in own_lines(run.out / REJECTS):
+                file.write(encode_line({**facts, **parse_object(line, str(run.out / REJECTS))}))
                 count += 1
         for record in rest:
             file.write(encode_line(record))
             count += 1
     return count
+
+
+def own_lines(path: Path) -> Iterator[bytes]:
+    """Lines of a file that this run wrote. Raises OutputError where it cannot be read any more."""
+    try:
+        with open_plain(path) as file:
+            yield from file
+    except OSError as error:
+        raise OutputError(f"{path} cannot be read ({error.strerror or error}); run the same command again") from error
 
 
 def encode_line(record: Mapping[str, Any]) -> bytes:

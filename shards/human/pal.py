@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,10 @@ import numpy as np
 from PIL import Image
 
 from shards.build import nearest
-from shards.errors import ConfigError, SchemaError
+from shards.errors import ConfigError, SchemaError, one_line
 from shards.files import write_json
 from shards.human.importing import (
+    LIMITS,
     add_common,
     check_common,
     fill,
@@ -28,25 +30,26 @@ from shards.human.importing import (
     labelled,
     markdown,
     num_shards,
-    progress,
     stretch,
     write_excluded,
 )
-from shards.human.pal_files import TASKS, UNIFIED, UNKNOWN, Item, Listing, Store, list_set, listing_lines, open_store
+from shards.human.pal_files import TASKS, UNIFIED, UNKNOWN, Item, Listing, list_set, listing_lines
+from shards.human.pal_store import Store, open_store
 from shards.masks import U8
+from shards.progress import GOES_ON, Progress
 from shards.reader import ShardReader
-from shards.schema import MAX_PIXELS, Sample, SourceMeta
+from shards.schema import Sample, SourceMeta
 from shards.source import Reject
 from shards.sources.pictures import read_picture
 from shards.writer import RunInfo, RunWriter
 
 PAPER_IMAGES = 10168
 """Pictures of all tasks and splits, Zhang et al. 2023, abstract."""
-EXAMPLE = "python -m shards import pal PAL4VST.zip --out out/pal"
+EXAMPLE = "blemish import pal PAL4VST.zip --out out/pal"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line of `python -m shards import pal`."""
+    """The command line of `blemish import pal`."""
     parser.add_argument("source", type=Path, metavar="SOURCE", help="the zip, or the folder it was unpacked to")
     parser.add_argument("--tasks", nargs="+", default=[], metavar="TASK", help="only these folders (default all)")
     parser.add_argument(
@@ -65,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     listing = list_set(store)
     groups = grouped(listing, args.tasks)
     runs = {group: open_run(args, group, items, store) for group, items in groups.items()}
-    with progress(sum(len(items) for items in groups.values()), "picture", "writing") as bar:
+    with Progress(sum(len(items) for items in groups.values()), "picture", "writing", resumes=GOES_ON) as bar:
         for group, items in groups.items():
             left = sum(min(len(items), (s + 1) * args.per_shard) - s * args.per_shard for s in runs[group].todo())
             bar.update(len(items) - left)
@@ -129,7 +132,7 @@ class Maker:
             return data
         if isinstance(stored, Reject):
             return Reject(uri, "mask_values", f"label: {stored.reason} {stored.detail}")
-        image, mask = read_picture(data, uri), read_label(stored, uri)
+        image, mask = read_picture(data, uri, LIMITS), read_label(stored, uri)
         if isinstance(image, Reject):
             return image
         if isinstance(mask, Reject):
@@ -146,8 +149,9 @@ class Maker:
 def read_label(data: bytes, uri: str) -> U8 | Reject:
     """PNG of class numbers 0 and 1, grey, palette or bilevel -> uint8 HW, or the reason why not."""
     try:
+        warnings.simplefilter("ignore")  # Pillow's bomb warning; our own limit decides
         with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
+            if picture.width * picture.height > LIMITS.max_pixels:
                 return Reject(uri, "mask_values", f"a label of {picture.width}x{picture.height} pixels")
             if picture.mode not in ("L", "P", "1"):
                 return Reject(uri, "mask_values", f"a label of mode {picture.mode}; expected one channel of 0 and 1")
@@ -171,7 +175,7 @@ def report_of(groups: dict[tuple[str, str], list[Item]], totals: dict[Any, Any],
     unified = [item for (task, _), items in groups.items() if task == UNIFIED for item in items]
     report["unified_tasks"] = dict(Counter(item.task for item in unified).most_common())
     report["unified_told_by"] = dict(Counter(item.told_by for item in unified).most_common())
-    names = [Path(item.image.path).name for item in unified if item.task == UNKNOWN]
+    names = [one_line(Path(item.image.path).name) for item in unified if item.task == UNKNOWN]
     report["unified_unknown_examples"] = names[:5]
     return report
 

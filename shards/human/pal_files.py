@@ -2,24 +2,23 @@
 
     .../<task>/images/{train,val,test}/NAME.jpg     .../<task>/labels/{train,val,test}/NAME.png
 
-A zip is read in place, never unpacked, so that no member's name can lead out of it. In the set `unified` a picture's
-task is told from its name; where the name does not tell, from the same bytes in a task's own folder.
+In the set `unified` a picture's task is told from its name; where the name does not tell, from the same bytes in a
+task's own folder.
 """
 
 from __future__ import annotations
 
-import abc
 import re
-import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-from shards.errors import MissingInputError, SourceError
-from shards.human.importing import refuse_pointer
+from shards.errors import SourceError, one_line
+from shards.guard.names import distinct_names
+from shards.human.pal_store import Entry, Store
 from shards.source import Reject
-from shards.sources.folder import SIDECARS, list_files
+from shards.sources.folder import FOLDER
 
 TASKS = (
     "stylegan2",
@@ -40,83 +39,9 @@ UNKNOWN = "unknown"
 SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
 DOMAINS = {"ffhq": "stylegan2", "afhqcat": "stylegan2", "afhqdog": "stylegan2", "afhqwild": "stylegan2"}
 """Names of the domains of StyleGAN2's pictures, which stand in place of the task in the names of `unified`."""
-MAX_FILE = 1 << 28
-"""Largest file read, 256 MiB: a guard against archive bombs."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A file of the set: its path with forward slashes, its size, and its CRC-32 (-1 where reading would be needed)."""
-
-    path: str
-    size: int
-    crc: int = -1
-
-
-class Store(abc.ABC):
-    """Where the files are."""
-
-    name: str
-    """Name of the folder or zip, for sets whose root is the task's own folder."""
-
-    @abc.abstractmethod
-    def entries(self) -> list[Entry]:
-        """Every file, sorted by path."""
-
-    @abc.abstractmethod
-    def read(self, entry: Entry) -> bytes | Reject:
-        """The bytes of one file."""
-
-
-class FolderStore(Store):
-    """Files below a folder; hidden ones and text do not count."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.name = root, root.resolve().name
-
-    def entries(self) -> list[Entry]:
-        return [Entry(path, size) for path, size in list_files(self.root)]
-
-    def read(self, entry: Entry) -> bytes | Reject:
-        if entry.size > MAX_FILE:
-            return Reject(entry.path, "too_large", f"{entry.size} bytes; at most {MAX_FILE} are read")
-        try:
-            return (self.root / entry.path).read_bytes()
-        except OSError as error:
-            return Reject(entry.path, "unreadable", error.strerror or str(error))
-
-
-class ZipStore(Store):
-    """Members of a zip. Raises SourceError if it is none."""
-
-    def __init__(self, path: Path) -> None:
-        refuse_pointer(path)
-        self.path, self.name = path, path.stem
-        try:
-            self.zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise SourceError(f"{path} is no readable zip ({error}); fetch it again") from error
-
-    def entries(self) -> list[Entry]:
-        found = []
-        for member in self.zip.infolist():
-            parts = PurePosixPath(member.filename).parts
-            hidden = any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in parts)
-            if member.is_dir() or hidden or PurePosixPath(member.filename).suffix.lower() in SIDECARS:
-                continue
-            found.append(Entry(member.filename, member.file_size, member.CRC))
-        return sorted(found, key=lambda entry: entry.path.encode("utf-8", "surrogateescape"))
-
-    def read(self, entry: Entry) -> bytes | Reject:
-        if entry.size > MAX_FILE:
-            return Reject(entry.path, "too_large", f"{entry.size} bytes; at most {MAX_FILE} are read")
-        try:
-            with self.zip.open(entry.path) as file:
-                # A member may unpack to more than its header says; its checksum is verified at its end.
-                data = file.read(MAX_FILE + 1)
-        except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, OSError, EOFError) as error:
-            return Reject(entry.path, "unreadable", f"{type(error).__name__}: {error}")
-        return data if len(data) == entry.size else Reject(entry.path, "unreadable", f"{len(data)} bytes were packed")
+MAX_FOLDERS = 256
+"""Most folders of tasks; PAL has twelve, and each becomes a run for every split."""
+MAX_FOLDER_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -126,7 +51,7 @@ class Item:
     image: Entry
     label: Entry | None
     folder: str
-    """The task's folder: one of TASKS, `unified`, or another name as it was found."""
+    """The task's folder: one of TASKS, `unified`, or another name, made safe and told from all others."""
     split: str
     task: str
     told_by: str
@@ -151,26 +76,18 @@ class Place:
     stem: str
 
 
-def open_store(source: Path) -> Store:
-    """A folder or a zip. Raises MissingInputError, SourceError."""
-    if not source.exists():
-        raise MissingInputError(f"{source} does not exist; name PAL's zip or the folder it was unpacked to")
-    return FolderStore(source) if source.is_dir() else ZipStore(source)
-
-
 def list_set(store: Store) -> Listing:
-    """Pair pictures with labels. Raises SourceError if there is no picture below any images/ folder."""
+    """Pair pictures with labels.
+
+    Raises SourceError if there is no picture below any images/ folder, or there are too many folders.
+    """
     entries = store.entries()
-    stray = [
-        Reject(entry.path, "unsafe_name", "the name leads out of the archive") for entry in entries if unsafe(entry)
-    ]
+    stray = [reject for entry in entries if (reject := misplaced(entry))]
     images: dict[Place, Entry] = {}
     labels: dict[Place, Entry] = {}
     for entry in entries:
-        place = None if unsafe(entry) else place_of(entry.path)
-        if place is None:
-            if not unsafe(entry) and {"images", "labels"} & set(PurePosixPath(entry.path).parts[:-1]):
-                stray.append(Reject(entry.path, "unplaced", "expected images/ or labels/, then train, val or test"))
+        place = place_of(entry.path)
+        if place is None or misplaced(entry):
             continue
         same = images if place.kind == "images" else labels
         if place in same:
@@ -178,15 +95,26 @@ def list_set(store: Store) -> Listing:
         else:
             same[place] = entry
     if not images:
-        zips = [entry.path for entry in entries if entry.path.lower().endswith(".zip")]
+        zips = [one_line(entry.path) for entry in entries if entry.path.lower().endswith(".zip")]
         hint = f"; it holds {zips[0]}: name that" if zips else "; expected <task>/images/{train,val,test}/ at any depth"
         raise SourceError(f"{store.name} holds no pictures of PAL{hint}")
-    items = [item_of(place, image, labels, store.name) for place, image in images.items()]
+    items = with_safe_folders([item_of(place, image, labels, store.name) for place, image in images.items()])
     paired = {replace(place, kind="labels") for place in images}
     for place, entry in labels.items():
         if place not in paired:
             stray.append(Reject(entry.path, "picture_missing", "a label without a picture of its name"))
     return Listing(tell_by_bytes(items, store), stray)
+
+
+def misplaced(entry: Entry) -> Reject | None:
+    """Why an entry belongs nowhere; None for what does, and for files beside the set such as a README."""
+    if unsafe(entry):
+        return Reject(entry.path, "unsafe_name", "the name leads out of the archive")
+    if entry.size == FOLDER:
+        return Reject(entry.path, "unreadable", "a folder that may not be listed, or a link to a folder")
+    if place_of(entry.path) is None and {"images", "labels"} & set(PurePosixPath(entry.path).parts[:-1]):
+        return Reject(entry.path, "unplaced", "expected images/ or labels/, then train, val or test")
+    return None
 
 
 def unsafe(entry: Entry) -> bool:
@@ -215,14 +143,29 @@ def item_of(place: Place, image: Entry, labels: dict[Place, Entry], store_name: 
 
 
 def folder_task(parts: tuple[str, ...]) -> str:
-    """The task that the innermost telling folder names; else the innermost folder's own name, made safe."""
+    """The task that the innermost telling folder names; else the innermost folder's own name, in small letters."""
     for part in reversed(parts):
         task = match_task(part)
         if task:
             return task
         if part.lower().startswith(UNIFIED):
             return UNIFIED
-    return re.sub(r"[^a-z0-9]+", "_", parts[-1].lower()).strip("_") or UNKNOWN
+    return parts[-1].lower()
+
+
+def with_safe_folders(items: list[Item]) -> list[Item]:
+    """Folders that are no task's get names that may be names of files, no two the same. Raises SourceError."""
+    known = [*TASKS, UNIFIED]
+    others = sorted({item.folder for item in items} - set(known))
+    if len(others) > MAX_FOLDERS:
+        raise SourceError(f"the set has {len(others)} folders that are none of PAL's; at most {MAX_FOLDERS} are read")
+    plain = [re.sub(r"[^a-z0-9]+", "_", name).strip("_") or UNKNOWN for name in others]
+    safe = dict(zip(others, distinct_names([*known, *plain], MAX_FOLDER_NAME)[len(known) :], strict=True))
+    # The task of such a picture is the name of its folder.
+    return [
+        replace(item, folder=safe[item.folder], task=safe[item.folder]) if item.folder in safe else item
+        for item in items
+    ]
 
 
 def match_task(text: str) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 from shards.errors import ConfigError, MissingInputError
 from shards.files import write_json
 from shards.human.importing import (
+    LIMITS,
     add_common,
     check_common,
     fill,
@@ -26,7 +27,6 @@ from shards.human.importing import (
     labelled,
     markdown,
     num_shards,
-    progress,
     stretch,
     write_excluded,
 )
@@ -48,14 +48,16 @@ from shards.human.richhf_labels import (
     score_scale,
 )
 from shards.human.richhf_records import EXPECTED, SPLITS, JoinedSet, Record, RecordSet, find, open_sets
+from shards.progress import GOES_ON, Progress
 from shards.schema import Sample, SourceMeta
 from shards.source import Reject
+from shards.sources.listed import MAX_CAPTION
 from shards.sources.parquet import PictureStore, gather, safe
 from shards.sources.pictures import read_picture
 from shards.writer import RunInfo, RunWriter
 
 STORE = ".pictures"
-EXAMPLE = "python -m shards import richhf richhf-18k --pictures pickapic_v1/data --out out/richhf"
+EXAMPLE = "blemish import richhf richhf-18k --pictures pickapic_v1/data --out out/richhf"
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Choices:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line of `python -m shards import richhf`."""
+    """The command line of `blemish import richhf`."""
     parser.add_argument(
         "records", type=Path, metavar="RECORDS", help="folder of *.tfrecord, or of the mirror's *.parquet"
     )
@@ -105,9 +107,9 @@ def run(args: argparse.Namespace) -> int:
     verdicts = judge_all(sets, choices)
     store = PictureStore(args.store or args.out / STORE, wanted(verdicts) if tables else frozenset())
     if tables and any(run.todo() for run in runs.values()):
-        with progress(sum(path.stat().st_size for path in tables), "B", "pictures") as bar:
+        with Progress(sum(path.stat().st_size for path in tables), "B", "pictures", resumes=GOES_ON) as bar:
             gather(tables, store, bar.update)
-    with progress(sum(len(one) for one in sets), "record", "writing") as bar:
+    with Progress(sum(len(one) for one in sets), "record", "writing", resumes=GOES_ON) as bar:
         for one in sets:
             maker = Maker(one, verdicts[one.split], choices, store if tables else None)
             done = len(one) - sum(shard_items(len(one), args.per_shard, shard) for shard in runs[one.split].todo())
@@ -162,7 +164,7 @@ def open_run(args: argparse.Namespace, one: RecordSet, choices: Choices, tables:
 def judge_all(sets: list[RecordSet], choices: Choices) -> dict[str, list[Verdict]]:
     """Split -> a verdict for each record, in order."""
     found: dict[str, list[Verdict]] = {}
-    with progress(sum(len(one) for one in sets), "record", "judging") as bar:
+    with Progress(sum(len(one) for one in sets), "record", "judging", resumes=GOES_ON) as bar:
         for one in sets:
             found[one.split] = []
             for index in range(len(one)):
@@ -231,14 +233,17 @@ class Maker:
         if found is None:
             return Reject(uri, "picture_missing", f"uid {record.uid} is in no table that was given")
         data, caption = found
-        image = read_picture(data, uri)
+        image = read_picture(data, uri, LIMITS)
         if isinstance(image, Reject):
             return image
         grey = decode_map(record.artifact_map).grey
         label = binary_label(grey, verdict.annotators.number or PAPER_ANNOTATORS, self.choices.rule)
-        source = SourceMeta("richhf-18k", uri, hashlib.sha256(data).hexdigest(), caption=caption)
+        source = SourceMeta("richhf-18k", uri, hashlib.sha256(data).hexdigest(), caption=caption[:MAX_CAPTION])
         mask = stretch(label, (image.shape[0], image.shape[1]))
-        return labelled(image, mask, source, "human", {"rule": self.choices.rule}, self.facts(record, verdict, grey))
+        facts = self.facts(record, verdict, grey)
+        if len(caption) > MAX_CAPTION:
+            facts["caption_characters"] = len(caption)
+        return labelled(image, mask, source, "human", {"rule": self.choices.rule}, facts)
 
     def picture(self, record: Record) -> tuple[bytes, str] | None:
         """(bytes, caption) of a record's picture, or None."""

@@ -82,6 +82,8 @@ def decode_map(stored: Any) -> GreyMap:
     else:
         values = np.asarray(stored)
         form = str(values.dtype)
+    if values.size > MAX_MAP_PIXELS:
+        raise MapError(f"the map has {values.size} values; at most {MAX_MAP_PIXELS} are read")
     if values.dtype.kind not in "biuf":
         raise MapError(f"the map holds values of type {values.dtype}; expected numbers")
     values = one_plane(values)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 
 from shards.errors import MissingInputError, SourceError
 from shards.files import hash_file
+from shards.guard.plain_file import kind_of
 from shards.human.example import Values, WireError, parse_example
 from shards.human.importing import fingerprint, refuse_pointer
 from shards.human.tfrecord import Damage, read_frames, read_payload
@@ -27,6 +29,8 @@ TOKENS = "prompt_misalignment_label"
 SPLITS = ("train", "dev", "test")
 EXPECTED = {"train": 15810, "dev": 995, "test": 955}
 """Records of the released files."""
+LONGEST = {"filename": 1024, TOKENS: 1 << 14}
+"""Characters that a text may have; captions are cut, not refused."""
 _SPLIT_WORDS = {"train": "train", "dev": "dev", "val": "dev", "validation": "dev", "test": "test"}
 
 
@@ -122,10 +126,21 @@ def record_of(payload: bytes, uri: str) -> Record | Reject:
     except (WireError, UnicodeDecodeError) as error:
         return Reject(uri, "corrupt_record", f"no tf.train.Example: {error}")
     if not filename:
-        return Reject(uri, "corrupt_record", f"no feature 'filename'; found {', '.join(sorted(features)) or 'none'}")
+        found = ", ".join(sorted(features))[:200] or "none"
+        return Reject(uri, "corrupt_record", f"no feature 'filename'; found {found}")
     scores = {name: first_number(features, name) for name in SCORES}
     maps = [first(features, name) for name in MAPS]
-    return Record(filename, scores, maps[0], maps[1], tokens)
+    return too_long(Record(filename, scores, maps[0], maps[1], tokens), uri)
+
+
+def too_long(record: Record, uri: str) -> Record | Reject:
+    """The record, or a Reject where one of its texts is longer than any of the released set's."""
+    texts = {"filename": record.filename, TOKENS: record.tokens}
+    for name, text in texts.items():
+        if len(text) > LONGEST[name]:
+            detail = f"{name} of {len(text)} characters; at most {LONGEST[name]} are read"
+            return Reject(uri, "corrupt_record", detail)
+    return record
 
 
 def first(features: Mapping[str, Values], name: str) -> Any:
@@ -166,11 +181,12 @@ class JoinedSet(RecordSet):
     def record(self, index: int, with_image: bool) -> Record | Reject:
         row = (self._whole if with_image else self._judged)[index]
         filename = row["filename"]
+        uri = f"{self.split}/row {index}"
         if not isinstance(filename, str) or not filename:
-            return Reject(f"{self.split}/row {index}", "corrupt_record", f"filename is {filename!r}")
+            return Reject(uri, "corrupt_record", f"filename is {filename!r}"[:200])
         scores = {name: number(row[name]) for name in SCORES}
         caption, tokens = row.get("caption"), row.get(TOKENS)
-        return Record(
+        record = Record(
             filename,
             scores,
             row["artifact_map"],
@@ -179,6 +195,7 @@ class JoinedSet(RecordSet):
             caption if isinstance(caption, str) else "",
             picture_bytes(row["image"]) if with_image else None,
         )
+        return too_long(record, uri)
 
     def scores(self) -> Iterator[float]:
         return (number(value) for index in range(len(self)) for value in self._scored[index].values())
@@ -225,10 +242,29 @@ def open_sets(root: Path) -> list[RecordSet]:
 
 
 def find(root: Path, pattern: str) -> list[Path]:
-    """Matching files below a folder by name, or the file itself."""
-    if root.is_file():
-        return [root] if root.match(pattern) else []
-    return sorted(path for path in root.rglob(pattern) if path.is_file() and not path.name.startswith("."))
+    """Matching files below a folder by name, or the file itself.
+
+    Raises SourceError where a folder may not be listed, or a name that matches is a FIFO, socket or device.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise SourceError(f"{error.filename} cannot be listed ({error.strerror or error})")
+
+    if not root.is_dir():
+        return [root] if root.match(pattern) and is_file(root) else []
+    found = [Path(folder, name) for folder, _, names in os.walk(root, onerror=refuse) for name in names]
+    return sorted(path for path in found if path.match(pattern) and not path.name.startswith(".") and is_file(path))
+
+
+def is_file(path: Path) -> bool:
+    """Whether a name leads to a file, not a folder. Raises SourceError for a FIFO, socket, device or dangling link."""
+    try:
+        kind = kind_of(path)
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read ({error.strerror or error})") from error
+    if kind not in ("file", "folder"):
+        raise SourceError(f"{path} is a {kind}, not a file; take it away")
+    return kind == "file"
 
 
 def split_of(path: Path) -> str:

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shards.errors import MissingInputError, SourceError
+from shards.guard.plain_file import open_plain, size_of
 from shards.source import Reject
 from shards.sources.heads import LONG_HEAD, head_sides
-from shards.sources.listed import ListedOptions, ListedSource
+from shards.sources.listed import MAX_CAPTION_BYTES, ListedOptions, ListedSource
+from shards.sources.pictures import read_file
 
 SIDECARS = {".txt", ".json", ".jsonl", ".csv", ".tsv", ".md", ".html", ".yaml", ".yml"}
 """Extensions of text beside the pictures; such files are never inputs. Every other file is sniffed by content."""
+FOLDER = -2
+"""Stands for the size of a folder that is not looked into."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +30,11 @@ class FolderOptions(ListedOptions):
 
 
 class FolderSource(ListedSource):
-    """All files below `root` in an order that depends on their names alone; hidden files are left out."""
+    """All files below `root` in an order that depends on their names alone; hidden files are left out.
+
+    Links to files are followed. A link to a folder is not (it may lead in a circle): it is
+    one reject, `unreadable`, and so is a folder that may not be listed, and what is no ordinary file.
+    """
 
     Options = FolderOptions
 
@@ -52,51 +60,73 @@ class FolderSource(ListedSource):
 
     def sides(self, place: int) -> tuple[int, int] | None:
         try:
-            with (self.root / self._files[place][0]).open("rb") as file:
+            with open_plain(self.root / self._files[place][0]) as file:
                 return head_sides(file.read(LONG_HEAD))
         except OSError:
             return None
 
     def read(self, place: int) -> bytes | Reject:
-        return self._read(self.root / self._files[place][0], self.uri(place))
+        path, uri = self.root / self._files[place][0], self.uri(place)
+        return refuse_folder(path, uri) if self.broken(place) else read_file(path, uri)
+
+    def ends(self, place: int, size: int) -> bytes | Reject:
+        try:
+            with open_plain(self.root / self._files[place][0]) as file:
+                head = file.read(size)
+                file.seek(max(self.byte_size(place) - size, len(head)))
+                return head + file.read(size)
+        except OSError as error:
+            return Reject(self.uri(place), "unreadable", error.strerror or str(error))
+
+    def broken(self, place: int) -> bool:
+        return self._files[place][1] == FOLDER
 
     def caption(self, place: int) -> str:
         beside = (self.root / self._files[place][0]).with_suffix(".txt")
         try:
-            return beside.read_bytes().decode("utf-8-sig", "replace").strip()
+            with open_plain(beside) as file:
+                return file.read(MAX_CAPTION_BYTES).decode("utf-8-sig", "replace").strip()
         except OSError:
             return ""
 
     def mask_bytes(self, place: int) -> bytes | Reject | None:
         if self.masks is None:
             return None
-        path = (self.masks / self._files[place][0]).with_suffix(".png")
-        if not path.exists():
-            return Reject(self.uri(place), "mask_missing", f"no {path.name} in {self.masks.name}")
-        return self._read(path, self.uri(place))
-
-    @staticmethod
-    def _read(path: Path, uri: str) -> bytes | Reject:
+        path, uri = (self.masks / self._files[place][0]).with_suffix(".png"), self.uri(place)
         try:
-            return path.read_bytes()
+            path.stat()
         except OSError as error:
-            return Reject(uri, "unreadable", error.strerror or str(error))
+            return Reject(uri, "mask_missing", f"no {path.name} in {self.masks.name} ({error.strerror})")
+        return read_file(path, uri)
+
+
+def refuse_folder(path: Path, uri: str) -> Reject:
+    """Why a folder among the pictures was not looked into."""
+    if path.is_symlink():
+        return Reject(uri, "unreadable", "a link to a folder, which is not followed; put the folder itself there")
+    return Reject(uri, "unreadable", "a folder that may not be listed")
 
 
 def list_files(root: Path) -> list[tuple[str, int]]:
-    """(relative path with forward slashes, byte size) of every input below `root`, sorted by the path's bytes."""
+    """(relative path with forward slashes, byte size) of every input below `root`, sorted by the path's bytes.
+
+    The size is -1 for what is no ordinary file, and FOLDER for a folder that is not looked into. Raises SourceError
+    where `root` itself may not be listed.
+    """
     found: list[tuple[str, int]] = []
-    for folder, _, names in os.walk(root):
+
+    def closed(error: OSError) -> None:
+        folder = Path(str(error.filename))
+        if folder == root:
+            raise SourceError(f"folder {root} cannot be listed ({error.strerror})") from error
+        found.append((folder.relative_to(root).as_posix(), FOLDER))
+
+    for folder, folders, names in os.walk(root, onerror=closed):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        linked = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        found += [(Path(folder, name).relative_to(root).as_posix(), FOLDER) for name in linked]
         for name in names:
             path = Path(folder, name)
-            relative = path.relative_to(root)
-            hidden = any(part.startswith(".") for part in relative.parts)
-            if hidden or path.suffix.lower() in SIDECARS:
-                continue
-            try:
-                size = path.stat().st_size if not path.is_dir() else -2
-            except OSError:
-                size = -1  # a dangling link: listed, and rejected as unreadable when it is read
-            if size != -2:
-                found.append((relative.as_posix(), size))
+            if not name.startswith(".") and path.suffix.lower() not in SIDECARS:
+                found.append((path.relative_to(root).as_posix(), size_of(path)))
     return sorted(found, key=lambda pair: os.fsencode(pair[0]))

@@ -1,7 +1,8 @@
 """`python -m shards gather`: the pictures that a source gives, as plain files: to look at them, to let a detector find
 those with few artifacts, or to take them to machines without a network.
 
-    OUT/NAME.jpg, NAME.txt    the file as it is stored and its caption; NAME is the uri with `/` as `__`
+    OUT/NAME.jpg, NAME.txt    the file as it is stored and its caption; NAME is the uri with `/` as `__` (and where that
+                              is no safe name, as shards.guard.names makes it one)
     OUT/rejects.jsonl         what is no picture file, each with its reason
     OUT/left_out.jsonl        what the source's selection left out
 
@@ -11,21 +12,18 @@ already are not read again.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from shards.ahead import ahead
 from shards.errors import ConfigError
 from shards.files import make_folder, whole_file, write_bytes
+from shards.guard.names import distinct_names
 from shards.source import Reject, Source
 from shards.sources.listed import ListedSource
 
 READERS = 16
-MAX_NAME = 200
-"""Bytes of a file name; file systems allow 255, extension and temporary ending included."""
 MAGIC = ((b"\xff\xd8\xff", "jpg"), (b"\x89PNG", "png"), (b"RIFF", "webp"), (b"GIF8", "gif"), (b"BM", "bmp"))
 EXTENSIONS = {extension for _, extension in MAGIC}
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -42,30 +40,15 @@ def gather(source: Source, out: Path, progress: Progress = iter) -> str:
     there = {path.name.rpartition(".")[0] for path in out.iterdir() if path.suffix.lstrip(".") in EXTENSIONS}
     names = file_names(source)
     todo = [index for index in range(len(source)) if names[index] not in there]
-    with ThreadPoolExecutor(READERS, "gatherer") as pool:
-        rejects = [one for one in ahead(pool, source, todo, names, out, progress) if one is not None]
+    copies = ahead(
+        lambda index: copy(source, index, out, names[index]), progress(todo), READERS, 2 * READERS, "gatherer"
+    )
+    rejects = [one for _, one in copies if one is not None]
     write_rejects(out / "rejects.jsonl", rejects)
     if source.selection():
         write_rejects(out / "left_out.jsonl", source.left_out())
     made = len(todo) - len(rejects)
     return f"{made} pictures written, {len(source) - len(todo)} were there, {len(rejects)} rejected: {out}"
-
-
-def ahead(
-    pool: ThreadPoolExecutor, source: ListedSource, todo: list[int], names: list[str], out: Path, progress: Progress
-) -> Iterator[Reject | None]:
-    """Copy pictures, a few at a time; what became of each, in order."""
-    waiting: deque[Future[Reject | None]] = deque()
-    try:
-        for index in progress(todo):
-            waiting.append(pool.submit(copy, source, index, out, names[index]))
-            if len(waiting) > 2 * READERS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 def copy(source: ListedSource, index: int, out: Path, name: str) -> Reject | None:
@@ -86,17 +69,8 @@ def copy(source: ListedSource, index: int, out: Path, name: str) -> Reject | Non
 
 def file_names(source: ListedSource) -> list[str]:
     """A flat name for each picture, whatever its uri holds: nothing hidden, nothing outside the folder, none twice."""
-    names: list[str] = []
-    seen: set[str] = set()
-    for uri in source.uris([source.place(index) for index in range(len(source))]):
-        name = uri.replace("/", "__").replace("\0", "_")
-        name = f"_{name}" if name.startswith(".") else name
-        if len(name.encode()) > MAX_NAME or name in seen:
-            digest = hashlib.sha256(f"{len(names)}/{uri}".encode()).hexdigest()[:16]
-            name = f"{name.encode()[: MAX_NAME - 17].decode('utf-8', 'ignore')}~{digest}"
-        seen.add(name)
-        names.append(name)
-    return names
+    uris = source.uris([source.place(index) for index in range(len(source))])
+    return distinct_names(uri.replace("/", "__") for uri in uris)
 
 
 def write_rejects(path: Path, rejects: Iterable[Reject]) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import struct
+import warnings
 from typing import Any
 
 from PIL import Image
 
+from shards.errors import SchemaError
+from shards.guard.json_text import parse_object
 from shards.sources.pictures import FORMATS
 
 LONG_HEAD = 1 << 16
@@ -24,8 +26,10 @@ def head_sides(head: bytes) -> tuple[int, int] | None:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP" and len(head) >= 30:
         return webp_sides(head)
     try:
-        with Image.open(io.BytesIO(head), formats=FORMATS) as picture:
-            return picture.size
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # whether it is too large is for others to say
+            with Image.open(io.BytesIO(head), formats=FORMATS) as picture:
+                return picture.size
     except Exception:  # Pillow raises a dozen unrelated types on heads
         return None
 
@@ -47,10 +51,8 @@ def webp_sides(head: bytes) -> tuple[int, int] | None:
 def record_sides(data: bytes) -> tuple[int, int] | None:
     """(width, height) from a JSON record: `width` and `height`, else a `resolution` such as "1024x1024"."""
     try:
-        record: Any = json.loads(data)
-    except ValueError:
-        return None
-    if not isinstance(record, dict):
+        record = parse_object(data, "record")
+    except SchemaError:
         return None
     pair: list[Any] = [record.get("width"), record.get("height")]
     if not all(isinstance(side, int) and not isinstance(side, bool) for side in pair):

@@ -6,17 +6,23 @@ A place counts all pictures that are stored, an index those that are used.
 from __future__ import annotations
 
 import abc
+import copy
+import dataclasses
 import hashlib
-import threading
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from shards.masks import U8
 from shards.source import Reject, Source, SourceItem
+from shards.sources.duplicates import Duplicates
 from shards.sources.pictures import Limits, read_mask, read_picture
 from shards.sources.select import Choice, ParTable, Selection, choose
+
+MAX_CAPTION = 4096
+"""Characters of a caption that are kept: many times what the 77 tokens of a text encoder hold."""
+MAX_CAPTION_BYTES = 1 << 22
+"""Bytes of a caption's file that are looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +44,16 @@ class ListedOptions:
     select: Selection = field(default_factory=Selection)
     """Which of the pictures are used."""
 
+    def __post_init__(self) -> None:
+        if self.limit < 0:
+            raise ValueError(f"limit is {self.limit}; it must be 0 (all pictures) or more")
+        Limits(self.min_side, self.max_side)  # raises ValueError
+
 
 class ListedSource(Source):
-    """A source over stored files. Subclasses list them, then call this `__init__`, and read their bytes by place.
+    """A source over stored files. Subclasses list them, then call this `__init__`, and read their bytes by place."""
 
-    Only files of equal byte size can be equal, so only those are hashed for duplicates, and only when one is asked for.
-    """
+    grows: ClassVar[tuple[str, ...]] = ("limit", "select")
 
     def __init__(self, options: ListedOptions, set_name: str, num_stored: int) -> None:
         """`set_name` where the options name none; `num_stored` pictures lie at places 0, 1, .. Raises UserError."""
@@ -56,9 +66,7 @@ class ListedSource(Source):
         self._choice = Choice(places)
         if select.active or self.picky:
             self._choice = choose(select, places, self, self._table)
-        self._digests: dict[int, str] = {}
-        self._same_size: dict[int, list[int]] | None = None
-        self._lock = threading.Lock()
+        self._duplicates: Duplicates | None = None
 
     @abc.abstractmethod
     def uri(self, place: int) -> str:
@@ -75,6 +83,10 @@ class ListedSource(Source):
     @abc.abstractmethod
     def read(self, place: int) -> bytes | Reject:
         """The picture's file."""
+
+    def ends(self, place: int, size: int) -> bytes | Reject:
+        """The first and last `size` bytes of the file, or all of it where that costs no more."""
+        return self.read(place)
 
     @abc.abstractmethod
     def caption(self, place: int) -> str:
@@ -114,6 +126,13 @@ class ListedSource(Source):
         places = self._choice.places
         return (f"{size} {uri}" for size, uri in zip(map(self.byte_size, places), self.uris(places), strict=True))
 
+    def arranged(self, order: Sequence[int]) -> ListedSource:
+        other = copy.copy(self)
+        places = self._choice.places
+        other._choice = dataclasses.replace(self._choice, places=[places[index] for index in order])
+        other._duplicates = None
+        return other
+
     def selection(self) -> dict[str, Any]:
         return self._choice.facts
 
@@ -133,7 +152,7 @@ class ListedSource(Source):
             refused = self._table.refuse(sha256)
             if refused is not None:
                 return Reject(uri, refused.reason, refused.detail)
-        occurrence = self._occurrence(index, sha256)
+        occurrence = self._occurrence(index, data)
         if occurrence and self.duplicates == "skip":
             return Reject(uri, "duplicate", f"copy {occurrence} of sha256 {sha256[:16]}")
         image = read_picture(data, uri, self.limits)
@@ -143,11 +162,13 @@ class ListedSource(Source):
         if isinstance(mask, Reject):
             return mask
         set_name, licence = self.credit(place)
+        caption = self.caption(place)
         return SourceItem(
             image=image,
             uri=uri,
             sha256=sha256,
-            caption=self.caption(place),
+            caption=caption[:MAX_CAPTION],
+            caption_cut=len(caption) if len(caption) > MAX_CAPTION else 0,
             occurrence=occurrence,
             set_name=set_name,
             licence=licence,
@@ -160,27 +181,16 @@ class ListedSource(Source):
             return data
         return read_mask(data, uri, (image.shape[0], image.shape[1]))
 
-    def _occurrence(self, index: int, sha256: str) -> int:
-        with self._lock:
-            if self._same_size is None:
-                by_size: dict[int, list[int]] = defaultdict(list)
-                for other, place in enumerate(self._choice.places):
-                    by_size[self.byte_size(place)].append(other)
-                self._same_size = {size: found for size, found in by_size.items() if len(found) > 1 and size > 0}
-        peers = self._same_size.get(self.byte_size(self._choice.places[index]), [])
-        if peers:
-            self._digests[index] = sha256
-        return sum(self._digest(other) == sha256 for other in peers if other < index)
-
-    def _digest(self, index: int) -> str:
-        if index not in self._digests:
-            data = self.read(self._choice.places[index])
-            self._digests[index] = "" if isinstance(data, Reject) else hashlib.sha256(data).hexdigest()
-        return self._digests[index]
+    def _occurrence(self, index: int, data: bytes) -> int:
+        places = self._choice.places
+        duplicates = self._duplicates  # of two threads that make it at once, both are right
+        if duplicates is None:
+            duplicates = self._duplicates = Duplicates(
+                map(self.byte_size, places),
+                lambda other, size: self.ends(places[other], size),
+                lambda other: self.read(places[other]),
+            )
+        return duplicates.earlier(index, self.byte_size(places[index]), data)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.Lock()
+        return {**self.__dict__, "_duplicates": None}

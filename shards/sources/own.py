@@ -27,6 +27,7 @@ class ShardOptions(ListedOptions):
     """Give the labels along, for the region policy `files`."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0.0 <= self.max_area <= 1.0:
             raise ValueError(f"max_area is {self.max_area}; allowed are 0 to 1")
 
@@ -38,6 +39,7 @@ class ShardSource(ListedSource):
     """
 
     Options = ShardOptions
+    grows = ("limit", "select", "where")
 
     def __init__(self, options: ShardOptions) -> None:
         self.reader = ShardReader(options.where)
@@ -54,7 +56,10 @@ class ShardSource(ListedSource):
         return f"{folder.resolve().name}/{path.name}#{self.reader.key(place)}"
 
     def byte_size(self, place: int) -> int:
-        return self.reader.member_size(place, self.reader.image_name(place))
+        try:
+            return self.reader.member_size(place, self.reader.image_name(place))
+        except SchemaError:
+            return -1
 
     def sides(self, place: int) -> tuple[int, int] | None:
         data = self.read(place)

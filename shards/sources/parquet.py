@@ -6,20 +6,29 @@ pyarrow is imported when a table is first opened, so that everything else works 
 from __future__ import annotations
 
 import bisect
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from shards.errors import ConfigError, SourceError
+from shards.errors import ConfigError, SourceError, UserError
 from shards.files import make_folder, write_bytes, write_json
+from shards.guard.json_text import read_json
+from shards.guard.parquet_pages import check_column
+from shards.guard.plain_file import is_plain, open_plain, read_plain
 from shards.human.importing import fingerprint, refuse_pointer
 
 BATCH = 8
 """Rows decoded at once."""
+MAX_ROWS = 1 << 20
+"""Most rows of a table; those of Pick-a-Pic have about 1,400."""
+MAX_CAPTION = 1 << 16
+"""Characters of a caption that are stored meanwhile; samples keep fewer."""
+MAX_PICTURE = 1 << 27
+"""Largest picture in a cell, in bytes."""
 SAFE_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 PAIRS = (("image_0_uid", "jpg_0"), ("image_1_uid", "jpg_1"))
 """Pick-a-Pic: the column of uids and the column of that picture's bytes."""
@@ -37,48 +46,94 @@ def open_table(path: Path, columns: Sequence[str]) -> Any:
     refuse_pointer(path)
     try:
         table = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
-    except (pa.ArrowException, OSError) as error:
+        names = table.schema_arrow.names
+        rows = [table.metadata.row_group(group).num_rows for group in range(table.metadata.num_row_groups)]
+    except (*TABLE_ERRORS, pa.ArrowException) as error:
         raise SourceError(f"{path} is no readable Parquet file ({first_line(error)}); fetch it again") from error
-    names = table.schema_arrow.names
     missing = [name for name in columns if name not in names]
     if missing:
-        raise SourceError(f"{path} has no column {', '.join(missing)}; its columns are {', '.join(names)}")
+        shown = ", ".join(names)[:500]
+        raise SourceError(f"{path} has no column {', '.join(missing)}; its columns are {shown}")
+    if min(rows, default=0) < 0 or sum(rows) > MAX_ROWS:
+        raise SourceError(f"{path} states {sum(rows)} rows; tables of 0 to {MAX_ROWS} are read")
     return table
 
 
+TABLE_ERRORS = (OSError, ValueError, KeyError, TypeError, NotImplementedError, OverflowError)
+"""What pyarrow raises on damaged tables beside its own ArrowException; names that are no UTF-8 are a ValueError."""
+
+
 def first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
 
 
 def stream(table: Any, path: Path, group: int, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Rows of one row group as {column: pyarrow scalar}. Raises SourceError on damage."""
+    """Rows of one row group as {column: pyarrow scalar}. Raises SourceError on damage, and for pages too large."""
     import pyarrow as pa
 
+    check_pages(table, path, group, columns)
     try:
         for batch in table.iter_batches(BATCH, row_groups=[group], columns=list(columns), use_threads=False):
             parts = [batch.column(name) for name in columns]
             for row in range(batch.num_rows):
                 yield {name: part[row] for name, part in zip(columns, parts, strict=True)}
-    except (pa.ArrowException, OSError) as error:
+    except (*TABLE_ERRORS, pa.ArrowException) as error:
         raise SourceError(f"{path}: row group {group} is damaged ({first_line(error)}); fetch it again") from error
 
 
-def plain_value(scalar: Any) -> Any:
-    """A pyarrow scalar -> None, bytes, str, number, {"bytes", "path"}, or a numpy array for nested lists."""
-    import pyarrow.compute as pc
+def check_pages(table: Any, path: Path, group: int, columns: Sequence[str]) -> None:
+    """Look at the pages of some columns of a row group before they are unpacked. Raises SourceError."""
+    import pyarrow as pa
 
+    try:
+        with open_plain(path) as file:
+
+            def read(offset: int, size: int) -> bytes:
+                file.seek(offset)
+                return file.read(size)
+
+            facts = table.metadata.row_group(group)
+            for number in range(facts.num_columns):
+                column = facts.column(number)
+                if column.path_in_schema.split(".")[0] in columns:
+                    check_column(column, read, table.schema.column(number).max_repetition_level > 0)
+    except (*TABLE_ERRORS, pa.ArrowException) as error:
+        raise SourceError(f"{path}: row group {group} is not usable ({first_line(error)}); fetch it again") from error
+
+
+def plain_value(scalar: Any) -> Any:
+    """A pyarrow scalar -> None, bytes, str, number, {"bytes", "path"}, or a numpy array for nested lists.
+
+    Text that is no UTF-8 stays bytes.
+    """
     if not scalar.is_valid:
         return None
-    if not is_list(scalar.type):
+    if is_list(scalar.type):
+        return plain_array(scalar.values)
+    try:
         return scalar.as_py()
-    values, shape = scalar.values, [len(scalar.values)]
-    while is_list(values.type):
-        lengths = pc.list_value_length(values).unique().to_pylist()
-        if len(lengths) != 1:
-            return np.zeros(0)  # ragged: no plane, and whoever decodes it says so
-        shape.append(lengths[0])
-        values = values.flatten()
-    return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(shape)
+    except UnicodeDecodeError:
+        return scalar.as_buffer().to_pybytes() if hasattr(scalar, "as_buffer") else None
+
+
+def plain_array(values: Any) -> NDArray[Any]:
+    """A pyarrow array of numbers, or of lists of one length -> the same as numpy, empty where it is neither."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    shape = [len(values)]
+    try:
+        while is_list(values.type):
+            lengths = pc.list_value_length(values).unique().to_pylist()
+            if len(lengths) != 1:
+                return np.zeros(0)  # ragged: no plane, and whoever decodes it says so
+            shape.append(lengths[0])
+            values = values.flatten()
+        if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+            return np.zeros(0)
+        return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(shape)
+    except (*TABLE_ERRORS, pa.ArrowException):
+        return np.zeros(0)  # gaps among the lists
 
 
 def is_list(kind: Any) -> bool:
@@ -111,6 +166,8 @@ class Rows:
                 self._groups.append((number, group))
                 self._starts.append(self._length)
                 self._length += facts.row_group(group).num_rows
+        if self._length > MAX_ROWS:
+            raise SourceError(f"{self.paths[0].parent} holds {self._length} rows; at most {MAX_ROWS} are read")
         self._next, self._rows = 0, self._from(0)
 
     def __len__(self) -> int:
@@ -119,9 +176,12 @@ class Rows:
     def _from(self, index: int) -> Iterator[dict[str, Any]]:
         first = max(0, bisect.bisect_right(self._starts, index) - 1)
         skip = index - self._starts[first] if self._starts else 0
+        table, opened = None, -1
         for number, group in self._groups[first:]:
             path = self.paths[number]
-            for row in stream(open_table(path, self.columns), path, group, self.columns):
+            if number != opened:
+                table, opened = open_table(path, self.columns), number
+            for row in stream(table, path, group, self.columns):
                 if skip:
                     skip -= 1
                 else:
@@ -134,7 +194,10 @@ class Rows:
         if index != self._next:
             self._rows = self._from(index)
         self._next = index + 1
-        return {name: plain_value(value) for name, value in next(self._rows).items()}
+        row = next(self._rows, None)
+        if row is None:
+            raise SourceError(f"{self.paths[-1].parent}: the tables end before row {index}, of {self._length} stated")
+        return {name: plain_value(value) for name, value in row.items()}
 
 
 class PictureStore:
@@ -152,7 +215,7 @@ class PictureStore:
         return self.root / uid[:2].lower() / uid
 
     def missing(self) -> set[str]:
-        return {uid for uid in self.wanted if not self.path(uid).exists()}
+        return {uid for uid in self.wanted if not is_plain(self.path(uid))}
 
     def put(self, uid: str, data: bytes, caption: str) -> None:
         make_folder(self.path(uid).parent)
@@ -162,17 +225,21 @@ class PictureStore:
     def get(self, uid: str) -> tuple[bytes, str] | None:
         """(bytes, caption), or None where no table held the picture."""
         path = self.path(uid)
-        if not path.exists():
+        if not is_plain(path):
             return None
-        return path.read_bytes(), path.with_suffix(".txt").read_text(encoding="utf-8")
+        try:
+            caption = read_plain(path.with_suffix(".txt"), 4 * MAX_CAPTION).decode("utf-8", "replace")
+            return read_plain(path, MAX_PICTURE), caption
+        except OSError as error:
+            raise SourceError(f"{path} cannot be read ({error.strerror or error}); delete {self.root}") from error
 
     def _mark(self, table: Path) -> Path:
         return self.root / "searched" / f"{table.name}.json"
 
     def is_searched(self, table: Path) -> bool:
         try:
-            stored = json.loads(self._mark(table).read_bytes())
-        except (OSError, ValueError):
+            stored = read_json(self._mark(table))
+        except UserError:  # none, or damaged: searched again
             return False
         return bool(stored == {"bytes": table.stat().st_size, "search": self.search})
 
@@ -222,27 +289,25 @@ def may_hold(group: Any, columns: Sequence[str], wanted: Sequence[str]) -> bool:
         if column.path_in_schema not in columns:
             continue
         facts = column.statistics
-        if facts is None or not facts.has_min_max or not isinstance(facts.min, str):
-            return True
-        at = bisect.bisect_left(wanted, facts.min)
-        if at < len(wanted) and wanted[at] <= facts.max:
+        try:
+            if facts is None or not facts.has_min_max or not isinstance(facts.min, str):
+                return True
+            at = bisect.bisect_left(wanted, facts.min)
+            if at < len(wanted) and wanted[at] <= facts.max:
+                return True
+        except TABLE_ERRORS:  # no UTF-8, for one: the statistics say nothing
             return True
     return False
 
 
 def find_hits(table: Any, path: Path, group: int, missing: set[str]) -> dict[str, dict[int, str]]:
     """Column of pictures -> {row of the group: uid}; reads only the columns of uids."""
-    import pyarrow as pa
-
-    try:
-        columns = table.read_row_group(group, columns=[name for name, _ in PAIRS], use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{path}: row group {group} is damaged ({first_line(error)}); fetch it again") from error
-    found = {}
-    for name, picture in PAIRS:
-        hits = {row: uid for row, uid in enumerate(columns.column(name).to_pylist()) if uid in missing}
-        if hits:
-            found[picture] = hits
+    found: dict[str, dict[int, str]] = {}
+    for row, values in enumerate(stream(table, path, group, [name for name, _ in PAIRS])):
+        for name, picture in PAIRS:
+            uid = plain_value(values[name])
+            if isinstance(uid, str) and uid in missing:
+                found.setdefault(picture, {})[row] = uid
     return found
 
 
@@ -254,9 +319,11 @@ def take_hits(
     for row, values in enumerate(rows):
         uid = hits.get(row)
         data = picture_bytes(plain_value(values[picture])) if uid in missing else b""
+        if len(data) > MAX_PICTURE:
+            data = b""
         if uid is not None and data:
             caption = plain_value(values["caption"]) if "caption" in values else ""
-            store.put(uid, data, caption if isinstance(caption, str) else "")
+            store.put(uid, data, caption[:MAX_CAPTION] if isinstance(caption, str) else "")
             missing.discard(uid)
         if row == last:
             return

@@ -8,6 +8,7 @@ The content decides, never the file's extension.
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from dataclasses import dataclass
 
@@ -15,10 +16,15 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from shards.errors import SchemaError
+from shards.guard.plain_file import FileTooLargeError, read_plain
 from shards.masks import U8, mask_from_file
 from shards.source import Reject
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+MAX_FILE_BYTES = 300_000_000
+"""Largest file that is read as a picture: 8192 x 8192 pixels of 4 bytes, uncompressed, and a little."""
+STRIP_PIXELS = 1 << 20
+"""Pixels that are converted at once, so that a large picture is in memory once and not three times."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +40,24 @@ class Limits:
             raise ValueError(f"need 1 <= min_side <= max_side and max_pixels >= 1, got {self}")
 
 
+def read_file(path: str | os.PathLike[str], uri: str, max_bytes: int = MAX_FILE_BYTES) -> bytes | Reject:
+    """The bytes of a picture's file, or the reason why not. FIFOs, sockets, devices and folders are not opened."""
+    try:
+        return read_plain(path, max_bytes)
+    except FileTooLargeError as error:
+        return Reject(uri, "too_large", error.strerror or str(error))
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        return Reject(uri, "unreadable", getattr(error, "strerror", None) or str(error))
+    except MemoryError as error:
+        return Reject(uri, "too_large", f"out of memory: {error}")
+
+
 def read_picture(data: bytes, uri: str, limits: Limits = Limits()) -> U8 | Reject:
     """File bytes -> uint8 HWC RGB, or the reason why not. Never raises for bad content."""
     if not data:
         return Reject(uri, "empty")
+    if len(data) > MAX_FILE_BYTES:
+        return Reject(uri, "too_large", f"{len(data)} bytes; at most {MAX_FILE_BYTES} are read")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's bomb warning; our own limits decide
@@ -70,25 +90,43 @@ def refuse(picture: Image.Image, uri: str, limits: Limits) -> Reject | None:
     if max(width, height) > limits.max_side or width * height > limits.max_pixels:
         allowed = f"at most {limits.max_side} a side and {limits.max_pixels} in all"
         return Reject(uri, "too_large", f"{width}x{height} pixels; {allowed}")
-    if getattr(picture, "n_frames", 1) > 1:
-        return Reject(uri, "animated", f"{getattr(picture, 'n_frames', 0)} frames")
+    if is_animated(picture):
+        return Reject(uri, "animated", "more than one frame")
     if picture.mode == "F" or (picture.mode == "I" and picture.format != "PNG"):
         return Reject(uri, "unsupported_depth", f"mode {picture.mode}")
     return None
 
 
+def is_animated(picture: Image.Image) -> bool:
+    """Whether there is a second frame. (How many there are would be found by walking through them all.)
+
+    A JPEG with further pictures behind it (MPO) is none: phones put a depth map or the like there.
+    """
+    return picture.format != "MPO" and bool(getattr(picture, "is_animated", False))
+
+
 def to_rgb(picture: Image.Image) -> U8:
     """An accepted picture -> uint8 HWC RGB. May raise anything Pillow raises on damaged data."""
     picture.load()
-    upright = ImageOps.exif_transpose(picture)
-    if upright.mode == "I" or upright.mode.startswith("I;16"):
-        grey = (np.asarray(upright).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
-        seen = upright.convert("RGBA")
+    ImageOps.exif_transpose(picture, in_place=True)
+    width, height = picture.size
+    image = np.empty((height, width, 3), np.uint8)
+    rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        image[top : top + rows] = strip_to_rgb(picture.crop((0, top, width, min(top + rows, height))))
+    return image
+
+
+def strip_to_rgb(picture: Image.Image) -> U8:
+    """A few rows of a picture, uint8 HWC RGB, or uint8 HW1 where it is grey."""
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        grey: U8 = (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        return grey[:, :, None]
+    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
+        seen = picture.convert("RGBA")
         white = Image.new("RGBA", seen.size, (255, 255, 255, 255))
-        return np.asarray(Image.alpha_composite(white, seen).convert("RGB"))
-    return np.asarray(upright.convert("RGB"))
+        picture = Image.alpha_composite(white, seen)
+    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def read_mask(data: bytes, uri: str, shape: tuple[int, int]) -> U8 | Reject:

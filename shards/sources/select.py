@@ -1,4 +1,4 @@
-"""Which pictures of a source are used: by size, by aspect, by how few artifacts a detector finds, and by lot.
+"""Which pictures of a source are used: by size, by aspect, by how few artifacts a detector finds, and at random.
 
 The lot is drawn by name (sha256 of seed and uri), so that it is the same on every machine and whatever order files are
 listed in. What is examined and left out is kept with its reason; what is merely not drawn is counted.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from shards.errors import ConfigError, MissingInputError, SourceError
+from shards.guard.json_text import TABLE, parse_json
+from shards.guard.names import file_name
+from shards.guard.plain_file import read_plain
 from shards.source import Reject
 
 KEY_COLUMNS = ("uri", "key", "name", "sha256")
@@ -46,7 +48,11 @@ class Selection:
 
     def __post_init__(self) -> None:
         if min(self.count, self.min_side, self.max_side) < 0:
-            raise ValueError(f"count, min_side and max_side must be 0 or more, got {self}")
+            raise ValueError(
+                f"count, min_side and max_side must be 0 or more, got {self.count}, {self.min_side}, {self.max_side}"
+            )
+        if self.max_side and self.max_side < self.min_side:
+            raise ValueError(f"max_side is {self.max_side}, below min_side, {self.min_side}")
         if self.max_aspect and not self.max_aspect >= 1:
             raise ValueError(f"max_aspect is {self.max_aspect}; it is longer side / shorter side: 1 or more, or 0")
         if self.par and not 0.0 <= self.max_par <= 1.0:
@@ -153,9 +159,10 @@ class ParTable:
         """Raises MissingInputError, ConfigError naming the first row that cannot be used."""
         self.path, self.max_par = path, max_par
         try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise MissingInputError(f"table of PAR values {path} cannot be read ({error.strerror})") from error
+            data = read_plain(path, TABLE.max_bytes)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            reason = getattr(error, "strerror", None) or error
+            raise MissingInputError(f"table of PAR values {path} cannot be read ({reason})") from error
         self.sha256 = hashlib.sha256(data).hexdigest()
         self.values: dict[str, float] = {}
         for names, value in par_rows(data, path):
@@ -182,7 +189,7 @@ class ParTable:
         inner = uri.rpartition("#")[2]
         base = inner.rpartition("/")[2]
         plain = inner.removesuffix(PurePosixPath(inner).suffix)
-        flat = (uri.replace("/", "__"), plain.replace("/", "__"))
+        flat = (uri.replace("/", "__"), file_name(uri.replace("/", "__")), plain.replace("/", "__"))
         for short in (*flat, inner, plain, base, base.partition(".")[0], base.rpartition(".")[0]):
             if short and short in self.values:
                 if self._found.setdefault(short, uri) != uri:
@@ -196,17 +203,16 @@ class ParTable:
 def par_rows(data: bytes, path: str) -> Iterator[tuple[list[str], float]]:
     """(names, PAR) of each row of a CSV with a header, of a JSON list of objects (also as `pictures` of an object), or
     of a JSON object from name to value."""
-    text = data.decode("utf-8-sig", "surrogateescape")
     rows: Any
     if path.lower().endswith(".json"):
-        try:
-            rows = json.loads(text)
-        except ValueError as error:
-            raise ConfigError(f"{path} is no JSON ({error})") from error
+        rows = parse_json(data, path, limits=TABLE, error=ConfigError)
         if isinstance(rows, dict):
             rows = rows["pictures"] if "pictures" in rows else [{"uri": k, "par": v} for k, v in rows.items()]
     else:
-        rows = list(csv.DictReader(io.StringIO(text)))
+        try:
+            rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig", "surrogateescape"))))
+        except csv.Error as error:
+            raise ConfigError(f"{path} is no CSV ({error})") from error
     for number, row in enumerate(rows if isinstance(rows, list) else [], 1):
         names = [str(row[column]) for column in KEY_COLUMNS if row.get(column)] if isinstance(row, dict) else []
         try:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shards.errors import MissingInputError, SourceError, UserError
+from shards.guard.plain_file import open_plain, size_of
+from shards.sources.braces import expand_braces
 
 T = TypeVar("T")
 
@@ -63,9 +65,8 @@ class LocalFile(StoredFile):
 
     def read(self, offset: int, size: int) -> bytes:
         # A handle an access keeps threads, forks and pickling simple; opening costs microseconds.
-        with open(self.address, "rb") as file:
-            file.seek(offset)
-            return file.read(size)
+        with open_plain(self.address) as file:
+            return os.pread(file.fileno(), size, offset)
 
 
 @dataclass(frozen=True)
@@ -95,14 +96,13 @@ class RemoteFile(StoredFile):
 def find_files(patterns: Iterable[str]) -> list[StoredFile]:
     """Paths, addresses, globs and brace ranges such as "data-{000000..000068}.tar" -> files, in that order.
 
-    Raises MissingInputError naming what is not there, SourceError where nothing can be reached.
+    Raises MissingInputError naming what is not there, ConfigError for a pattern that cannot be
+    used, SourceError where nothing can be reached.
     """
-    from braceexpand import braceexpand
-
     files: list[StoredFile] = []
     folders: dict[str, dict[str, Mapping[str, Any]]] = {}
     for pattern in patterns:
-        for name in braceexpand(pattern):
+        for name in expand_braces(pattern):
             files += find_remote(name, folders) if REMOTE.match(name) else find_local(name)
     return files
 
@@ -116,12 +116,9 @@ def find_local(name: str) -> list[StoredFile]:
 
 
 def local_file(path: Path) -> LocalFile:
-    """Size and time of a local file; -1 where it cannot be looked at (reading it then says why)."""
-    try:
-        status = path.stat()
-    except OSError:
-        return LocalFile(str(path), -1, "")
-    return LocalFile(str(path), status.st_size, f"{status.st_size} {status.st_mtime_ns}")
+    """Size and time of an ordinary local file; -1 of anything else (reading it then says why)."""
+    size = size_of(path)
+    return LocalFile(str(path), size, f"{size} {path.stat().st_mtime_ns}" if size >= 0 else "")
 
 
 def find_remote(address: str, folders: dict[str, dict[str, Mapping[str, Any]]]) -> list[StoredFile]:

@@ -6,23 +6,23 @@ image members may be jpg, jpeg, png or webp, mixed within a tar. A caption comes
 
 from __future__ import annotations
 
-import json
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from shards.errors import SourceError
+from shards.errors import SchemaError, SourceError
+from shards.guard.json_text import RECORD, parse_json
+from shards.progress import GOES_ON, Progress
 from shards.source import Reject
-from shards.sources.listed import ListedOptions, ListedSource
+from shards.sources.listed import MAX_CAPTION_BYTES, ListedOptions, ListedSource
+from shards.sources.pictures import MAX_FILE_BYTES
 from shards.sources.stores import StoredFile, find_files
-from shards.sources.tar_index import IMAGE_MEMBERS, PARTS, TarIndex, open_index
+from shards.sources.tar_index import open_index
+from shards.sources.tar_table import IMAGE_MEMBERS, PARTS, TarIndex
 
 CAPTION_KEYS = ("caption", "short_caption", "prompt", "original_prompt", "text", "long_caption", "title")
 LOCAL_READERS, REMOTE_READERS = 2, 16
@@ -46,9 +46,12 @@ class TarSource(ListedSource):
     """Samples of tars in the order of the list. Damage ends a tar with one reject, `corrupt_tar`."""
 
     Options = TarOptions
+    grows = ("limit", "select", "tars")
 
     def __init__(self, options: TarOptions) -> None:
         self.files = find_files([options.tars] if isinstance(options.tars, str) else options.tars)
+        if not self.files:
+            raise SourceError("the list of tars is empty; give a path, a glob or a range x-{00..12}.tar")
         keys = options.caption_keys
         self.caption_keys = (keys,) if isinstance(keys, str) else keys
         self._indexes = open_indexes(self.files, options.index)
@@ -115,6 +118,9 @@ class TarSource(ListedSource):
 
     def _no_image(self, place: int) -> Reject:
         _, index, row = self._at(place)
+        flaw = index.flaw(row)
+        if flaw is not None:
+            return Reject(self.uri(place), *flaw)
         found = index.kind_names[index.kinds[row]].replace(",", ", ") or "nothing"
         return Reject(self.uri(place), "no_image", f"found {found}; an image is {', '.join(IMAGE_MEMBERS)}")
 
@@ -124,6 +130,10 @@ class TarSource(ListedSource):
         offset, size = (int(number) for number in index.spans[row, PARTS.index(part)])
         if offset < 0:
             return None
+        if part == "txt":
+            size = min(size, MAX_CAPTION_BYTES)
+        elif size > (largest := MAX_FILE_BYTES if part == "image" else RECORD.max_bytes):
+            return Reject(self.uri(place), "too_large", f"{size} bytes; at most {largest} are read")
         try:
             data = file.read(offset, size)
         except OSError as error:
@@ -147,10 +157,9 @@ def open_indexes(files: list[StoredFile], where: str) -> list[TarIndex]:
     """The indexes of all tars, made where they are missing: several at a time, with a bar over their bytes."""
     readers = REMOTE_READERS if any(file.remote for file in files) else LOCAL_READERS
     total = sum(max(file.size, 0) for file in files)
-    options: dict[str, Any] = {"unit": "B", "unit_scale": True, "desc": "index of tars", "leave": False}
     lock = threading.Lock()
     # No bar where all indexes are there already.
-    with tqdm(total=total, delay=2, disable=not sys.stderr.isatty(), **options) as bar:
+    with Progress(total, "B", "index of tars", delay=2, leave=False, resumes=GOES_ON) as shown:
 
         def open_one(file: StoredFile) -> TarIndex:
             seen = 0
@@ -158,7 +167,7 @@ def open_indexes(files: list[StoredFile], where: str) -> list[TarIndex]:
             def progress(position: int) -> None:
                 nonlocal seen
                 with lock:
-                    bar.update(position - seen)
+                    shown.update(position - seen)
                 seen = position
 
             return open_index(file, where, progress)
@@ -175,8 +184,8 @@ def open_indexes(files: list[StoredFile], where: str) -> list[TarIndex]:
 def caption_of(data: bytes, keys: tuple[str, ...]) -> str:
     """The first usable caption of a JSON record; a list of captions gives its first."""
     try:
-        record: Any = json.loads(data)
-    except ValueError:
+        record = parse_json(data, "record", lenient=True)
+    except SchemaError:
         return ""
     if not isinstance(record, dict):
         return ""

@@ -65,7 +65,7 @@ def test_iterations_bring_the_schedule_along():
     config = load_config("configs/detector/swin_t.py", iterations=1000)
     assert (config.train_cfg.max_iters, config.train_cfg.val_interval) == (1000, 50)
     assert [(s.begin, s.end) for s in config.param_scheduler] == [(0, 150), (150, 1000)]
-    with pytest.raises(ConfigError, match="iterations must be 1 or more, got 0"):
+    with pytest.raises(ConfigError, match="iterations must be 1 or more, at most 100000000, got 0"):
         load_config(MINI, iterations=0)
 
 

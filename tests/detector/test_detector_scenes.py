@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from detector.__main__ import main
-from detector.checkpoint import read_tensors
 from detector.config import load_config
+from detector.folder import RESULT
 from detector.scenes import SceneDataset
-from detector.train import RESULT, WEIGHTS
+from detector.tensors import read_tensors
+from detector.train import WEIGHTS
 from miniworld.world.objects import PARTS
 from miniworld.world.render import part_labels, render
 from miniworld.world.scenes import sample_scene

@@ -18,13 +18,14 @@ import torch
 from PIL import Image
 
 from detector.__main__ import main
-from detector.checkpoint import read_tensors
 from detector.config import load_config, set_seed
 from detector.errors import DataError
+from detector.folder import RESULT
 from detector.heat import Detector
 from detector.hooks import LOG, STATE, set_prior
 from detector.loop import RestartableLoop
-from detector.train import RESULT, WEIGHTS, Job, train
+from detector.tensors import read_tensors
+from detector.train import WEIGHTS, Job, train
 from shards.errors import ConfigError, ResumeError
 from shards.reader import ShardReader
 

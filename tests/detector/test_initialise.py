@@ -7,9 +7,11 @@ import torch
 from safetensors.torch import save_file
 from transformers import ConvNextConfig, SwinConfig, UperNetConfig, UperNetForSemanticSegmentation
 
-from detector.checkpoint import Card, build_model, read_tensors
+from detector.card import Card
+from detector.checkpoint import build_model
 from detector.errors import CheckpointError
 from detector.initialise import Initial, InitialOptions, find_initial, initialise_model, to_ours
+from detector.tensors import read_tensors
 from shards.errors import MissingInputError
 
 NORM = {"type": "BN"}

@@ -13,7 +13,8 @@ from PIL import Image
 from detector.__main__ import main
 from detector.heat import Detector
 from detector.inputs import make_keys, open_inputs
-from detector.predict import Options, overlay, predict
+from detector.maps import overlay
+from detector.predict import Options, predict
 from detector.train import WEIGHTS
 from shards.errors import ConfigError, ResumeError
 from shards.reader import ShardReader
@@ -112,7 +113,7 @@ def test_keys_never_meet():
     from pathlib import Path
 
     paths = [Path(name) for name in ("a.png", "a.jpg", "x/a.png", "x__a.png", "x/y.z.png")]
-    assert make_keys(paths) == ["a.png", "a.jpg", "x__a.png", "x__a.png__2", "x__y.z"]
+    assert make_keys(paths) == ["a.png", "a.jpg", "x__a.png", "x__a.png-2", "x__y.z"]
     assert len(set(make_keys(paths * 2))) == 10
 
 

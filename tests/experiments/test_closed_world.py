@@ -86,7 +86,7 @@ def test_a_trial_is_smaller_and_the_full_run_takes_under_three_hours():
     plan = scaled(Plan(), 0.01)
     assert (plan.sources, plan.oracle, plan.iterations, plan.seeds, plan.test_limit) == (20, 20, 20, 1, 16)
     assert scaled(Plan(), 1.0) == Plan()
-    assert 140 < sum(estimate(Plan(), 2).values()) < 180  # measured: docs/results.md
+    assert 140 < sum(estimate(Plan(), 2).values()) < 180  # measured: docs/evidence/results.md
     assert sum(estimate(plan, 2).values()) < sum(estimate(Plan(), 2).values()) / 20
     for wrong in (0.0, 1.5):
         with pytest.raises(ConfigError, match="--scale"):
@@ -251,8 +251,11 @@ def test_means_intervals_and_paired_differences(tmp_path: Path):
     assert 0 < lead["low"] < lead["value"] < lead["high"]
     assert tie["low"] == tie["value"] == tie["high"] == 0.0  # the same predictions in every resample
     text = as_markdown(results)
-    assert "- pseudo labels + corruption, against pseudo labels: wild: artifact IoU higher with swin_mini; wild" in text
-    assert "against random masks + corruption: wild: artifact IoU not told apart with swin_mini; wild" in text
+    words = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if " vs " in line]
+    shown = {row[1]: row[2] for row in words[: len(words) // 2]}  # wild: artifact IoU
+    assert shown["pseudo labels + corruption vs pseudo labels"] == "higher"
+    assert shown["pseudo labels + corruption vs random masks + corruption"] == "same"
+    assert max(map(len, text.splitlines())) <= 160  # fits a page
     assert "| 3 / 1 " in text
 
 
@@ -335,7 +338,7 @@ def test_the_table_goes_between_the_marks():
     assert command.between(new, "new") == new
     with pytest.raises(ConfigError, match="has no line"):
         command.between("# Results", "new")
-    docs = Path(__file__).parents[2] / "docs" / "results.md"
+    docs = Path(__file__).parents[2] / "docs" / "evidence" / "results.md"
     assert command.between(docs.read_text(encoding="utf-8"), "new")
 
 

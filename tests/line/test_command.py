@@ -52,6 +52,7 @@ def test_the_command_line_is_frozen():
         "out": Path("x"),
         "overrides": [],
         "dry_run": False,
+        "extend": False,
         "gpu": "h100",
         "rank": None,
         "num_processes": None,
@@ -162,7 +163,7 @@ def test_a_dry_run_makes_nothing(config_file: Callable[..., str], tmp_path: Path
         ("region.policy=blob", "did you mean 'blobs'"),
         ("model.folder=nowhere", "nowhere"),
         ("model.folder=miniworld/nothing", "not in this installation"),
-        ("compute.device=warp", "compute.device"),
+        ("compute.device=warp", "device is 'warp'"),
         ("corruption.resampling.num_steps=900", "num_steps"),
         ("seed", "NAME=VALUE"),
     ],
@@ -237,6 +238,6 @@ def test_packaged_configs_build(path: Path, tmp_path: Path, monkeypatch: pytest.
         assert config.corruption.start_step == int(step)
         default = load_config("configs/shards/miniworld.py", LineConfig)
         changed = {name for name in vars(config) if getattr(config, name) != getattr(default, name)}
-        assert changed == {"corruption", "samples", "source", "title"}
+        assert changed == {"corruption", "samples", "source"}
         assert (config.corruption.num_grid_steps, config.corruption.verification.policy) == (50, "keep")
         assert config.corruption.inversion == InversionConfig()

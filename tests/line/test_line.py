@@ -24,6 +24,7 @@ from corruptor.line.run import open_line, run_shards
 from shards import files
 from shards.check import check_run
 from shards.errors import ConfigError, OutputError, ResumeError
+from shards.files import process_name
 from shards.masks import unpack_cells
 from shards.reader import ShardReader
 from shards.schema import Sample
@@ -222,9 +223,12 @@ def test_running_again_makes_only_what_is_missing(config_of: ConfigOf, tmp_path:
     assert "nothing left to do" in make_shards(config_of(), out)
     (out / "shards" / "00001.stats.json").unlink()
     (out / "shards" / "00001.tar").write_bytes(b"half a shard")
-    (out / "shards" / "00002.tar.partial").write_bytes(b"leftover")
+    (out / "shards" / f"00002.tar.{process_name()}.partial").write_bytes(b"leftover")
+    (out / "shards" / "00002.tar.partial").write_bytes(b"the user's own")
     words = make_shards(config_of(workers={"num_readers": 1}), out)
     assert "5 images in" in words
+    assert (out / "shards" / "00002.tar.partial").read_bytes() == b"the user's own"
+    (out / "shards" / "00002.tar.partial").unlink()
     assert tree(out) == whole
 
 
@@ -258,7 +262,7 @@ def test_reading_keeps_within_its_bound(config_of: ConfigOf, tmp_path: Path, mon
         return load(self, index)
 
     monkeypatch.setattr(type(line.source), "__getitem__", counted)
-    run_shards(line, line.writer.todo(), lambda rows: counts.update(settled=counts["settled"] + rows))
+    run_shards(line, line.writer.todo(), lambda rows, _: counts.update(settled=counts["settled"] + rows))
     # Reading ahead 3 + 2 * 2, a batch being made up, one waiting, one in the model, one waiting, one being written.
     assert counts["read"] == 60
     assert counts["ahead"] <= 7 + 1 + 5 * 3

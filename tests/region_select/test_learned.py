@@ -140,7 +140,7 @@ def test_the_named_tau_is_resolved(trained):
     [
         ({"tau": 1.5}, "tau must lie between 0 and 1"),
         ({"tau": "match"}, "tau"),
-        ({"chunk": 0}, "chunk >= 1"),
+        ({"chunk": 0}, "chunk 1..1024"),
         ({"fallback": "hot"}, "did you mean 'hottest'"),
         ({"weight": "x"}, "did you mean 'weights'"),
     ],

@@ -11,8 +11,9 @@ import pytest
 import torch
 from red_squares import TINY_SWIN, picture, write_squares
 
-from detector.checkpoint import read_tensors, write_tensors
+from detector.checkpoint import write_tensors
 from detector.config import load_config
+from detector.tensors import read_tensors
 from region_select.__main__ import main
 from region_select.selector import SELECTOR, Selector, find_weights
 from region_select.train import RESULT, summary, train_selector

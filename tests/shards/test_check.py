@@ -15,7 +15,7 @@ from test_reader import rewrite
 from shards.__main__ import main
 from shards.check import check_run
 from shards.schema import encode_image
-from shards.show import choose, contact_sheet, outline
+from shards.show import HEADER, choose, contact_sheet, outline
 
 
 def test_a_sound_run(finished_run, capsys):
@@ -82,7 +82,7 @@ def test_the_command_line_is_frozen(capsys):
         main(["--help"])
     shown = capsys.readouterr().out
     assert "check" in shown
-    assert "python -m shards show out/miniworld --out sheet.png --n 16" in shown
+    assert "blemish show out/miniworld --out sheet.png --n 16" in shown
 
 
 def test_outline_is_the_inner_edge():
@@ -96,6 +96,7 @@ def test_outline_is_the_inner_edge():
 def test_the_sheet_shows_source_outline_and_damage(sample):
     one = sample(0, 1)
     sheet = contact_sheet([one], columns=1, side=32)
+    sheet = sheet[HEADER:]
     assert np.array_equal(sheet[6:38, 6:38], one.source)
     marked, broken = sheet[6:38, 44:76], sheet[6:38, 82:114]
     assert np.array_equal(broken, one.image)

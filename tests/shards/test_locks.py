@@ -15,7 +15,7 @@ import pytest
 
 from shards.errors import OutputError, ResumeError
 from shards.locks import Locks
-from shards.writer import LOCKS, RunInfo, RunWriter
+from shards.writer import END, LOCKS, RunInfo, RunWriter
 
 CONTEXT = multiprocessing.get_context("fork")
 
@@ -129,13 +129,13 @@ def test_the_lock_file_goes_when_the_run_is_complete(tmp_path, run_maker):
     with run.alone() as waited:
         assert not waited
         run.finalise()
-        assert run.locks.holds(2)
+        assert run.locks.holds(END)
     assert not (run.out / LOCKS).exists()
 
 
 def test_the_end_waits_for_another_that_is_at_it(tmp_path, run_maker):
     run = run_maker(tmp_path / "run", finalise=False)
-    process, _, _ = holder(run.out / LOCKS, [2])
+    process, _, _ = holder(run.out / LOCKS, [END])
     threading.Timer(0.3, process.kill).start()
     began = time.monotonic()
     with run.alone() as waited:

@@ -40,7 +40,13 @@ def test_cells_survive_packing(shape):
     assert np.array_equal(unpack(pack_cells(cells)), cells)
 
 
-@pytest.mark.parametrize("bad", ["3x3", "axb:eJw=", "2x2:!!", "2x2:eJw="])
+HUGE = "999999999x1000000002:" + pack_cells(np.ones((1, 1), bool)).partition(":")[2]
+BOMB = "4x4:" + pack_cells(np.zeros((4000, 4000), bool)).partition(":")[2]
+
+
+@pytest.mark.parametrize(
+    "bad", ["3x3", "axb:eJw=", "2x2:!!", "2x2:eJw=", "-1x-1:eJw=", HUGE, BOMB, "9999x9999:", 7, None]
+)
 def test_malformed_cells_are_refused(bad):
     with pytest.raises(SchemaError, match="HxW:base64"):
         unpack(bad)

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from shards.errors import MissingInputError, SchemaError
-from shards.reader import INDEX_NAME, ShardReader
+from shards.reader import ShardReader
+from shards.shard_index import INDEX_NAME
 
 
 def rewrite(path, change) -> None:
@@ -148,3 +149,10 @@ def test_a_missing_member_is_named(finished_run):
     with pytest.raises(SchemaError, match=r"00000_00002: member mask\.png is missing"):
         reader.mask(2)
     assert reader[3].key == "00000_00003"
+
+
+def test_our_labelled_sets_are_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len(ShardReader("miniworld/sets/v1/select")) == 100
+    with pytest.raises(MissingInputError, match="do not exist"):
+        ShardReader("miniworld/sets/v1/none")

@@ -110,7 +110,7 @@ def test_a_folder_with_other_things_is_refused(tmp_path):
     with pytest.raises(ResumeError, match=r"holds other files \(thesis.tex\)"):
         RunWriter(tmp_path, RunInfo({}, {}, 1))
     (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(ResumeError, match="cannot be read"):
+    with pytest.raises(ResumeError, match=r"manifest\.json: not usable as JSON"):
         RunWriter(tmp_path, RunInfo({}, {}, 1))
 
 

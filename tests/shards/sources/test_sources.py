@@ -69,19 +69,19 @@ def test_order_does_not_depend_on_the_file_system(tmp_path, monkeypatch):
     fill(tmp_path)
     before = open_source("folder", root=str(tmp_path)).fingerprint()
     walk = os.walk
-    monkeypatch.setattr(os, "walk", lambda root: [(f, d, names[::-1]) for f, d, names in reversed(list(walk(root)))])
+    backwards = lambda root, **rest: [(f, d, names[::-1]) for f, d, names in reversed(list(walk(root, **rest)))]  # noqa: E731
+    monkeypatch.setattr(os, "walk", backwards)
     assert open_source("folder", root=str(tmp_path)).fingerprint() == before
     (tmp_path / "new.png").write_bytes(b"x")
     assert open_source("folder", root=str(tmp_path)).fingerprint() != before
 
 
-def test_duplicates_are_counted_or_skipped_and_few_files_are_hashed(tmp_path):
+def test_duplicates_are_counted_or_skipped(tmp_path):
     for name, seed in (("a", 1), ("b", 2), ("c", 1), ("d", 1)):
         (tmp_path / name).write_bytes(picture(seed))
     (tmp_path / "e").write_bytes(picture(1) + b"\0")  # another size: cannot be equal
     kept = open_source("folder", root=str(tmp_path))
     assert [kept[i].occurrence for i in (3, 0, 4, 2, 1)] == [2, 0, 0, 1, 0]
-    assert 4 not in kept._digests
     skipped = open_source("folder", root=str(tmp_path), duplicates="skip")
     assert list(outcomes(skipped).values()) == ["item", "item", "duplicate", "duplicate", "item"]
     with pytest.raises(ConfigError, match="known: keep, skip"):
@@ -197,7 +197,7 @@ def test_missing_tars_and_odd_captions(tmp_path):
 def test_the_registry_loads_lazily_and_checks_what_it_gets():
     register_source("test-only", "tests_no_such_module:thing")
     try:
-        with pytest.raises(ModuleNotFoundError):
+        with pytest.raises(ConfigError, match="tests_no_such_module cannot be imported: ModuleNotFoundError"):
             open_source("test-only")
         SOURCES["test-only"] = "collections:Counter"
         with pytest.raises(ConfigError, match="not a Source"):

@@ -15,10 +15,11 @@ from PIL import Image
 from shards.__main__ import main
 from shards.errors import SourceError
 from shards.source import open_source
-from shards.sources import tar_index
+from shards.sources import tar_index, tar_scan
 from shards.sources.heads import head_sides, record_sides
 from shards.sources.stores import LocalFile, local_file
-from shards.sources.tar_index import PARTS, TarIndex, open_index
+from shards.sources.tar_index import open_index
+from shards.sources.tar_table import PARTS, TarIndex
 
 
 @pytest.fixture
@@ -66,13 +67,15 @@ def test_spans_are_those_that_tarfile_finds(tmp_path: Path, form: int):
     assert index.sides[9].tolist() == [24, 24]
 
 
-def test_a_second_start_reads_nothing_of_the_tars(tmp_path: Path, reads: list[tuple[str, int, int]]):
+def test_a_second_start_reads_a_few_headers_of_the_tars(tmp_path: Path, reads: list[tuple[str, int, int]]):
     tars = hps_set(tmp_path / "set")
     first = open_source("webdataset", tars=tars)
     assert reads
     reads.clear()
     second = open_source("webdataset", tars=tars)
-    assert reads == []
+    assert len(reads) <= 3 * tar_index.LOOKS
+    assert all(size == 512 for _, _, size in reads), "nothing but a few headers"
+    reads.clear()
     assert second.fingerprint() == first.fingerprint()
     tar_names = [f"data-{number:06d}.tar" for number in range(3)]
     found = sorted(path.name for path in (tmp_path / "set").iterdir())
@@ -97,7 +100,7 @@ def test_the_pass_reads_headers_and_not_pictures(tmp_path: Path, reads: list[tup
 def test_a_pass_that_was_stopped_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = hps_tar(tmp_path / "a.tar", 0, 30)
     whole = open_index(local_file(path), "none")
-    monkeypatch.setattr(tar_index, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(tar_scan, "SAVE_SECONDS", 0.0)
     offsets: list[int] = []
     read = LocalFile.read
 
@@ -110,13 +113,14 @@ def test_a_pass_that_was_stopped_goes_on_where_it_was(tmp_path: Path, monkeypatc
         patched.setattr(LocalFile, "read", breaks)
         with pytest.raises(SourceError, match="line is down"):
             open_index(local_file(path))
-    partial = tar_index.load_index(tmp_path / ".a.tar.index.npz", local_file(path).stamp)
+    partial = tar_index.load_index(tmp_path / ".a.tar.index.npz", local_file(path))
     assert partial is not None
     assert not partial.complete
     assert 5 < len(partial) < 25
 
     def noted(self: LocalFile, offset: int, size: int) -> bytes:
-        offsets.append(offset)
+        if size > 512:  # single headers are looked at when an index is read
+            offsets.append(offset)
         return read(self, offset, size)
 
     monkeypatch.setattr(LocalFile, "read", noted)
@@ -141,7 +145,7 @@ def test_another_tar_or_a_damaged_index_is_read_anew(tmp_path: Path):
     for damaged in (b"", b"PK", kept[: len(kept) // 2], b"\x93NUMPY junk"):
         index.write_bytes(damaged)
         assert len(open_index(local_file(path))) == 5
-        assert len(tar_index.load_index(index, local_file(path).stamp)) == 5
+        assert len(tar_index.load_index(index, local_file(path))) == 5
 
 
 def test_where_an_index_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

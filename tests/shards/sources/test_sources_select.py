@@ -143,7 +143,7 @@ def test_tables_that_cannot_be_used(tmp_path: Path, text: str, message: str):
     with pytest.raises(ConfigError, match=message):
         ParTable(str(tmp_path / "par.csv"), 0.1)
     (tmp_path / "par.json").write_text("{")
-    with pytest.raises(ConfigError, match="is no JSON"):
+    with pytest.raises(ConfigError, match="not usable as JSON"):
         ParTable(str(tmp_path / "par.json"), 0.1)
     with pytest.raises(MissingInputError, match="cannot be read"):
         ParTable(str(tmp_path / "no.csv"), 0.1)

@@ -1,0 +1,84 @@
+"""The card of a file of weights: what model they belong to, as plain data of a closed form (detector.card_form)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from detector.card_form import MAX_CLASSES, MODEL
+from detector.card_size import Size, check_size
+from detector.errors import CheckpointError
+from shards.build import BuildError, build, describe, plain
+from shards.guard.json_text import JsonLimits, parse_object
+
+CARD = "blemish.detector"
+"""Its name among the metadata of a safetensors file."""
+LIMITS = JsonLimits(1 << 20, 1 << 15, 32)
+MIN_SIDE, MAX_SIDE = 8, 4096
+MAX_NAME = 200
+LOSSES = ("loss_decode", "sampler", "init_cfg", "pretrained")
+"""What only training reads."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a file of weights is. Raises ValueError for a model outside of the form or too large to build."""
+
+    model: dict[str, Any]
+    """What mmseg's registry builds the model from, without what only training reads."""
+    image_size: int
+    """Side in pixels that pictures are brought to before they are looked at."""
+    classes: tuple[str, ...]
+    """Names of the labels 0, 1, .."""
+    iterations: int = 0
+    seed: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Whatever else is known, such as the score that chose the weights."""
+    size: Size = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not MIN_SIDE <= self.image_size <= MAX_SIDE:
+            raise ValueError(f"image_size must be in {MIN_SIDE}..{MAX_SIDE}, got {self.image_size}")
+        object.__setattr__(self, "model", MODEL(plain(self.model), "model"))
+        number = self.model["decode_head"]["num_classes"]
+        if len(self.classes) != number or number > MAX_CLASSES:
+            raise ValueError(f"{len(self.classes)} names of classes for a decode_head that tells {number} apart")
+        long = [name for name in self.classes if len(name) > MAX_NAME]
+        if long:
+            raise ValueError(f"a class has a name of {len(long[0])} characters; at most {MAX_NAME} are allowed")
+        object.__setattr__(self, "size", check_size(self.model, self.image_size))
+
+    def to_json(self) -> str:
+        """One line; numbers that are not finite, which JSON has none of, become null."""
+        told = {name: value for name, value in plain(self).items() if name != "size"}
+        return json.dumps(finite(told), sort_keys=True, allow_nan=False)
+
+
+def card_from_json(text: Any, path: Path) -> Card:
+    """Raises CheckpointError for a card that is damaged, or outside of the form."""
+    if not isinstance(text, str):
+        raise CheckpointError(f"{path}: its card is {describe(text)}, not text; make the file again")
+    told = parse_object(text, f"{path}: its card", limits=LIMITS, error=CheckpointError)
+    try:
+        return build(Card, told)
+    except (ValueError, BuildError) as error:
+        raise CheckpointError(f"{path}: its card cannot be used ({error})") from error
+
+
+def without_losses(model: Mapping[str, Any]) -> dict[str, Any]:
+    """A config that was trained, whose losses may be anything, as a card holds it."""
+    kept = {name: value for name, value in model.items() if name not in LOSSES}
+    return {name: without_losses(value) if isinstance(value, Mapping) else value for name, value in kept.items()}
+
+
+def finite(value: Any) -> Any:
+    """Plain values with None for numbers that are not finite."""
+    if isinstance(value, dict):
+        return {name: finite(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

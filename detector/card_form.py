@@ -1,0 +1,245 @@
+"""What a model in a file may be: which modules, which arguments of each, in which range. All else is refused.
+
+A card comes from outside, and mmengine imports, loads or fetches whatever a config names. So a card is plain data of
+this form: no argument takes a path, an address, a dotted name or code. What only training reads (losses, start
+weights) is recognised in the forms that older cards hold, and dropped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shards.build import describe
+
+Check = Callable[[Any, str], Any]
+"""(value, its dotted name) -> the value as it is kept. Raises ValueError."""
+
+MAX_CHANNELS = 4096
+MAX_CLASSES = 1024
+MAX_STAGES = 6
+
+
+def whole(low: int, high: int) -> Check:
+    def check(value: Any, path: str) -> int:
+        if type(value) is not int or not low <= value <= high:
+            raise ValueError(f"{path} must be a whole number in {low}..{high}, got {describe(value)}")
+        return value
+
+    return check
+
+
+def real(low: float, high: float) -> Check:
+    """A finite number; kept as it is, so that 4 stays 4."""
+
+    def check(value: Any, path: str) -> float:
+        if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:
+            raise ValueError(f"{path} must be a number in {low:g}..{high:g}, got {describe(value)}")
+        return value  # type: ignore[no-any-return]
+
+    return check
+
+
+def flag(value: Any, path: str) -> bool:
+    if type(value) is not bool:
+        raise ValueError(f"{path} must be true or false, got {describe(value)}")
+    return value
+
+
+def nothing(value: Any, path: str) -> None:
+    if value is not None:
+        raise ValueError(f"{path} must be empty in the card of a file of weights, got {describe(value)}")
+
+
+def choice(*allowed: Any) -> Check:
+    def check(value: Any, path: str) -> Any:
+        if not any(type(value) is type(one) and value == one for one in allowed):
+            raise ValueError(f"{path} must be one of {', '.join(map(repr, allowed))}, got {describe(value)}")
+        return value
+
+    return check
+
+
+def series(of: Check, least: int, most: int) -> Check:
+    def check(value: Any, path: str) -> list[Any]:
+        if not isinstance(value, (list, tuple)) or not least <= len(value) <= most:
+            raise ValueError(f"{path} must be a list of {least}..{most} values, got {describe(value)}")
+        return [of(one, f"{path}[{i}]") for i, one in enumerate(value)]
+
+    return check
+
+
+def maybe(inner: Check) -> Check:
+    return lambda value, path: None if value is None else inner(value, path)
+
+
+def one_or_two(of: Check) -> Check:
+    both = series(of, 2, 2)
+    return lambda value, path: (both if isinstance(value, (list, tuple)) else of)(value, path)
+
+
+@dataclass(frozen=True)
+class Form:
+    """A group of named values: `needed` must be there, `known` may be, `dropped` may be too and is not kept."""
+
+    needed: dict[str, Check] = field(default_factory=dict)
+    known: dict[str, Check] = field(default_factory=dict)
+    dropped: dict[str, Check] = field(default_factory=dict)
+
+    def __call__(self, value: Any, path: str) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{path} must be a group of named values, got {describe(value)}")
+        checks = {**self.needed, **self.known, **self.dropped}
+        for name in value:
+            if name not in checks:
+                raise ValueError(
+                    f"{path} takes no {str(name)[:60]!r}; it takes {', '.join(sorted(checks)) or 'nothing'}"
+                )
+        for name in self.needed:
+            if name not in value:
+                raise ValueError(f"{path} lacks {name!r}")
+        kept = {name: checks[name](one, f"{path}.{name}") for name, one in value.items()}
+        return {name: one for name, one in kept.items() if name not in self.dropped}
+
+
+def part(*kinds: str) -> Check:
+    """One of the kinds of MODULES, named by its `type`."""
+
+    def check(value: Any, path: str) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{path} must be a group of named values, got {describe(value)}")
+        kind = value.get("type")
+        if not isinstance(kind, str) or kind not in kinds:
+            shown = repr(kind)[:60]
+            raise ValueError(f"{path}: type {shown} is not allowed in a checkpoint; allowed: {', '.join(kinds)}")
+        rest = {name: one for name, one in value.items() if name != "type"}
+        return {"type": kind, **MODULES[kind](rest, path)}
+
+    return check
+
+
+CHANNELS, RATE, SHARE = whole(1, MAX_CHANNELS), real(0, 0.99), real(0, 1)
+SIDE = whole(1, 8192)
+DEPTHS = series(whole(1, 64), 1, MAX_STAGES)
+START = {"init_cfg": nothing, "pretrained": nothing}
+LOSS = part("CrossEntropyLoss")
+HEAD = {
+    "num_classes": whole(2, MAX_CLASSES),
+    "channels": CHANNELS,
+}
+HEAD_MORE = {
+    "dropout_ratio": RATE,
+    "norm_cfg": maybe(part("BN", "SyncBN")),
+    "act_cfg": part("ReLU", "GELU"),
+    "align_corners": flag,
+    "ignore_index": whole(0, 255),
+}
+HEAD_DROPPED = {
+    "loss_decode": lambda value, path: (series(LOSS, 1, 8) if isinstance(value, (list, tuple)) else LOSS)(value, path),
+    **dict.fromkeys(("init_cfg", "sampler", "conv_cfg", "out_channels", "threshold", "input_transform"), nothing),
+}
+NORM = {"requires_grad": flag, "eps": real(1e-12, 1)}
+
+MODULES = {
+    "EncoderDecoder": Form(
+        {
+            "data_preprocessor": part("SegDataPreProcessor"),
+            "backbone": part("SwinTransformer", "HubBackbone", "TraceBackbone"),
+            "decode_head": part("UPerHead", "FCNHead"),
+        },
+        {
+            "auxiliary_head": maybe(part("UPerHead", "FCNHead")),
+            "test_cfg": Form(
+                {"mode": choice("whole", "slide")}, {"crop_size": series(SIDE, 2, 2), "stride": series(SIDE, 2, 2)}
+            ),
+        },
+        {"train_cfg": maybe(Form()), "neck": nothing, **START},
+    ),
+    "SegDataPreProcessor": Form(
+        {"mean": series(real(-1e4, 1e4), 3, 3), "std": series(real(1e-4, 1e4), 3, 3)},
+        {
+            "size": maybe(series(SIDE, 2, 2)),
+            "size_divisor": maybe(SIDE),
+            "pad_val": real(0, 255),
+            "seg_pad_val": whole(0, 255),
+            "bgr_to_rgb": flag,
+        },
+    ),
+    "SwinTransformer": Form(
+        {"embed_dims": CHANNELS, "depths": DEPTHS, "num_heads": series(whole(1, 256), 1, MAX_STAGES)},
+        {
+            "pretrain_img_size": one_or_two(SIDE),
+            "in_channels": choice(3),
+            "patch_size": whole(1, 64),
+            "window_size": whole(1, 24),
+            "mlp_ratio": real(0.1, 16),
+            "strides": series(whole(1, 64), 1, MAX_STAGES),
+            "out_indices": series(whole(0, MAX_STAGES - 1), 1, MAX_STAGES),
+            "qkv_bias": flag,
+            "qk_scale": maybe(real(1e-6, 1e6)),
+            "patch_norm": flag,
+            **dict.fromkeys(("drop_rate", "attn_drop_rate", "drop_path_rate"), RATE),
+            "use_abs_pos_embed": flag,
+            "act_cfg": part("GELU", "ReLU"),
+            "norm_cfg": part("LN"),
+            "with_cp": flag,
+            "frozen_stages": whole(-1, MAX_STAGES),
+        },
+        START,
+    ),
+    "HubBackbone": Form(
+        {
+            "model_type": choice("convnext"),
+            "options": Form(
+                {"hidden_sizes": series(CHANNELS, 1, MAX_STAGES), "depths": DEPTHS},
+                {
+                    "patch_size": whole(1, 64),
+                    "drop_path_rate": RATE,
+                    "layer_scale_init_value": SHARE,
+                    "layer_norm_eps": real(1e-12, 1),
+                    "hidden_act": choice("gelu", "relu"),
+                },
+            ),
+        },
+        dropped=START,
+    ),
+    "TraceBackbone": Form({}, {"channels": CHANNELS, "dilations": series(whole(1, 64), 1, 32)}, START),
+    "UPerHead": Form(
+        {
+            **HEAD,
+            "in_channels": series(CHANNELS, 1, MAX_STAGES),
+            "in_index": series(whole(0, MAX_STAGES - 1), 1, MAX_STAGES),
+        },
+        {**HEAD_MORE, "pool_scales": series(whole(1, 64), 1, 8)},
+        HEAD_DROPPED,
+    ),
+    "FCNHead": Form(
+        {**HEAD, "in_channels": CHANNELS, "in_index": whole(0, MAX_STAGES - 1)},
+        {
+            **HEAD_MORE,
+            "num_convs": whole(0, 8),
+            "kernel_size": choice(1, 3, 5, 7),
+            "concat_input": flag,
+            "dilation": whole(1, 64),
+        },
+        HEAD_DROPPED,
+    ),
+    "BN": Form({}, {**NORM, "momentum": SHARE}),
+    "SyncBN": Form({}, {**NORM, "momentum": SHARE}),
+    "LN": Form({}, NORM),
+    "ReLU": Form(),
+    "GELU": Form(),
+    # What a head was trained with; a card only predicts.
+    "CrossEntropyLoss": Form(
+        {},
+        {
+            "loss_weight": real(0, 1e4),
+            "class_weight": maybe(series(real(0, 1e6), 1, MAX_CLASSES)),
+            "use_sigmoid": choice(False),
+        },
+    ),
+}
+
+MODEL = part("EncoderDecoder")

@@ -1,0 +1,150 @@
+"""Sources and region policies of one's own: a registered name, an entry point of a package, or the place of the code.
+
+A config names code as `FILE.py:NAME` (looked for from the working folder, then beside the config) or
+`package.module:NAME`. That is for configs and command lines, which are programs of their user; what a downloaded
+manifest names is never run (`is_code`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from shards.build import nearest
+from shards.errors import ConfigError
+
+Target = str | Callable[..., Any]
+"""Import path "module:attribute", loaded when it is first asked for, or the class or function itself."""
+
+_FOLDERS: list[Path] = []
+"""Folders of the configs that were read."""
+
+
+@dataclass(frozen=True)
+class ExtensionPoint:
+    """One kind of thing that others may add."""
+
+    noun: str
+    """For messages."""
+    group: str
+    """Entry points of installed packages: `[project.entry-points."GROUP"]` with NAME = "module:attribute"."""
+    known: Mapping[str, Target]
+    """What is registered by name."""
+
+    def names(self) -> list[str]:
+        """Everything that can be named without saying where its code is."""
+        return sorted({*self.known, *(point.name for point in self._entry_points())})
+
+    def find(self, name: str) -> Callable[..., Any]:
+        """The class or function of this name, loaded. Raises ConfigError (unknown, not there, or it fails)."""
+        if name in self.known:
+            target = self.known[name]
+        elif is_code(name):
+            target = name
+        else:
+            target = next((point.value for point in self._entry_points() if point.name == name), "")
+        if not target:
+            raise ConfigError(
+                f"unknown {self.noun} '{name}'{nearest(name, self.names())}, or FILE.py:NAME for your own"
+            )
+        found = load_target(target, f"{self.noun} '{name}'") if isinstance(target, str) else target
+        if not callable(found):
+            raise ConfigError(f"{self.noun} '{name}': {target} is a {type(found).__name__}, not a class or function")
+        return found
+
+    def _entry_points(self) -> Iterator[Any]:
+        from importlib import metadata
+
+        return iter(metadata.entry_points(group=self.group))
+
+
+def is_code(name: str) -> bool:
+    """Whether a name says where code lies instead of naming something registered. Addresses (`hf://..`) do not."""
+    return ":" in name and "://" not in name
+
+
+def search_beside(config: Path) -> None:
+    """Look for code of one's own beside this config too."""
+    folder = config.resolve().parent
+    if folder not in _FOLDERS:
+        _FOLDERS.append(folder)
+
+
+def load_target(target: str, who: str = "") -> Any:
+    """What "module:attribute" or "FILE.py:attribute" names. Raises ConfigError, which begins with `who`."""
+    who = who or target
+    where, _, attribute = target.rpartition(":")
+    if not where or not attribute:
+        raise ConfigError(f"{who}: {target!r} is not of the form FILE.py:NAME or package.module:NAME")
+    file = find_file(where, who) if where.endswith(".py") else None
+    try:
+        with _importable():
+            module = load_file(file) if file else importlib.import_module(where)
+    except Exception as error:  # a module is a program: whatever it raises is the user's to see
+        raise ConfigError(f"{who}: {where} cannot be imported: {told(error, str(file or where))}") from error
+    if not hasattr(module, attribute):
+        own = [name for name in vars(module) if not name.startswith("_")]
+        raise ConfigError(f"{who}: {where} defines no {attribute}{nearest(attribute, own)}")
+    return getattr(module, attribute)
+
+
+def find_file(where: str, who: str) -> Path:
+    """A file of code. Raises ConfigError."""
+    for folder in (Path(), *_FOLDERS):
+        if (folder / where).is_file():
+            return (folder / where).resolve()
+    looked = ", ".join(str(folder) for folder in (Path.cwd(), *_FOLDERS))
+    raise ConfigError(f"{who}: no file {where}; looked in {looked}")
+
+
+def load_file(file: Path) -> ModuleType:
+    """Run a file as a module, once for each content it has had."""
+    name = f"{file.stem}__{hashlib.sha256(bytes(file) + file.read_bytes()).hexdigest()[:16]}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # dataclasses look their module up there
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
+
+
+def code_digest(name: str) -> str:
+    """sha256 of the file that a name points to, so that other code is another run; "" for registered names."""
+    where = name.rpartition(":")[0]
+    return hashlib.sha256(find_file(where, name).read_bytes()).hexdigest() if where.endswith(".py") else ""
+
+
+def told(error: BaseException, file: str = "") -> str:
+    """An error of the user's code in one line that is never empty, with the last line of `file` that it came from."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    line = frames[-1].lineno if frames else getattr(error, "lineno", None)
+    text = " ".join(str(error).split()) or "no message"
+    return f"{type(error).__name__}: {text}" + (f" (line {line})" if line and f"line {line}" not in text else "")
+
+
+@contextmanager
+def _importable() -> Iterator[None]:
+    """Modules in the working folder and beside the configs can be imported, as `python -m` would have it."""
+    added = [str(folder) for folder in (Path.cwd(), *_FOLDERS) if str(folder) not in sys.path]
+    sys.path.extend(added)
+    try:
+        yield
+    finally:
+        for folder in added:
+            if folder in sys.path:
+                sys.path.remove(folder)

@@ -1,0 +1,81 @@
+"""Pictures and masks of samples, to file bytes and back; their size is bounded before anything is decoded."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from shards.errors import SchemaError
+from shards.masks import U8, mask_from_file
+
+Codec = Literal["webp", "png", "jpg"]
+CODECS: tuple[Codec, ...] = ("webp", "png", "jpg")
+MAX_PIXELS = 1 << 26
+"""Largest picture read from a shard, 8192 x 8192: a guard against image bombs."""
+STRIP_PIXELS = 1 << 20
+"""Pixels that are converted at once."""
+MAX_MEMBER = 1 << 28
+"""Largest file of a sample, in bytes: a picture of MAX_PIXELS that does not compress."""
+
+
+def encode_image(array: U8, codec: Codec) -> bytes:
+    """uint8 HWC RGB or HW -> file bytes. WebP (here its fastest setting, not its worst) and PNG are lossless."""
+    options: dict[str, dict[str, Any]] = {
+        "webp": {"format": "WEBP", "lossless": True, "method": 0, "quality": 0},
+        "png": {"format": "PNG", "compress_level": 1},
+        "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    }
+    if codec not in options:
+        raise SchemaError(f"image codec {codec!r}; allowed are {', '.join(CODECS)}")
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, **options[codec])
+    return buffer.getvalue()
+
+
+def _open(data: bytes, formats: tuple[str, ...] = ("WEBP", "PNG", "JPEG")) -> Image.Image:
+    picture = Image.open(io.BytesIO(data), formats=formats)
+    if picture.width * picture.height > MAX_PIXELS:
+        raise SchemaError(f"image of {picture.width}x{picture.height} pixels; at most {MAX_PIXELS} are read")
+    return picture
+
+
+def _pixels(picture: Image.Image) -> U8:
+    """uint8 HWC RGB; of a large picture in strips, so that it is in memory twice and not four times."""
+    width, height = picture.size
+    if width * height <= STRIP_PIXELS:
+        return np.asarray(picture.convert("RGB"))
+    picture.load()
+    image = np.empty((height, width, 3), np.uint8)
+    rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        strip = picture.crop((0, top, width, min(top + rows, height)))
+        image[top : top + rows] = np.asarray(strip.convert("RGB"))
+    return image
+
+
+def decode_image(data: bytes) -> U8:
+    """File bytes -> uint8 HWC RGB. Raises SchemaError on damaged or oversized pictures."""
+    try:
+        with _open(data) as picture:
+            return _pixels(picture)
+    except SchemaError:
+        raise
+    except Exception as error:  # Pillow raises a dozen unrelated types on damaged data
+        raise SchemaError(f"image cannot be decoded ({error})") from error
+
+
+def decode_mask(data: bytes) -> U8:
+    """PNG bytes with 0/255/128 -> uint8 HW with 0/1/255. Raises SchemaError."""
+    try:
+        with _open(data, ("PNG",)) as picture:
+            if picture.mode != "L":
+                raise SchemaError(f"mask must be an 8-bit grey PNG, got mode {picture.mode}")
+            stored = np.asarray(picture)
+    except SchemaError:
+        raise
+    except Exception as error:
+        raise SchemaError(f"mask cannot be decoded ({error})") from error
+    return mask_from_file(stored)

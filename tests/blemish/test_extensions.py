@@ -1,0 +1,256 @@
+"""A source and a region policy of one's own, outside this repository: named in a config, registered, or installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import blemish
+from blemish.command import main
+from region_select.label import open_pictures
+from region_select.policy import POLICIES, open_policy
+from shards.config import read_config
+from shards.errors import ConfigError
+from shards.source import SOURCES, open_source
+
+ROOT = Path(__file__).resolve().parents[2]
+MINE = '''
+"""A source and two region policies in one file."""
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from blemish import ItemPolicy, Selection, Source, SourceItem
+
+@dataclass(frozen=True)
+class StripeOptions:
+    width: int = 8
+    """Of the stripe in pixels."""
+
+class Stripe(ItemPolicy):
+    """A vertical stripe at a random place."""
+    Options = StripeOptions
+
+    def propose(self, item, rng):
+        mask = np.zeros(item.image.shape[:2], np.uint8)
+        left = int(rng.integers(0, mask.shape[1] - self.options.width))
+        mask[:, left : left + self.options.width] = 1
+        return Selection(mask, facts={"left": left})
+
+def corner(item, rng, side=8):
+    """A square in the corner.
+
+    Args:
+        side: of the square in pixels.
+    """
+    mask = np.zeros(item.image.shape[:2], bool)
+    mask[:side, :side] = True
+    return mask
+
+class Gradients(Source):
+    """Smooth pictures.
+
+    Args:
+        count: how many.
+    """
+    name = "gradients"
+
+    def __init__(self, count: int = 3) -> None:
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        y, x = np.mgrid[0:32, 0:32]
+        image = np.stack([x * (index + 1) % 256, y * 7 % 256, (x + y) * 3 % 256], axis=-1).astype(np.uint8)
+        return SourceItem(image, f"gradient:{index}", hashlib.sha256(image.tobytes()).hexdigest(), set_name=self.name)
+
+    def listing(self):
+        return (f"gradient {index}" for index in range(self.count))
+'''
+CONFIG = """
+from mmengine.config import read_base
+with read_base():
+    from configs.shards.miniworld import *
+    from .more import *
+source = dict(name="mine.py:Gradients", options=dict(count=2))
+model = dict(folder={model!r})
+region = dict(policy="mine.py:Stripe", options=dict(width=12))
+corruption.update(num_grid_steps=50, injection=dict(start_step=48), verification=dict(policy="keep"))
+samples.update(clean_share=0.0)
+"""
+
+
+@pytest.fixture
+def outside(tmp_path: Path, front_model: Path) -> Path:
+    """A folder with a user's code, and configs that inherit from ours and from their own neighbours."""
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "more.py").write_text('title = "Stripes"\nlicence = "mine"\n')
+    (tmp_path / "my_config.py").write_text(CONFIG.format(model=str(front_model)))
+    return tmp_path
+
+
+def blemish_command(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    code = "import sys; sys.path.pop(0); from blemish.command import main; sys.exit(main())"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, *words], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+
+
+def test_a_run_of_own_code_from_a_config_outside(
+    outside: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    elsewhere = outside / "elsewhere"
+    elsewhere.mkdir()
+    command = ["shards", str(outside / "my_config.py"), "--out", "run"]
+    done = blemish_command(*command, cwd=elsewhere)
+    assert done.returncode == 0, done.stderr
+    run = blemish.open_run(elsewhere / "run")
+    assert (len(run), run.title, run.licence) == (2, "Stripes", "mine")
+    assert run.config["region"]["policy"] == "mine.py:Stripe"
+    assert "code " in run.config["region"]["digest"]
+    for sample in run:
+        assert (sample.mask.sum(axis=0) == 32).sum() == 12
+        assert sample.meta.source.set == "gradients"
+        assert set(sample.meta.region.options["chosen"]) == {"left"}
+
+    monkeypatch.chdir(elsewhere)
+    assert main(command) == 0
+    (outside / "mine.py").write_text(MINE + "\n# other code is another run\n")
+    assert main(command) == 2
+    assert "region.digest" in capsys.readouterr().err
+
+    # What a manifest names is not run unless it is named again.
+    key = run.reader.key(0)
+    assert main(["remake", "run", key]) == 2
+    assert "what a manifest names is not run" in capsys.readouterr().err
+    assert main(["remake", "run", key, "--set", f"source.name={outside / 'mine.py'}:Gradients"]) == 0
+    assert "the same" in capsys.readouterr().out
+
+
+def test_own_code_in_the_working_folder_and_as_a_module(outside: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(outside)
+    (outside / "my_own_package_xyz").mkdir()
+    (outside / "my_own_package_xyz" / "policies.py").write_text(MINE)
+    for name in ("mine.py:Stripe", "my_own_package_xyz.policies:Stripe"):
+        masks = blemish.select_regions(np.zeros((16, 16, 3), np.uint8), name, width=4)
+        assert masks[0].sum() == 16 * 4
+    mixed = open_policy("mix", {"parts": [{"policy": "blobs"}, {"policy": "mine.py:corner"}]})
+    assert mixed.digest().startswith("code ")
+    assert str(outside) not in sys.path
+    assert len(open_source("mine.py:Gradients", count=5)) == 5
+    assert len(open_pictures("mine.py:Gradients", ["count=4"])) == 4
+
+
+def test_a_function_is_a_policy(outside: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(outside)
+    image = np.zeros((16, 24, 3), np.uint8)
+    masks = blemish.select_regions(image, "mine.py:corner", side=5)
+    assert (masks[0].sum(), masks[0].dtype) == (25, np.uint8)
+    with pytest.raises(ConfigError, match="unknown option 'sides'; did you mean 'side'"):
+        blemish.select_regions(image, "mine.py:corner", sides=5)
+    assert blemish.select_regions(image, "mine.py:corner", side=0).found == (False,)
+    monkeypatch.setattr("region_select.policy.POLICIES", dict(POLICIES))
+    for wrong in (np.ones((3, 3), np.uint8), np.ones((16, 24)), [[1]], np.full((16, 24), 7, np.uint8)):
+        blemish.register_region_policy("wrong", lambda item, rng, wrong=wrong: wrong)
+        with pytest.raises(ValueError, match=r"needed: uint8 HW|allowed are \[0, 1, 255\]"):
+            blemish.select_regions(image, "wrong")
+    blemish.register_region_policy("fails", lambda item, rng: 1 / 0)
+    with pytest.raises(ConfigError, match="'fails' fails on image 0: ZeroDivisionError: division by zero"):
+        blemish.select_regions(image, "fails")
+
+
+def test_what_is_registered_in_python(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("region_select.policy.POLICIES", dict(POLICIES))
+    monkeypatch.setattr("shards.source.SOURCES", dict(SOURCES))
+
+    class Everything(blemish.ItemPolicy):
+        def propose(self, item: Any, rng: Any) -> blemish.Selection:
+            return blemish.Selection(np.ones(item.image.shape[:2], np.uint8))
+
+    blemish.register_region_policy("everything", Everything)
+    assert blemish.select_regions(np.zeros((4, 4, 3), np.uint8), "everything")[0].all()
+    with pytest.raises(ConfigError, match=r"unknown key 'region\.options\.area'"):
+        open_policy("everything", {"area": 1})
+    with pytest.raises(ConfigError, match="did you mean 'everything'"):
+        open_policy("everythin")
+    blemish.register_source("none", lambda: 3)
+    with pytest.raises(ConfigError, match="gave a int, not a Source"):
+        open_source("none")
+
+
+def test_entry_points_of_an_installed_package(outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    site = tmp_path / "site"
+    (site / "stripes_of_mine-1.0.dist-info").mkdir(parents=True)
+    (site / "stripes_of_mine.py").write_text(MINE)
+    (site / "stripes_of_mine-1.0.dist-info" / "METADATA").write_text("Name: stripes_of_mine\nVersion: 1.0\n")
+    (site / "stripes_of_mine-1.0.dist-info" / "entry_points.txt").write_text(
+        "[blemish.sources]\ngradients = stripes_of_mine:Gradients\n"
+        "[blemish.region_policies]\nstripe = stripes_of_mine:Stripe\n"
+    )
+    monkeypatch.syspath_prepend(str(site))
+    assert len(open_source("gradients", count=4)) == 4
+    assert blemish.select_regions(np.zeros((16, 16, 3), np.uint8), "stripe", width=2)[0].sum() == 32
+    with pytest.raises(ConfigError, match="unknown source 'gradient'; did you mean 'gradients'"):
+        open_source("gradient")
+    from corruptor.line.fields import fields_text
+
+    assert "region.options.width = 8   [int]\n      Of the stripe in pixels." in fields_text("region.options.width")
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "message"),
+    [
+        ("mine.py:Strip", None, "mine.py defines no Strip; did you mean 'Stripe'"),
+        ("nowhere.py:Stripe", None, "no file nowhere.py; looked in"),
+        ("nowhere.at.all:Stripe", None, "nowhere.at.all cannot be imported: ModuleNotFoundError"),
+        ("mine.py:", None, "not of the form FILE.py:NAME"),
+        ("bad.py:x", "raise RuntimeError()\n", r"bad.py cannot be imported: RuntimeError: no message \(line 1\)"),
+        ("bad.py:x", "a = 1\nb = a +\n", r"SyntaxError: invalid syntax .*line 2"),
+        ("bad.py:x", "x = 3\n", "is a int, not a class or function"),
+        ("bad.py:x", "class x:\n    pass\n", "x is not a Policy"),
+    ],
+)
+def test_code_that_cannot_be_used_is_one_line(
+    name: str, code: str | None, message: str, outside: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(outside)
+    if code is not None:
+        (outside / "bad.py").write_text(code)
+    with pytest.raises(ConfigError, match=message) as caught:
+        open_policy(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_config_outside_inherits_ours(outside: Path):
+    values = read_config(outside / "my_config.py")
+    assert (values["title"], values["samples"]["misspell"]) == ("Stripes", True)
+    (outside / "deeper.py").write_text(
+        "from mmengine.config import read_base\nwith read_base():\n"
+        "    from configs.shards.sd15_progamer_recommended import *\nseed = 4\n"
+    )
+    assert read_config(outside / "deeper.py")["seed"] == 4
+    assert "folder" in json.dumps(read_config(outside / "deeper.py")["model"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("from region_select.policy import register_policy\nregister_policy('a', 'b:c')\n", "FILE.py:NAME"),
+        ("raise RuntimeError()\n", "RuntimeError: no message"),
+        ("with read_base():\n    from configs.shards.nothing import *\n", "nothing.py not found"),
+    ],
+)
+def test_a_config_that_fails_says_why(text: str, message: str, tmp_path: Path):
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_config(tmp_path / "mine.py")
