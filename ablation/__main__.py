@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shards.errors import ConfigError, run_cli
 
@@ -42,6 +42,9 @@ def parser(prog: str = "python -m ablation") -> argparse.ArgumentParser:
     )
     top.add_argument("--gpu", default="", metavar="NAME", help="reckon the cost for this card, such as h100")
     top.add_argument(
+        "--docs", type=Path, metavar="FILE", help="put sentences and tables between the marks of this page as well"
+    )
+    top.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change one value of the grid"
     )
     return top
@@ -50,10 +53,14 @@ def parser(prog: str = "python -m ablation") -> argparse.ArgumentParser:
 def run(args: argparse.Namespace, command: str) -> int:
     """Plan, price, do, report: 1 where an arm failed. Raises UserErrors."""
     from ablation.cost import check_disk, cost_lines, costs, find_machine, remaining
+    from ablation.docs import check_docs, write_docs
     from ablation.grid import load_grid
     from ablation.plan import make_plan
     from ablation.run import STAGES, Runner, claim
 
+    name = Path(args.grid).stem.replace("_", "-")
+    if args.docs and not args.dry_run:
+        check_docs(args.docs, name)
     processes, cards = places(args.processes)
     plan = make_plan(load_grid(args.grid, args.overrides), lenient=args.dry_run)
     machine = find_machine(args.gpu, processes)
@@ -66,12 +73,14 @@ def run(args: argparse.Namespace, command: str) -> int:
     with claim(plan.grid, args.out):
         runner = Runner(plan, args.out, processes, each, cards)
         failed = runner.run()
-        report(plan, args.out, failed, command)
+        results = report(plan, args.out, failed, command)
+    if args.docs:
+        write_docs(args.docs, name, results)
     return 1 if failed else 0
 
 
-def report(plan: Plan, out: Path, failed: dict[str, str], command: str) -> None:
-    """Rows, tables, plots, strip and page of what is done."""
+def report(plan: Plan, out: Path, failed: dict[str, str], command: str) -> dict[str, Any]:
+    """Rows, tables, plots, strip and page of what is done; returns what they are made from."""
     from ablation.plots import write_plots
     from ablation.report import MARKDOWN, PAGE, sentences, write_report
     from ablation.rows import CSV, collect, write_rows
@@ -87,6 +96,7 @@ def report(plan: Plan, out: Path, failed: dict[str, str], command: str) -> None:
     for arm, why in results["failed"].items():
         print(f"arm {arm!r} failed: {why}")
     print(f"{out / MARKDOWN}, {out / PAGE}, {out / CSV}")
+    return results
 
 
 def places(asked: int) -> tuple[int, int]:

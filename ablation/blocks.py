@@ -47,8 +47,8 @@ Block = Heading | Text | Bullets | Table | Figure
 
 
 def as_markdown(title: str, blocks: Sequence[Block], out: Path) -> str:
-    """The report as a page whose pictures lie below OUT."""
-    parts = [f"# {title}"]
+    """The report as a page whose pictures lie below OUT; no title, no head."""
+    parts = [f"# {title}"] if title else []
     for block in blocks:
         if isinstance(block, Heading):
             parts.append(f"## {block.text}")

@@ -137,6 +137,15 @@ def sentences(results: Mapping[str, Any]) -> list[str]:
     return told
 
 
+def baselines(results: Mapping[str, Any]) -> list[str]:
+    """What is scored without a look at a picture."""
+    return [
+        f"what the captions of {one['test']} name, scored by how often such pictures are broken in what "
+        f"'{one['arm']}' learns from: image AUROC {100 * one['value']:.1f}% without a look at a picture."
+        for one in results["content_alone"]
+    ]
+
+
 def on_test(one: Mapping[str, Any], metrics: Sequence[str]) -> str:
     """ "on wild, artifact IoU is 1.6 points higher (+1.1 to +2.0) and pixel AP is not told apart (-0.3 to +0.8)"."""
     chosen = [*metrics[:IN_SENTENCES], *(name for name in metrics[IN_SENTENCES:] if name == MATCHED)]
@@ -169,8 +178,9 @@ def blocks_of(results: Mapping[str, Any], figures: Sequence[Figure]) -> list[Blo
     blocks: list[Block] = [Text(origin(results))]
     if results["failed"]:
         blocks += [Heading("Arms that failed"), Bullets(tuple(f"{k}: {v}" for k, v in results["failed"].items()))]
-    if grid["compare"]:
-        blocks += [Heading("What it says"), Bullets(tuple(sentences(results)))]
+    said = (*sentences(results), *baselines(results))
+    if said:
+        blocks += [Heading("What it says"), Bullets(said)]
     blocks += figures
     pairs = [(backbone, test) for backbone in grid["backbones"] for test in grid["tests"]]
     scores = [table for pair in pairs if (table := score_table(results, *pair))]

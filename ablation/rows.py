@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ablation.cells import Cell, load_cell
+from ablation.content import content_alone, contents_of, read_contents
 from ablation.grid import MATCHED
 from ablation.plan import Job, Plan
 from ablation.stages import is_done, read_done
@@ -125,9 +126,29 @@ def collect(plan: Plan, stages: Path, failed: Mapping[str, str], command: str) -
         "means": make_means(cells),
         "differences": make_differences(plan, cells),
         "samples": made_facts(plan, stages),
+        "content_alone": contents_alone(plan, stages),
         "failed": failed_arms(plan, failed),
         "trainings": len(plan.jobs),
     }
+
+
+def contents_alone(plan: Plan, stages: Path) -> list[dict[str, Any]]:
+    """Image AUROC of what captions name, scored by how often it is broken in the oracle's labels of an arm.
+
+    For arms that learn from a sampled set, and tests of the embedded world with pictures of both sorts.
+    """
+    found = []
+    for arm in plan.grid.arms:
+        data = plan.data[arm.name]
+        if arm.shards not in plan.grid.made or not is_done(stages, data.stage):
+            continue
+        learned = read_contents(data.folder(stages))
+        for test in plan.tests:
+            told = contents_of(test.folder)
+            if told and len({is_broken for _, is_broken in told.values()}) == 2:
+                found.append({"arm": arm.name, "test": test.name, "value": content_alone(learned, told)})
+        break
+    return found
 
 
 def failed_arms(plan: Plan, failed: Mapping[str, str]) -> dict[str, str]:
