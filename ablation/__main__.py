@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shards.errors import ConfigError, run_cli
+from shards.errors import ConfigError, MissingInputError, run_cli
 
 if TYPE_CHECKING:
     from ablation.plan import Plan
 
+HELP = "train and test the arms of a grid alike, and say what differs"
 EXAMPLES = """examples:
   blemish ablate configs/ablation/quick.py --out out/ablation/quick
   blemish ablate configs/ablation/timesteps.py --out out/ablation/timesteps --dry-run
   blemish ablate configs/ablation/timesteps_sd15_richhf.py --out out/sd15 --dry-run --gpu h100
-  blemish ablate configs/ablation/labels.py --out out/try --set iterations=300 --set limit=100
+  blemish ablate configs/ablation/closed_world.py --out out/try --scale 0.01
 
 The same command again goes on where a stopped one was. OUT/report.md and OUT/index.html have tables, plots and a
 sentence for each comparison; OUT/rows.csv a row for each arm, backbone, seed and test set.
@@ -27,24 +28,22 @@ sentence for each comparison; OUT/rows.csv a row for each arm, backbone, seed an
 
 
 def parser(prog: str = "python -m ablation") -> argparse.ArgumentParser:
-    """The whole command line; `prog` is what it is called by."""
-    top = argparse.ArgumentParser(
-        prog,
-        description="Train and test the arms of a grid alike, and say what differs.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    top.add_argument("grid", metavar="GRID", help="a config such as configs/ablation/quick.py")
-    top.add_argument("--out", type=Path, required=True, metavar="DIR", help="everything goes here, and is kept")
-    top.add_argument("--dry-run", action="store_true", help="check, print plan and cost, and stop")
-    top.add_argument(
+    """The command line; `prog` is what it is called by. Its one verb may be left out after `python -m ablation`."""
+    top = argparse.ArgumentParser(prog, description="Ablations: grids of arms.")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    one = verbs.add_parser("ablate", help=HELP, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    one.add_argument("grid", metavar="GRID", help="a config such as configs/ablation/quick.py")
+    one.add_argument("--out", type=Path, required=True, metavar="DIR", help="everything goes here, and is kept")
+    one.add_argument("--dry-run", action="store_true", help="check, print plan and cost, and stop")
+    one.add_argument(
         "--processes", type=int, default=0, metavar="N", help="at a time, one thread each (one a card, else one a core)"
     )
-    top.add_argument("--gpu", default="", metavar="NAME", help="reckon the cost for this card, such as h100")
-    top.add_argument(
+    one.add_argument("--gpu", default="", metavar="NAME", help="reckon the cost for this card, such as h100")
+    one.add_argument("--scale", type=float, default=1.0, metavar="S", help="everything smaller by this factor, a trial")
+    one.add_argument(
         "--docs", type=Path, metavar="FILE", help="put sentences and tables between the marks of this page as well"
     )
-    top.add_argument(
+    one.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change one value of the grid"
     )
     return top
@@ -52,23 +51,29 @@ def parser(prog: str = "python -m ablation") -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace, command: str) -> int:
     """Plan, price, do, report: 1 where an arm failed. Raises UserErrors."""
-    from ablation.cost import check_disk, cost_lines, costs, find_machine, remaining
+    from ablation.cost import Pricer, check_disk, cost_lines, find_machine, remaining
     from ablation.docs import check_docs, write_docs
     from ablation.grid import load_grid
     from ablation.plan import make_plan
     from ablation.run import STAGES, Runner, claim
+    from ablation.scale import scaled
 
     name = Path(args.grid).stem.replace("_", "-")
     if args.docs and not args.dry_run:
         check_docs(args.docs, name)
     processes, cards = places(args.processes)
-    plan = make_plan(load_grid(args.grid, args.overrides), lenient=args.dry_run)
+    grid = scaled(load_grid(args.grid, args.overrides), args.scale)
+    plan = make_plan(grid, lenient=args.dry_run)
     machine = find_machine(args.gpu, processes)
-    each, stages = costs(plan, machine), args.out / STAGES
-    for line in [*cost_lines(plan, each, machine, stages), *(f"NOT READY: {text}" for text in plan.missing)]:
+    pricer = Pricer(plan, machine)
+    each, stages = pricer.price(), args.out / STAGES
+    missing = [*plan.missing, *pricer.not_ready]
+    for line in [*cost_lines(plan, each, machine, stages), *(f"NOT READY: {text}" for text in missing)]:
         print(line, flush=True)
     if args.dry_run:
         return 0
+    if missing:
+        raise MissingInputError(missing[0])
     check_disk(remaining(plan, each, stages).bytes, args.out)
     with claim(plan.grid, args.out):
         runner = Runner(plan, args.out, processes, each, cards)
@@ -113,7 +118,7 @@ def places(asked: int) -> tuple[int, int]:
 def main(argv: Sequence[str] | None = None, prog: str = "python -m ablation") -> int:
     """Exit code: 0 done, 1 an arm failed, 2 wrong input, 130 stopped."""
     words = list(sys.argv[1:] if argv is None else argv)
-    args = parser(prog).parse_args(words)
+    args = parser(prog).parse_args(words if words[:1] == ["ablate"] else ["ablate", *words])
     return run_cli(lambda: run(args, f"{prog} {shlex.join(words)}"))
 
 

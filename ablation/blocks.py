@@ -7,9 +7,14 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
+from typing import Any
 
 from detector.score.report import table
 
+WIDTH = 118
+"""Of Markdown, in characters."""
+UNBROKEN: Any = {"break_long_words": False, "break_on_hyphens": False}
 TYPES = {".png": "image/png", ".webp": "image/webp"}
 
 
@@ -53,18 +58,29 @@ def as_markdown(title: str, blocks: Sequence[Block], out: Path) -> str:
         if isinstance(block, Heading):
             parts.append(f"## {block.text}")
         elif isinstance(block, Text):
-            parts.append(block.text)
+            parts.append(fill(block.text, WIDTH, **UNBROKEN))
         elif isinstance(block, Bullets):
-            parts.append("\n".join(f"- {item}" for item in block.items))
+            parts.append(
+                "\n".join(fill(f"- {item}", WIDTH, subsequent_indent="  ", **UNBROKEN) for item in block.items)
+            )
         elif isinstance(block, Table):
-            parts += [f"**{block.title}**", table([escaped(one) for one in block.columns], bars(block.rows))]
+            parts += [f"**{block.title}**", *(table(*part) for part in fitted(block))]
         else:
             parts.append(f"![{block.text}]({block.path.relative_to(out).as_posix()})")
     return "\n\n".join(parts) + "\n"
 
 
-def bars(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    return [[escaped(cell) for cell in row] for row in rows]
+def fitted(block: Table) -> list[tuple[list[str], list[list[str]]]]:
+    """Columns and rows of as many tables as are needed for a page's width, each with the first column."""
+    lines = [[escaped(cell) for cell in line] for line in (block.columns, *block.rows)]
+    widths = [max(len(line[i]) for line in lines) + 3 for i in range(len(block.columns))]
+    groups: list[list[int]] = [[0]]
+    for column in range(1, len(widths)):
+        if len(groups[-1]) > 1 and sum(widths[i] for i in groups[-1]) + widths[column] >= WIDTH:
+            groups.append([0])
+        groups[-1].append(column)
+    chosen = [[[line[i] for i in group] for line in lines] for group in groups]
+    return [(part[0], part[1:]) for part in chosen]
 
 
 def escaped(text: str) -> str:

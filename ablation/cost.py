@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablation.plan import Plan, detector_facts
@@ -26,11 +26,12 @@ from corruptor.plan_cost import (
     bytes_to_fetch,
     costs_of,
     count_passes,
+    count_work,
     seconds_on,
     vae_overflows,
     words_of_hours,
 )
-from corruptor.plan_cost import Work as Flops
+from miniworld.world.scenes import SIZE
 from shards.build import build, nearest
 from shards.errors import ConfigError, OutputError
 
@@ -111,69 +112,97 @@ def find_machine(gpu: str, processes: int) -> Machine:
     return Machine(f"{processes} core{'s' if processes > 1 else ''} of this machine", processes)
 
 
-def costs(plan: Plan, machine: Machine) -> dict[str, Cost]:
-    """Of every stage by name. An inversion is counted with the first of the runs that share it."""
-    found: dict[str, Cost] = {}
-    inverted: set[str] = set()
-    for stage in plan.stages.values():
-        found[stage.name] = cost_of(stage, plan, found, machine, inverted)
-    return found
+@dataclass
+class Pricer:
+    """Prices the stages of a plan in their order."""
 
+    plan: Plan
+    machine: Machine
+    found: dict[str, Cost] = field(default_factory=dict)
+    """By name of the stage."""
+    not_ready: list[str] = field(default_factory=list)
+    """Sources that cannot be opened, a line each."""
+    _inverted: set[str] = field(default_factory=set)
 
-def cost_of(stage: Stage, plan: Plan, found: dict[str, Cost], machine: Machine, inverted: set[str]) -> Cost:
-    work = stage.work
-    if isinstance(work, MadeWork):
-        count = work.made.count
-        # Its sampler runs the embedded generator; the oracle works on the processor whatever the card.
-        return Cost(count, count * work.made.steps * 2, 0.0, 0, count * WILD_SECONDS, count * MADE_BYTES)
-    if isinstance(work, LineWork):
-        return line_cost(work, found, machine, inverted)
-    if isinstance(work, DerivedWork):
-        before = found.get(work.data.stage, Cost(FEWEST_SOURCES, bytes=FEWEST_SOURCES * MADE_BYTES))
-        seconds = before.pictures * (WILD_SECONDS / 2 if work.relabel else ROW_SECONDS)
-        return Cost(before.pictures * (2 if work.twins else 1), seconds=seconds, bytes=2 * before.bytes)
-    return train_cost(work, plan, machine)
+    def price(self) -> dict[str, Cost]:
+        """Of every stage. An inversion is counted with the first of the runs that share it. Raises ConfigError."""
+        for stage in self.plan.stages.values():
+            self.found[stage.name] = self.cost_of(stage)
+        return self.found
 
+    def cost_of(self, stage: Stage) -> Cost:
+        work = stage.work
+        if isinstance(work, MadeWork):
+            count = work.made.count
+            # Its sampler runs the embedded generator; the oracle works on the processor whatever the card.
+            return Cost(count, count * work.made.steps * 2, 0.0, 0, count * WILD_SECONDS, count * MADE_BYTES)
+        if isinstance(work, LineWork):
+            return self.line(stage, work)
+        if isinstance(work, DerivedWork):
+            before = self.found.get(work.data.stage, Cost(FEWEST_SOURCES, bytes=FEWEST_SOURCES * MADE_BYTES))
+            seconds = before.pictures * (WILD_SECONDS / 2 if work.relabel else ROW_SECONDS)
+            return Cost(before.pictures * (2 if work.twins else 1), seconds=seconds, bytes=2 * before.bytes)
+        return self.train(work)
 
-def line_cost(work: LineWork, found: dict[str, Cost], machine: Machine, inverted: set[str]) -> Cost:
-    """A run of the line."""
-    config = build(LineConfig, work.values)
-    look = look_at_sources(work, config, found)
-    count = look.count or FEWEST_SOURCES
-    known = KNOWN.get(config.model.folder)
-    passes = count_passes(config.corruption, config.samples.num_variants, known.spacing if known else "leading")
-    key = inversion_of(work, config)
-    if key in inverted:
-        passes = dataclasses.replace(passes, inversion=0, encodes=passes.encodes - 1, decodes=passes.decodes - 1)
-    inverted.add(key)
-    priced = costs_of(config.model, look.height, look.width)
-    rows = count * config.samples.num_variants
-    size = bytes_of_samples(config, rows, look.height, look.width) + bytes_to_fetch(config.model)
-    if priced is None:
-        return Cost(rows, count * passes.nfe, 0.0, 0, rows * ROW_SECONDS, size)
-    encode, decode = (cost.at(look.height, look.width) for cost in (priced.encode, priced.decode))
-    flops = Flops(
-        passes.nfe * priced.unet.at(look.height, look.width), passes.encodes * encode + passes.decodes * decode
-    )
-    tflop = count * (flops.unet + flops.vae)
-    if machine.card is None:
-        seconds = tflop / CORE_TFLOPS + rows * ROW_SECONDS
-    else:
-        seconds = count * seconds_on(machine.card, flops, config.model, vae_overflows(config.model, known))
-    return Cost(rows, count * passes.nfe, tflop, 0, seconds, size)
+    def line(self, stage: Stage, work: LineWork) -> Cost:
+        """A run of the line."""
+        config = build(LineConfig, work.values)
+        look = self.look(stage, work, config)
+        count = look.count or FEWEST_SOURCES
+        known = KNOWN.get(config.model.folder)
+        passes = count_passes(config.corruption, config.samples.num_variants, known.spacing if known else "leading")
+        key = inversion_of(work, config)
+        if key in self._inverted:
+            passes = dataclasses.replace(passes, inversion=0, encodes=passes.encodes - 1, decodes=passes.decodes - 1)
+        self._inverted.add(key)
+        rows = count * config.samples.num_variants
+        size = bytes_of_samples(config, rows, look.height, look.width) + bytes_to_fetch(config.model)
+        priced = costs_of(config.model, look.height, look.width)
+        if priced is None:
+            return Cost(rows, count * passes.nfe, 0.0, 0, rows * ROW_SECONDS, size)
+        flops = count_work(passes, priced, look.height, look.width)
+        tflop = count * (flops.unet + flops.vae)
+        if self.machine.card is None:
+            seconds = tflop / CORE_TFLOPS + rows * ROW_SECONDS
+        else:
+            seconds = count * seconds_on(self.machine.card, flops, config.model, vae_overflows(config.model, known))
+        return Cost(rows, count * passes.nfe, tflop, 0, seconds, size)
 
+    def look(self, stage: Stage, work: LineWork, config: LineConfig) -> Look:
+        """How many pictures, and of which size; of a set that is not made yet what the plan says of it."""
+        if work.sources is not None and work.sources.stage:
+            limit = int(config.source.options.get("limit", 0) or 0)
+            made = self.found[work.sources.stage].pictures
+            side = SIZE if config.size.policy == "none" else config.size.size
+            return Look("shards", min(limit, made) if limit else made, side, side)
+        if work.sources is not None:
+            options = {**config.source.options, "where": work.sources.path}
+            config = dataclasses.replace(config, source=dataclasses.replace(config.source, options=options))
+        try:
+            found = look_at_source(config)
+        except ConfigError as error:
+            raise ConfigError(f"arm {stage.title!r}: {error}") from error
+        if found.remark.startswith("NOT READY: "):
+            self.not_ready.append(f"sources of arm {stage.title!r}: {found.remark.removeprefix('NOT READY: ')}")
+        return found
 
-def look_at_sources(work: LineWork, config: LineConfig, found: dict[str, Cost]) -> Look:
-    """How many pictures, and of which size; of a set that is not made yet what the plan says of it."""
-    if work.sources is None:
-        return look_at_source(config)
-    limit = int(config.source.options.get("limit", 0) or 0)
-    if work.sources.stage:
-        side = 64 if config.size.policy == "none" else config.size.size  # sets are made in the embedded world
-        made = found[work.sources.stage].pictures
-        return Look("shards", min(limit, made) if limit else made, side, side)
-    options = {**config.source.options, "where": work.sources.path}
-    return look_at_source(dataclasses.replace(config, source=dataclasses.replace(config.source, options=options)))
+    def train(self, work: TrainWork) -> Cost:
+        """A training with its looks at validation and test sets."""
+        config = detector_facts(work.backbone, work.overrides, work.iterations)["config"]
+        iterations, batch = config["train_cfg"]["max_iters"], config["train_dataloader"]["batch_size"]
+        one = DETECTORS.get(work.backbone, DETECTORS["swin_t"])
+        looks = (iterations // max(1, config["train_cfg"]["val_interval"]) + 1 + len(self.plan.tests)) * (
+            work.limit or 500
+        )
+        tflop = iterations * batch * 3 * one.tflop + looks * one.tflop
+        if self.machine.card is not None:
+            seconds = tflop / (self.machine.card.half_tflops / 2 * UTILISATION)  # detectors train in TF32
+        elif one.core_seconds:
+            seconds = iterations * one.core_seconds * batch / 8 + looks * LOOK_SECONDS
+        else:
+            seconds = tflop / CORE_TFLOPS
+        size = round(4e6 * one.parameters) + len(self.plan.tests) * (work.limit or 1000) * COUNT_BYTES
+        return Cost(0, 0, tflop, 1, START_SECONDS + seconds, size)
 
 
 def inversion_of(work: LineWork, config: LineConfig) -> str:
@@ -183,23 +212,6 @@ def inversion_of(work: LineWork, config: LineConfig) -> str:
     where = work.sources.identity if work.sources else ""
     made_alike = (config.source, where, config.model, config.size, config.seed, prompt)
     return repr((made_alike, one.inversion, one.num_grid_steps, one.start_step, one.negative_prompt))
-
-
-def train_cost(work: TrainWork, plan: Plan, machine: Machine) -> Cost:
-    """A training with its looks at validation and test sets."""
-    config = detector_facts(work.backbone, work.overrides, work.iterations)["config"]
-    iterations, batch = config["train_cfg"]["max_iters"], config["train_dataloader"]["batch_size"]
-    one = DETECTORS.get(work.backbone, DETECTORS["swin_t"])
-    looks = (iterations // max(1, config["train_cfg"]["val_interval"]) + 1 + len(plan.tests)) * (work.limit or 500)
-    tflop = iterations * batch * 3 * one.tflop + looks * one.tflop
-    if machine.card is not None:
-        seconds = tflop / (machine.card.half_tflops / 2 * UTILISATION)  # detectors train in TF32
-    elif one.core_seconds:
-        seconds = iterations * one.core_seconds * batch / 8 + looks * LOOK_SECONDS
-    else:
-        seconds = tflop / CORE_TFLOPS
-    size = round(4e6 * one.parameters) + len(plan.tests) * (work.limit or 1000) * COUNT_BYTES
-    return Cost(0, 0, tflop, 1, START_SECONDS + seconds, size)
 
 
 def total(found: Iterable[Cost]) -> Cost:

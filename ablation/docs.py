@@ -26,7 +26,9 @@ def check_docs(page: Path, name: str) -> None:
 
 def read_page(page: Path) -> str:
     if not page.is_file():
-        raise MissingInputError(f"--docs {page} does not exist; name a page with the marks {marks('GRID')[0]!r} and so on")
+        raise MissingInputError(
+            f"--docs {page} does not exist; name a page with the marks {marks('GRID')[0]!r} and so on"
+        )
     return page.read_text(encoding="utf-8")
 
 

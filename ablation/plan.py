@@ -16,7 +16,8 @@ from corruptor.line.config import CHANGEABLE, LineConfig
 from miniworld.oracle.thresholds import Thresholds
 from shards.build import nearest, plain
 from shards.config import apply_overrides, find_config, make_config, read_config
-from shards.errors import ConfigError, MissingInputError
+from shards.errors import ConfigError, MissingInputError, UserError
+from shards.extensions import code_digest
 from shards.writer import read_manifest
 
 SELECTED = "the selector's"
@@ -186,6 +187,7 @@ class Planner:
         facts = {
             "config": decided,
             "files": named_files(decided),
+            "code": [code_digest(config.source.name), code_digest(config.region.policy)],
             "sources": sources.identity if sources else "",
             "selector": [selected.stage, selected.samples] if selected else [],
         }
@@ -243,20 +245,14 @@ def detector_facts(backbone: str, overrides: tuple[str, ...], iterations: int) -
 def check_options(arm: Arm, config: LineConfig) -> None:
     """That source and region policy would take their options. Raises ConfigError."""
     from corruptor.line.look import check_options as check_source
-    from region_select.policy import POLICIES
-    from shards.build import BuildError, build
-    from shards.source import load_target
+    from region_select.policy import check_policy
 
     options = {key: value for key, value in config.region.options.items() if value != SELECTED}
-    if config.region.policy not in POLICIES:
-        raise ConfigError(
-            f"arm {arm.name!r}: unknown region policy '{config.region.policy}'{nearest(config.region.policy, POLICIES)}"
-        )
     try:
-        build(load_target(POLICIES[config.region.policy]).Options, options, "region.options")  # type: ignore[attr-defined]
-    except BuildError as error:
+        check_policy(config.region.policy, options)
+        check_source(config.source.name, config.source.options)
+    except UserError as error:
         raise ConfigError(f"arm {arm.name!r}: {error}") from error
-    check_source(config.source.name, config.source.options)
 
 
 def sampling_of(validation: Path, name: str) -> Mapping[str, Any]:

@@ -152,13 +152,26 @@ def open_policy(name: str, options: Mapping[str, Any] | None = None) -> Policy:
     found, given = policies().find(name), plain(options or {})
     if not inspect.isclass(found):
         return FunctionPolicy(name, found, given)
+    return found(build_options(name, found, given))
+
+
+def build_options(name: str, found: Any, given: Mapping[str, Any]) -> Any:
+    """The options of a policy's class, checked. Raises ConfigError."""
     if not issubclass(found, Policy):
         raise ConfigError(f"region policy '{name}': {found.__name__} is not a Policy")
     try:
-        built = build(found.Options, given, "region.options")
+        return build(found.Options, given, "region.options")
     except BuildError as error:
         raise ConfigError(f"region policy '{name}': {error}") from error
-    return found(built)
+
+
+def check_policy(name: str, options: Mapping[str, Any]) -> None:
+    """Raise what `open_policy` would raise of name and options, without loading what a policy needs."""
+    found = policies().find(name)
+    if inspect.isclass(found):
+        build_options(name, found, options)
+    else:
+        FunctionPolicy(name, found, options)
 
 
 def policy_digest(name: str, policy: Policy) -> str:

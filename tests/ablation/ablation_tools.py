@@ -1,4 +1,4 @@
-"""A grid of seconds: the tiny pipeline, sixteen scenes, the smallest network, the first pictures of the labelled sets."""
+"""A grid of seconds: the tiny pipeline, sixteen scenes, the smallest network, a dozen pictures of each labelled set."""
 
 from __future__ import annotations
 
