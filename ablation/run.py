@@ -70,6 +70,8 @@ class Runner:
     """Stage -> what went wrong, in one line."""
     _done: set[str] = field(default_factory=set)
     _left: list[Task] = field(default_factory=list)
+    _inherited: set[str] = field(default_factory=set)
+    """Failed because something before them did."""
     _broken: dict[tuple[str, ...], str] = field(default_factory=dict)
     _began: dict[Task, float] = field(default_factory=dict)
 
@@ -87,9 +89,11 @@ class Runner:
         slots = Slots(self.processes, work, self.out / LOGS, self.cards)
         try:
             while self._left or slots.running:
-                if not self._begin_next(slots) and slots.running:
-                    for task, outcome in slots.finished():
-                        self._end(task, outcome, slots)
+                if self._begin_next(slots):
+                    continue
+                assert slots.running or not self._left, "tasks wait for each other"
+                for task, outcome in slots.finished() if slots.running else ():
+                    self._end(task, outcome, slots)
         finally:
             slots.stop()
         return self.failed
@@ -100,7 +104,9 @@ class Runner:
             lost = next((need for need in task.needs if need in self.failed), None)
             if lost is not None:
                 self._left.remove(task)
-                self._fail(task, f"{self.plan.stages[lost].title}: {self.failed[lost]}")
+                told = self.failed[lost] if lost in self._inherited else f"{self._title(lost)}: {self.failed[lost]}"
+                self._inherited.update(task.stages)
+                self._fail(task, told)
         ready = next((task for task in self._left if self._done.issuperset(task.needs)), None)
         if ready is None or not slots.has_room():
             return False
@@ -146,7 +152,10 @@ class Runner:
         for name in task.stages:
             if name not in self.failed:
                 self.failed[name] = outcome
-                print(f"FAILED {self.plan.stages[name].title}: {outcome}", flush=True)
+                print(f"FAILED {self._title(name)}: {outcome}", flush=True)
+
+    def _title(self, name: str) -> str:
+        return self.plan.stages[name].title
 
     def _tell(self, task: Task) -> None:
         """A line of progress."""

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ablation.blocks import Figure
 from ablation.plan import Plan
-from ablation.stages import is_done
+from ablation.stages import is_done, read_done
 from shards.files import write_bytes
 from shards.masks import ARTIFACT, IGNORE, U8
 from shards.reader import ShardReader
@@ -29,7 +29,9 @@ def write_strip(out: Path, plan: Plan, stages: Path) -> list[Figure]:
     runs: dict[str, Path] = {}
     for arm in plan.grid.arms:
         made = plan.data[arm.name]
-        if plan.made_by_line(arm.name) is not None and is_done(stages, made.stage):
+        if plan.made_by_line(arm.name) is None or not is_done(stages, made.stage):
+            continue
+        if read_done(stages, made.stage)["samples"]:
             runs[arm.name] = made.folder(stages)
     found = {name: broken_by_source(folder) for name, folder in runs.items()}
     sources = common(list(found.values()))

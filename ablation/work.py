@@ -40,7 +40,7 @@ def tasks_of(plan: Plan, stages: Path, processes: int) -> list[Task]:
     waited_for = {need for stage in plan.stages.values() for need in stage.needs}
     grouped: dict[str, list[Stage]] = {}
     for stage in todo:
-        grouped.setdefault(together(stage), []).append(stage)
+        grouped.setdefault(f"{together(stage)}/{depth(plan, stage)}", []).append(stage)
     groups = sorted(grouped.values(), key=lambda group: not any(one.name in waited_for for one in group))
     return [task for group in groups for task in shares(group, 1 if group[0].kind == "train" else processes)]
 
@@ -54,6 +54,15 @@ def finished(plan: Plan, stages: Path, stage: Stage) -> bool:
     from ablation.train import is_tested
 
     return is_tested(stages / stage.name, plan.tests)
+
+
+def depth(plan: Plan, stage: Stage) -> int:
+    """How many runs of the line come before a stage, one after another: what is made together waits for nothing in it."""
+    return max((depth(plan, before) + (before.kind == "shards") for before in needed(plan, stage)), default=0)
+
+
+def needed(plan: Plan, stage: Stage) -> list[Stage]:
+    return [plan.stages[name] for name in stage.needs]
 
 
 def together(stage: Stage) -> str:

@@ -138,6 +138,14 @@ def test_runs_over_the_same_pictures_are_made_together():
     assert [task.rank for task in groups] == [0, 1, 2]
 
 
+def test_a_run_waits_for_the_run_that_its_selector_learned_from():
+    arms = [{"name": "a"}, {"name": "b", "selector": "a"}, {"name": "c", "selector": "b"}, {"name": "d", "set": SHAM}]
+    plan = plan_of(arms=arms, compare=[])
+    runs = [task.stages for task in tasks_of(plan, Path("nowhere"), 1) if task.stages[0].startswith("shards")]
+    names = [tuple(plan.stages[name].title for name in stages) for stages in runs]
+    assert sorted(names) == [("a", "d"), ("b",), ("c",)]
+
+
 def test_cost_by_hand():
     plan = plan_of(arms=[{"name": "masks", "set": SHAM}, {"name": "corrupted"}], iterations=100, limit=10)
     masks, corrupted = (plan.data[name].stage for name in ("masks", "corrupted"))
@@ -149,7 +157,7 @@ def test_cost_by_hand():
     assert found[masks].seconds == pytest.approx(tflop / CORE_TFLOPS + 16 * 0.05)
     assert found[corrupted].passes == 16 * 8  # inverted with the first
     (training,) = {found[job.stage] for job in plan.jobs}
-    # 100 iterations of 16, forward and back; looked at by 4 validations' worth: twice while training, once after, 2 tests.
+    # 100 iterations of 16, forward and back; looks of 10 pictures: twice while training, once after, two tests.
     config = plan.stages[plan.jobs[0].stage].work
     assert isinstance(config, TrainWork)
     assert training.trainings == 1
