@@ -75,9 +75,6 @@ ABLATION ?= out/ablation/$(basename $(notdir $(GRID)))
 ablation: env | detector/weights/swin_mini.safetensors detector/weights/convnext_mini.safetensors  ## arms trained and tested alike: GRID=configs/ablation/NAME.py ABLATION=DIR
 	$(PY) -m ablation $(call quoted,$(GRID)) --out $(call quoted,$(ABLATION)) $(ARGS)
 
-world: env | detector/weights/swin_mini.safetensors detector/weights/convnext_mini.safetensors  ## table 1 of the paper in the embedded world, docs/evidence/results.md
-	$(PY) -m experiments.closed_world --out $(call quoted,$(CLOSED)) --sets $(call quoted,$(SETS)) $(ARGS)
-
 world: env  ## sample pictures from the embedded world
 	$(PY) -m miniworld sample --n 16 --out out/world $(ARGS)
 

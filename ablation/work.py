@@ -57,7 +57,7 @@ def finished(plan: Plan, stages: Path, stage: Stage) -> bool:
 
 
 def depth(plan: Plan, stage: Stage) -> int:
-    """How many runs of the line come before a stage, one after another: what is made together waits for nothing in it."""
+    """How many runs of the line come before a stage, one after another; runs made together have as many."""
     return max((depth(plan, before) + (before.kind == "shards") for before in needed(plan, stage)), default=0)
 
 
