@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ablation.blocks import Figure
 from ablation.plan import Plan
@@ -16,7 +16,8 @@ from shards.files import write_bytes
 from shards.masks import ARTIFACT, IGNORE, U8
 from shards.reader import ShardReader
 from shards.schema import Sample, encode_image
-from shards.show import GAP, INK, PAPER, RED, YELLOW, fit, outline, scaled
+from shards.fonts import fit, sheet_font
+from shards.show import GAP, INK, PAPER, RED, YELLOW, outline, scaled
 
 STRIP, NUM_SOURCES, SIDE, MARGIN = "strip.png", 8, 128, 150
 GREY = (225, 225, 222)
@@ -72,13 +73,13 @@ def common(found: Sequence[dict[str, int]]) -> list[str]:
 def draw(rows: dict[str, list[Sample | None]]) -> U8:
     """uint8 HWC: sources on top, then a row an arm."""
     columns = len(next(iter(rows.values())))
-    font = ImageFont.load_default(12)
+    font = sheet_font(12)
     step = SIDE + GAP
     sheet = Image.new("RGB", (MARGIN + columns * step + GAP, (len(rows) + 1) * step + GAP), PAPER)
     pen = ImageDraw.Draw(sheet)
     for column in range(columns):
-        sample = next(row[column] for row in rows.values() if row[column] is not None)
-        before = sample.source if sample.source is not None else sample.image
+        shown = next(one for row in rows.values() if (one := row[column]) is not None)
+        before = shown.source if shown.source is not None else shown.image
         sheet.paste(square(before), (MARGIN + column * step, GAP))
     for number, (name, row) in enumerate({"source": [], **rows}.items()):
         top = GAP + number * step

@@ -152,10 +152,11 @@ def open_policy(name: str, options: Mapping[str, Any] | None = None) -> Policy:
     found, given = policies().find(name), plain(options or {})
     if not inspect.isclass(found):
         return FunctionPolicy(name, found, given)
-    return found(build_options(name, found, given))
+    made: Policy = found(build_options(name, found, given))
+    return made
 
 
-def build_options(name: str, found: Any, given: Mapping[str, Any]) -> Any:
+def build_options(name: str, found: type[Policy], given: Mapping[str, Any]) -> Any:
     """The options of a policy's class, checked. Raises ConfigError."""
     if not issubclass(found, Policy):
         raise ConfigError(f"region policy '{name}': {found.__name__} is not a Policy")
