@@ -13,10 +13,10 @@ from ablation.blocks import Figure
 from ablation.plan import Plan
 from ablation.stages import is_done, read_done
 from shards.files import write_bytes
+from shards.fonts import fit, sheet_font
 from shards.masks import ARTIFACT, IGNORE, U8
 from shards.reader import ShardReader
 from shards.schema import Sample, encode_image
-from shards.fonts import fit, sheet_font
 from shards.show import GAP, INK, PAPER, RED, YELLOW, outline, scaled
 
 STRIP, NUM_SOURCES, SIDE, MARGIN = "strip.png", 8, 128, 150

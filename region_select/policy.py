@@ -149,7 +149,8 @@ def open_policy(name: str, options: Mapping[str, Any] | None = None) -> Policy:
 
     Raises ConfigError, naming the nearest where there is none.
     """
-    found, given = policies().find(name), plain(options or {})
+    found: Any = policies().find(name)
+    given = plain(options or {})
     if not inspect.isclass(found):
         return FunctionPolicy(name, found, given)
     made: Policy = found(build_options(name, found, given))
@@ -168,7 +169,7 @@ def build_options(name: str, found: type[Policy], given: Mapping[str, Any]) -> A
 
 def check_policy(name: str, options: Mapping[str, Any]) -> None:
     """Raise what `open_policy` would raise of name and options, without loading what a policy needs."""
-    found = policies().find(name)
+    found: Any = policies().find(name)
     if inspect.isclass(found):
         build_options(name, found, options)
     else:
