@@ -14,10 +14,8 @@ from pathlib import Path
 
 from ablation.plan import Plan, detector_facts
 from ablation.stages import DerivedWork, LineWork, MadeWork, Stage, TrainWork, is_done
-from corruptor.known import KNOWN
 from corruptor.line.config import LineConfig
-from corruptor.line.look import Look, look_at_source
-from corruptor.plan_cost import (
+from corruptor.line.cost import (
     FEWEST_SOURCES,
     GPUS,
     UTILISATION,
@@ -31,6 +29,8 @@ from corruptor.plan_cost import (
     vae_overflows,
     words_of_hours,
 )
+from corruptor.line.inspect_source import Look, look_at_source
+from corruptor.model_zoo import KNOWN
 from miniworld.world.scenes import SIZE
 from shards.build import build, nearest
 from shards.errors import ConfigError, OutputError

@@ -244,7 +244,7 @@ def detector_facts(backbone: str, overrides: tuple[str, ...], iterations: int) -
 
 def check_options(arm: Arm, config: LineConfig) -> None:
     """That source and region policy would take their options. Raises ConfigError."""
-    from corruptor.line.look import check_options as check_source
+    from corruptor.line.inspect_source import check_options as check_source
     from region_select.policy import check_policy
 
     options = {key: value for key, value in config.region.options.items() if value != SELECTED}

@@ -20,7 +20,7 @@ from ablation.grid import Grid
 from ablation.plan import Plan
 from ablation.processes import Outcome, Slots
 from ablation.work import Task, finished, perform, shares, tasks_of
-from corruptor.plan_cost import words_of_hours
+from corruptor.line.cost import words_of_hours
 from shards.build import plain
 from shards.config import differences
 from shards.errors import ResumeError

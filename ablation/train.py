@@ -22,10 +22,10 @@ from ablation.stages import DONE, TrainWork, is_done, read_done
 from detector.config import load_config, set_seed
 from detector.folder import RUN
 from detector.heat import Detector
+from detector.score.api import Collector
 from detector.score.counts import Counts
+from detector.score.counts_io import save_counts
 from detector.score.metrics import best_threshold, point_values
-from detector.score.pairs import Collector
-from detector.score.store import save_counts
 from detector.train import WEIGHTS, Job, train
 from shards.config import find_config
 from shards.errors import ConfigError

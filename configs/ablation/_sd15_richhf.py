@@ -1,4 +1,4 @@
-"""World: Stable Diffusion 1.5 on RichHF-18k, tested on its human labels and on PAL's (docs/human_sets.md)."""
+"""World: Stable Diffusion 1.5 on RichHF-18k, tested on its human labels and on PAL's (docs/how-to/human_sets.md)."""
 
 line = "configs/shards/sd15_richhf_step40.py"
 backbones = ["swin_t", "convnext_t"]

@@ -13,9 +13,9 @@ from ablation.cells import Cell, load_cell, save_resamples
 from ablation.docs import between
 from ablation.plots import series_of
 from ablation.report import MATCHED, cell, metrics_of, on_test, score_table, sentences, verdict
+from detector.score.api import score_pairs
 from detector.score.bootstrap import compare, summarise
 from detector.score.counts import Counts
-from detector.score.pairs import score_pairs
 from shards.errors import ConfigError, MissingInputError
 
 
