@@ -10,10 +10,9 @@ fewer sources than others) stays so, and what is new begins a new shard; one tha
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +22,7 @@ from shards.errors import ResumeError
 from shards.files import whole_file, write_json
 from shards.guard.json_text import TABLE, read_object
 from shards.guard.plain_file import open_plain
-from shards.source import Source
+from shards.source import Source, fingerprint
 
 if TYPE_CHECKING:
     from shards.writer import RunWriter
@@ -37,14 +36,6 @@ class Followed:
 
     source: Source
     grown: tuple[dict[str, Any], ...] = ()
-
-
-def fingerprint_of(lines: Iterable[str]) -> str:
-    """sha256 over lines of a listing."""
-    digest = hashlib.sha256()
-    for line in lines:
-        digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
-    return digest.hexdigest()
 
 
 def follow(source: Source, out: Path, manifest: Mapping[str, Any], per_shard: int, extend: bool = False) -> Followed:
@@ -68,7 +59,7 @@ def follow(source: Source, out: Path, manifest: Mapping[str, Any], per_shard: in
     if grown is None or "fingerprint" not in stored:
         return Followed(source)
     lines = list(source.listing())
-    if fingerprint_of(lines[:items]) != stored["fingerprint"]:
+    if fingerprint(lines[:items]) != stored["fingerprint"]:
         recorded = read_inputs(out, items, str(stored["fingerprint"]))
         order = [] if recorded is None else order_of(recorded, lines)
         if not order:
@@ -135,7 +126,7 @@ def why_not(out: Path, items: int, recorded: Sequence[str] | None, lines: Sequen
     )
 
 
-def read_inputs(out: Path, items: int, fingerprint: str) -> list[str] | None:
+def read_inputs(out: Path, items: int, expected: str) -> list[str] | None:
     """The run's inputs as listed; None where the file is missing, short or not that of the run."""
     lines: list[str] = []
     try:
@@ -144,7 +135,7 @@ def read_inputs(out: Path, items: int, fingerprint: str) -> list[str] | None:
                 lines.append(str(json.loads(file.readline(1 << 20))))
     except (OSError, ValueError):
         return None
-    return lines if fingerprint_of(lines) == fingerprint else None
+    return lines if fingerprint(lines) == expected else None
 
 
 def write_inputs(out: Path, listing: Iterator[str]) -> None:

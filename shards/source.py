@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -100,6 +100,14 @@ class SourceItem:
     """Whether the source has masks, but none for this picture (given where `Source.needs_masks` is False)."""
 
 
+def fingerprint(lines: Iterable[str]) -> str:
+    """sha256 over lines of a listing, in hex."""
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
+    return digest.hexdigest()
+
+
 class Source(abc.ABC):
     """A fixed list of pictures. Index i gives the same item in every process and on every run; items load lazily.
 
@@ -129,10 +137,7 @@ class Source(abc.ABC):
 
     def fingerprint(self) -> str:
         """sha256 over `listing`: equal for equal lists, so that resuming with another list is noticed."""
-        digest = hashlib.sha256()
-        for line in self.listing():
-            digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
-        return digest.hexdigest()
+        return fingerprint(self.listing())
 
     def arranged(self, order: Sequence[int]) -> Source:
         """The same items in another order: item i is item order[i] of this source. `occurrence` counts in that order.

@@ -32,6 +32,20 @@ ROOMS = {
 }
 
 
+INNER = {
+    ("shards", "guard"): {"shards.errors"},
+    ("shards", "sources"): {"shards", "shards.guard"},
+    ("shards", "human"): {"shards", "shards.guard", "shards.sources"},
+    ("shards", ""): {"shards.guard"},
+    ("corruptor", ""): set(),
+    ("corruptor", "line"): {"corruptor"},
+    ("detector", "score"): set(),
+    ("detector", ""): {"detector.score"},
+}
+"""Rooms within a package, "" for the modules that stand in it directly: what each may import of the others. Only
+`__main__` may import all; names in quotes, such as a registry's, are looked up at run time and do not count."""
+
+
 def modules(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
@@ -52,6 +66,35 @@ def test_imports_go_one_way(package):
     for path in modules(package):
         wrong = (imports(path) & {*PACKAGES, *BESIDE}) - ALLOWED[package] - {package}
         assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}; {package} may import {ALLOWED[package]}"
+
+
+def room_of(package: str, dotted: str) -> str:
+    """`shards.sources.tars` -> `shards.sources`; a module directly in the package -> the package."""
+    inner = dotted.split(".")[1:2]
+    return f"{package}.{inner[0]}" if inner and (package, inner[0]) in INNER else package
+
+
+def targets(path: Path, package: str) -> set[str]:
+    """Modules of a package that a file imports, in dotted form, lazily or not."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    found = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    found |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return {name for name in found if name.split(".")[0] == package}
+
+
+@pytest.mark.parametrize(("package", "room"), INNER)
+def test_rooms_within_a_package_point_one_way(package, room):
+    home = f"{package}.{room}" if room else package
+    folder = ROOT / package / room
+    files = sorted(folder.rglob("*.py") if room else folder.glob("*.py"))
+    assert len(files) > 2
+    for path in files:
+        if path.name == "__main__.py":
+            continue
+        for target in targets(path, package):
+            allowed = INNER[package, room]
+            fits = room_of(package, target) in {home, *allowed} or target in allowed
+            assert fits, f"{path.relative_to(ROOT)} imports {target}; {home} may import {allowed or 'itself alone'}"
 
 
 @pytest.mark.parametrize("library", ROOMS)

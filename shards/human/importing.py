@@ -1,18 +1,16 @@
-"""What the importers share: refusing pointer files, filling a run from a list of inputs, telling what was left out."""
+"""What the importers share: filling a run from a list of inputs, telling what was left out."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from shards.errors import ConfigError, OutputError, SourceError
+from shards.errors import ConfigError, OutputError
 from shards.files import whole_file
 from shards.guard.json_text import parse_object
 from shards.guard.plain_file import open_plain
@@ -24,24 +22,9 @@ from shards.sources.pictures import Limits
 from shards.writer import REJECTS, RunWriter
 
 EXCLUDED = "excluded.jsonl"
-POINTER = b"version https://git-lfs"
 LIMITS = Limits(max_pixels=1 << 25)
 """Sizes of pictures that are taken: up to 32 million pixels, more than either set has."""
 Tick = Callable[[int, int], Any]
-
-
-def refuse_pointer(path: Path) -> None:
-    """Raise SourceError if `path` is the pointer that Git leaves where Git LFS was not used, or cannot be read."""
-    try:
-        with open_plain(path) as file:
-            head, size = file.read(len(POINTER)), os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read ({error.strerror or error})") from error
-    if head == POINTER:
-        raise SourceError(
-            f"{path} is a Git LFS pointer of {size} bytes, not the data; "
-            "install Git LFS and run `git lfs pull` in that checkout"
-        )
 
 
 def add_common(parser: argparse.ArgumentParser, example: str) -> None:
@@ -57,14 +40,6 @@ def check_common(args: argparse.Namespace) -> None:
     """Raise ConfigError on a value that cannot be."""
     if args.per_shard < 1:
         raise ConfigError(f"--per-shard must be 1 or more, got {args.per_shard}")
-
-
-def fingerprint(lines: Iterable[str]) -> str:
-    """sha256 over a listing, in hex."""
-    digest = hashlib.sha256()
-    for line in lines:
-        digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
-    return digest.hexdigest()
 
 
 def num_shards(items: int, per_shard: int) -> int:

@@ -27,7 +27,6 @@ from shards.human.importing import (
     check_common,
     count_table,
     fill,
-    fingerprint,
     labelled,
     num_shards,
     stretch,
@@ -39,7 +38,7 @@ from shards.masks import U8
 from shards.progress import GOES_ON, Progress
 from shards.reader import ShardReader
 from shards.schema import Sample, SourceMeta
-from shards.source import Reject
+from shards.source import Reject, fingerprint
 from shards.sources.pictures import read_picture
 from shards.writer import RunInfo, RunWriter
 

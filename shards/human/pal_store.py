@@ -19,7 +19,7 @@ from pathlib import Path
 
 from shards.errors import MissingInputError, SourceError, one_line
 from shards.guard.plain_file import FileTooLargeError, kind_of, open_plain
-from shards.human.importing import refuse_pointer
+from shards.guard.pointer import refuse_pointer
 from shards.source import Reject
 from shards.sources.folder import SIDECARS, list_files
 from shards.sources.pictures import read_file

@@ -24,12 +24,12 @@ from shards.human.importing import (
     check_common,
     count_table,
     fill,
-    fingerprint,
     labelled,
     num_shards,
     stretch,
     write_excluded,
 )
+from shards.human.picture_store import PictureStore, gather, safe
 from shards.human.richhf_labels import (
     NOBODY,
     PAPER_ANNOTATORS,
@@ -50,9 +50,8 @@ from shards.human.richhf_labels import (
 from shards.human.richhf_records import EXPECTED, SPLITS, JoinedSet, Record, RecordSet, find, open_sets
 from shards.progress import GOES_ON, Progress
 from shards.schema import Sample, SourceMeta
-from shards.source import Reject
+from shards.source import Reject, fingerprint
 from shards.sources.file_source import MAX_CAPTION
-from shards.sources.parquet import PictureStore, gather, safe
 from shards.sources.pictures import read_picture
 from shards.writer import RunInfo, RunWriter
 

@@ -17,10 +17,10 @@ from typing import Any
 from shards.errors import MissingInputError, SourceError
 from shards.files import hash_file
 from shards.guard.plain_file import kind_of
+from shards.guard.pointer import refuse_pointer
 from shards.human.example import Values, WireError, parse_example
-from shards.human.importing import fingerprint, refuse_pointer
 from shards.human.tfrecord import Damage, read_frames, read_payload
-from shards.source import Reject
+from shards.source import Reject, fingerprint
 from shards.sources.parquet import Rows, picture_bytes
 
 SCORES = ("aesthetics_score", "artifact_score", "misalignment_score", "overall_score")

@@ -190,15 +190,15 @@ def test_the_same_command_again_makes_only_what_is_missing(inputs, monkeypatch):
     for name in ("00000.stats.json", "00000.tar", "00003.stats.json"):
         (inputs / "out" / "train" / "shards" / name).unlink()
     # With the pictures at hand the tables are not searched again.
-    monkeypatch.setattr("shards.sources.parquet.search_table", lambda *_: pytest.fail("searched again"))
+    monkeypatch.setattr("shards.human.picture_store.search_table", lambda *_: pytest.fail("searched again"))
     assert command(inputs) == 0
     assert tree(inputs / "out") == whole
 
 
 def test_a_search_that_was_stopped_goes_on_behind_the_last_table(inputs, monkeypatch):
-    import shards.sources.parquet
+    import shards.human.picture_store
 
-    search, seen = shards.sources.parquet.search_table, []
+    search, seen = shards.human.picture_store.search_table, []
 
     def until_second(path, store, missing):
         seen.append(path.name)
@@ -206,7 +206,7 @@ def test_a_search_that_was_stopped_goes_on_behind_the_last_table(inputs, monkeyp
             raise KeyboardInterrupt
         search(path, store, missing)
 
-    monkeypatch.setattr("shards.sources.parquet.search_table", until_second)
+    monkeypatch.setattr("shards.human.picture_store.search_table", until_second)
     assert command(inputs) == 130
     first = list(seen)
     assert command(inputs) == 0
@@ -328,18 +328,18 @@ def test_the_mirror_takes_no_other_pictures(tmp_path, capsys):
 
 
 def test_row_groups_without_a_wanted_uid_are_not_read(tmp_path, monkeypatch):
-    import shards.sources.parquet
+    import shards.human.picture_store
 
     pick_a_pic(tmp_path / "train-0.parquet", ["uid-0", "uid-1", "uid-3", "uid-4"], 1)
-    read, hits = [], shards.sources.parquet.find_hits
+    read, hits = [], shards.human.picture_store.find_hits
 
     def spy(table, path, group, missing):
         read.append(group)
         return hits(table, path, group, missing)
 
-    monkeypatch.setattr("shards.sources.parquet.find_hits", spy)
-    store = shards.sources.parquet.PictureStore(tmp_path / "store", frozenset({"uid-3", "zzz"}))
-    shards.sources.parquet.gather([tmp_path / "train-0.parquet"], store, lambda _: None)
+    monkeypatch.setattr("shards.human.picture_store.find_hits", spy)
+    store = shards.human.picture_store.PictureStore(tmp_path / "store", frozenset({"uid-3", "zzz"}))
+    shards.human.picture_store.gather([tmp_path / "train-0.parquet"], store, lambda _: None)
     assert read == [2]
     assert store.get("uid-3") == (PICTURES["uid-3"], "prompt of uid-3")
     assert store.missing() == {"zzz"}
