@@ -34,6 +34,7 @@ from shards.guard.json_text import read_object
 from shards.guard.names import file_name
 from shards.guard.plain_file import read_plain, size_of
 from shards.masks import ARTIFACT, CLEAN, U8, label_components, mask_to_file
+from shards.places import public
 from shards.progress import GOES_ON, Progress
 from shards.schema import Meta, RegionMeta, Sample, SizeMeta, SourceMeta, decode_mask, make_key
 from shards.source import Reject, Source, SourceItem, open_source, sources
@@ -85,7 +86,7 @@ def write_masks(source: Source, policy: Policy, out: Path, asked: dict[str, Any]
 
     asked: plain values that identify the work. Raises ResumeError (OUT holds something else), OutputError, SourceError.
     """
-    claim(out, {**asked, "source": source.describe(), "seed": seed, "digest": policy.digest()})
+    claim(out, {**public(asked), "source": source.describe(), "seed": seed, "digest": policy.digest()})
     known = mask_names(uris(source)) if isinstance(source, FileSource) else None
     rows: list[Row] = []
     rejects: list[Reject] = []
@@ -141,7 +142,7 @@ def pseudo_label(
 
     Raises ResumeError, OutputError, SourceError.
     """
-    config = {**asked, "seed": seed, "keep_empty": keep_empty, "digest": policy.digest()}
+    config = {**public(asked), "seed": seed, "keep_empty": keep_empty, "digest": policy.digest()}
     info = RunInfo(config, source.describe(), -(-len(source) // PER_SHARD), "Blemish pseudo-labels")
     run = RunWriter(out, info)
     todo = {shard: range(shard * PER_SHARD, min(len(source), (shard + 1) * PER_SHARD)) for shard in run.todo()}
