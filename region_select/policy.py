@@ -20,6 +20,7 @@ from shards.build import BuildError, build, nearest, plain
 from shards.errors import ConfigError
 from shards.extensions import ExtensionPoint, Target, code_digest, told
 from shards.masks import ARTIFACT, U8, check_mask
+from shards.places import public_text
 from shards.seeds import named_rng
 from shards.source import SourceItem
 
@@ -106,7 +107,7 @@ class FunctionPolicy(ItemPolicy):
         except Exception as error:  # whatever a function of the user's raises is the user's to see
             raise ConfigError(f"region policy '{self.name}' fails on {item.uri}: {told(error)}") from error
         if mask is None:
-            return Selection(None, f"{self.name} found no region")
+            return self._nothing()
         if getattr(mask, "shape", None) != item.image.shape[:2] or mask.dtype not in (np.uint8, np.bool_):
             raise ConfigError(
                 f"region policy '{self.name}' gave {getattr(mask, 'dtype', type(mask).__name__)} of shape "
@@ -114,7 +115,10 @@ class FunctionPolicy(ItemPolicy):
             )
         mask = mask.astype(np.uint8)
         check_mask(mask)
-        return Selection(mask) if (mask == ARTIFACT).any() else Selection(None, f"{self.name} found no region")
+        return Selection(mask) if (mask == ARTIFACT).any() else self._nothing()
+
+    def _nothing(self) -> Selection:
+        return Selection(None, f"{public_text(self.name)} found no region")
 
 
 POLICIES: dict[str, Target] = {
