@@ -119,6 +119,7 @@ class LogHook(Hook):  # type: ignore[misc]
     """
 
     priority = "LOW"
+    bar: Progress | None = None
 
     def __init__(self, out: Path, every: int, name: str) -> None:
         self.path, self.every, self.name = Path(out) / LOG, every, name
@@ -136,6 +137,7 @@ class LogHook(Hook):  # type: ignore[misc]
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         self.sum = self.sum + outputs["loss"].detach().to(self.sum.device)
         self.count += 1
+        assert self.bar is not None
         self.bar.update()
         done = runner.iter + 1
         if done % self.every == 0 or done == runner.max_iters:
@@ -155,7 +157,12 @@ class LogHook(Hook):  # type: ignore[misc]
             self.write()
 
     def after_train(self, runner: Any) -> None:
-        self.bar.close()
+        self.close()
+
+    def close(self) -> None:
+        """No more progress; mmengine tells hooks of the end of a training, not of its failure."""
+        if self.bar is not None:
+            self.bar.close()
 
     def add(self, **values: Any) -> None:
         self.lines.append({**values, "seconds": round(time.monotonic() - self.began, 3)})

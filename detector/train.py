@@ -221,11 +221,18 @@ def run(job: Job, card: Card, initial: Initial | None, folder: Folder, scratch: 
 
     An error of a loader's worker comes out as the one line it was.
     """
+    from detector.hooks import LogHook
+
     try:
         runner, keeper = make_runner(job, card, initial, folder, scratch)
         began = time.monotonic()
-        with quiet():
-            runner.train()
+        try:
+            with quiet():
+                runner.train()
+        finally:
+            for hook in runner.hooks:
+                if isinstance(hook, LogHook):
+                    hook.close()
     except (SchemaError, DataError) as error:
         raise type(error)(str(error).strip().split("\n")[-1].split("Error: ")[-1]) from error
     except UserError:

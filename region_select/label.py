@@ -12,9 +12,9 @@ import csv
 import io
 import json
 import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,6 +24,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from region_select.policy import Policy, Selection, item_rng
+from shards.ahead import ahead
 from shards.build import plain
 from shards.config import apply_overrides, differences
 from shards.errors import ResumeError
@@ -190,22 +191,13 @@ def region(policy: Policy, item: SourceItem, seed: int) -> tuple[U8, Selection]:
 
 def read_ahead(source: Source, indices: Sequence[int]) -> Iterator[tuple[int, SourceItem | Reject]]:
     """(index, item) in order, with a few read in advance by threads, behind a progress bar."""
-    waiting: deque[tuple[int, Future[SourceItem | Reject]]] = deque()
-    with Progress(len(indices), "picture", resumes=GOES_ON) as shown, ThreadPoolExecutor(READERS, "reader") as pool:
-        try:
-            for index in indices:
-                waiting.append((index, pool.submit(source.__getitem__, index)))
-                if len(waiting) > AHEAD:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-                    shown.update()
-            while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
-                shown.update()
-        finally:
-            for _, future in waiting:
-                future.cancel()
+    with (
+        Progress(len(indices), "picture", resumes=GOES_ON) as shown,
+        closing(ahead(source.__getitem__, indices, READERS, AHEAD, "reader")) as items,
+    ):
+        for index, item in items:
+            yield index, item
+            shown.update(1, rejected=int(isinstance(item, Reject)))
 
 
 def claim(out: Path, identity: dict[str, Any]) -> None:

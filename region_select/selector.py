@@ -196,7 +196,7 @@ def find_weights(where: str | Path) -> Path:
                 return path
     raise MissingInputError(
         f"selector {where} does not exist; train it with `{how_to_train(Path(where))}`, or name a folder of "
-        "`python -m region_select train` or a .safetensors file"
+        "`blemish regions train` or a .safetensors file"
     )
 
 
@@ -208,4 +208,4 @@ def how_to_train(where: Path) -> str:
     if (INSTALLED / "configs/region_select" / f"{folder.name}.py").is_file() and not folder.suffix:
         return f"make region-select MODEL={folder.name} SELECTED={folder} LABELS=DIR"
     folder = folder.with_suffix("")
-    return f"python -m region_select train configs/region_select/swin_mini.py --labels DIR --out {folder}"
+    return f"blemish regions train configs/region_select/swin_mini.py --labels DIR --out {folder}"

@@ -11,7 +11,7 @@ from shards.check import check_run
 from shards.errors import ConfigError, one_line, run_verb
 from shards.files import make_folder
 from shards.human.importers import IMPORTERS, add_importers
-from shards.progress import GOES_ON, progress
+from shards.progress import progress
 from shards.reader import ShardReader
 from shards.show import Chosen, choose, write_sheet
 
@@ -117,16 +117,12 @@ def run_gather(args: argparse.Namespace) -> int:
     from shards.sources.gather import gather
 
     source = open_source(args.source, **apply_overrides({}, args.options))
-    print(gather(source, args.out, show_gathered))
+    print(gather(source, args.out))
     return 0
 
 
 def show_samples(items: Iterable[int]) -> Iterable[int]:
     return progress(items, "sample", leave=False)
-
-
-def show_gathered(items: Iterable[int]) -> Iterable[int]:
-    return progress(items, "picture", leave=False, resumes=GOES_ON)
 
 
 def main(argv: list[str] | None = None, prog: str = "python -m shards") -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Sized
 from typing import Any, TypeVar
 
@@ -11,11 +13,16 @@ T = TypeVar("T")
 
 EVERY = 30.0
 """Seconds between lines where standard error is no terminal."""
+SHORTEST = 0.01
+"""Seconds that the thread which sees to it sleeps at least."""
 GOES_ON = "the same command again goes on from there"
 
 
 class Progress:
     """Counts what is done of `total`; a context manager. With several threads, call `update` from one or under a lock.
+
+    Where standard error is no terminal, a thread of its own sees to it that a line comes every 30 seconds though
+    nothing has been finished meanwhile, until `close`.
 
     Args:
         total: how many there are; 0 if nobody knows.
@@ -62,7 +69,11 @@ class Progress:
         )
         self._lines = bool(self._bar.disable) and not quiet
         self._began = self._told = time.monotonic()
-        self._spoke = False
+        self._said = -1  # what was done when a line was last written
+        self._lock, self._ended = threading.Lock(), threading.Event()
+        if self._lines:
+            arguments = (weakref.ref(self), self._ended)
+            threading.Thread(target=_beat, args=arguments, name="progress", daemon=True).start()
         Progress.last = self
 
     def update(self, count: int = 1, rejected: int = 0) -> None:
@@ -72,8 +83,8 @@ class Progress:
             self.rejected += rejected
             self.note(rejected=self.rejected)
         self._bar.update(count)
-        if self._lines and time.monotonic() - self._told >= EVERY:
-            self._tell()
+        if self._lines:
+            self.tell_if_due()
 
     def note(self, **values: object) -> None:
         """What else there is to say, such as the loss."""
@@ -82,9 +93,18 @@ class Progress:
 
     def close(self) -> None:
         self._bar.close()
-        if self._lines and self._spoke and self.n >= self.total:
-            self._tell()
-        self._lines = False
+        self._ended.set()
+        with self._lock:
+            if self._lines and self._said >= 0 and self.n >= self.total and self.n > self._said:
+                self._tell()
+            self._lines = False
+
+    def tell_if_due(self) -> float:
+        """Write a line where 30 seconds have passed since the last; returns the seconds until the next may be due."""
+        with self._lock:
+            if self._lines and time.monotonic() - self._told >= EVERY:
+                self._tell()
+            return self._told + EVERY - time.monotonic()
 
     def summary(self) -> str:
         """ "images: 640 of 2560 images (25%), 3.40 images/s, 9 min 25 s left, rejected 12"."""
@@ -106,13 +126,24 @@ class Progress:
 
     def _tell(self) -> None:
         print(self.summary(), file=sys.stderr, flush=True)
-        self._told, self._spoke = time.monotonic(), True
+        self._told, self._said = time.monotonic(), self.n
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _beat(shown: weakref.ref[Progress], ended: threading.Event) -> None:
+    """Write the lines of a Progress that are due, until it has ended or nobody has it any more."""
+    wait = EVERY
+    while not ended.wait(wait):
+        one = shown()
+        if one is None:
+            return
+        wait = max(one.tell_if_due(), SHORTEST)
+        del one  # it is not to live on through this thread
 
 
 def progress(

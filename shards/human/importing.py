@@ -26,7 +26,7 @@ EXCLUDED = "excluded.jsonl"
 POINTER = b"version https://git-lfs"
 LIMITS = Limits(max_pixels=1 << 25)
 """Sizes of pictures that are taken: up to 32 million pixels, more than either set has."""
-Tick = Callable[[], Any]
+Tick = Callable[[int, int], Any]
 
 
 def refuse_pointer(path: Path) -> None:
@@ -83,7 +83,7 @@ def fill(run: RunWriter, items: int, per_shard: int, make: Callable[[int], Sampl
                     source = dataclasses.replace(made.meta.source, index=index)
                     meta = dataclasses.replace(made.meta, source=source, config_hash=run.hash)
                     out.write(dataclasses.replace(made, key=make_key(shard, row), meta=meta))
-                tick()
+                tick(1, int(isinstance(made, Reject)))
 
 
 def labelled(image: U8, mask: U8, source: SourceMeta, policy: str, options: dict[str, Any], extra: Any) -> Sample:

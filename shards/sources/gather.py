@@ -13,24 +13,24 @@ already are not read again.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from shards.ahead import ahead
 from shards.errors import ConfigError
 from shards.files import make_folder, whole_file, write_bytes
 from shards.guard.names import distinct_names
+from shards.progress import GOES_ON, Progress
 from shards.source import Reject, Source
 from shards.sources.file_source import FileSource
 
 READERS = 16
 MAGIC = ((b"\xff\xd8\xff", "jpg"), (b"\x89PNG", "png"), (b"RIFF", "webp"), (b"GIF8", "gif"), (b"BM", "bmp"))
 EXTENSIONS = {extension for _, extension in MAGIC}
-Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
-def gather(source: Source, out: Path, progress: Progress = iter) -> str:
-    """Write the source's pictures under `out`; returns the closing words.
+def gather(source: Source, out: Path) -> str:
+    """Write the source's pictures under `out`, with progress; returns the closing words.
 
     Raises ConfigError for a source that has no files (rendered scenes), OutputError, SourceError.
     """
@@ -40,10 +40,12 @@ def gather(source: Source, out: Path, progress: Progress = iter) -> str:
     there = {path.name.rpartition(".")[0] for path in out.iterdir() if path.suffix.lstrip(".") in EXTENSIONS}
     names = file_names(source)
     todo = [index for index in range(len(source)) if names[index] not in there]
-    copies = ahead(
-        lambda index: copy(source, index, out, names[index]), progress(todo), READERS, 2 * READERS, "gatherer"
-    )
-    rejects = [one for _, one in copies if one is not None]
+    copies = ahead(lambda index: copy(source, index, out, names[index]), todo, READERS, 2 * READERS, "gatherer")
+    rejects: list[Reject] = []
+    with Progress(len(todo), "picture", leave=False, resumes=GOES_ON) as shown:
+        for _, one in copies:
+            rejects += [one] if one is not None else []
+            shown.update(1, rejected=int(one is not None))
     write_rejects(out / "rejects.jsonl", rejects)
     if source.selection():
         write_rejects(out / "left_out.jsonl", source.left_out())

@@ -97,7 +97,7 @@ def test_sizes(corruptor: Corruptor, picture: Any, mask: Any):
     padded = corruptor(picture, mask, size=SizePolicy("pad", 32))
     assert padded.images[0].shape == (32, 32, 3)
     assert (padded.labels[0][0] == 255).all()
-    with pytest.raises(ValueError, match="size: size must be at least 8"):
+    with pytest.raises(ValueError, match="size: size must be 8 to 8192"):
         corruptor(picture, mask, size=3)
 
 

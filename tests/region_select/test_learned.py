@@ -151,7 +151,7 @@ def test_mistakes_in_options(options, message):
 
 
 def test_missing_and_foreign_weights(trained, tmp_path):
-    with pytest.raises(MissingInputError, match="make region-select"):
+    with pytest.raises(MissingInputError, match="blemish regions train"):
         open_policy("learned", {"weights": str(tmp_path / "none.safetensors")})
     shutil.copy(trained / "weights.safetensors", tmp_path / "plain.safetensors")
     with pytest.raises(ConfigError, match="train with --val"):
@@ -160,5 +160,5 @@ def test_missing_and_foreign_weights(trained, tmp_path):
 
 def test_the_embedded_default_is_learned_and_parts_differ_in_their_regions_alone():
     default, parts = (read_config(f"configs/shards/{name}.py") for name in ("miniworld", "miniworld_parts"))
-    assert {key for key in default if parts[key] != default[key]} == {"region", "title"}
+    assert {key for key in default if parts[key] != default[key]} == {"region"}
     assert default["region"]["policy"] == "learned"

@@ -124,7 +124,7 @@ def test_weights_are_found_as_file_folder_and_detector(trained, tmp_path):
     shutil.copy(trained / "weights.safetensors", tmp_path / "weights.safetensors")
     assert find_weights(tmp_path) == tmp_path / "weights.safetensors"
     assert Selector.load(tmp_path).tuning is None
-    with pytest.raises(MissingInputError, match="`make region-select`"):
+    with pytest.raises(MissingInputError, match="`blemish regions train configs"):
         find_weights(tmp_path / "none.safetensors")
     with pytest.raises(MissingInputError, match=r"`make region_select/weights/none\.safetensors`"):
         find_weights("region_select/weights/none.safetensors")

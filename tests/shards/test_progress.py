@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import termios
+import threading
 import time
 from pathlib import Path
 
@@ -59,6 +60,41 @@ def test_what_is_quick_or_quiet_says_nothing(clock: Clock, capsys: pytest.Captur
         clock.now += 100
         shown.update(3)
     assert capsys.readouterr().err == ""
+
+
+def test_a_log_gets_a_line_though_nothing_has_been_finished(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(module, "EVERY", 0.2)
+    with Progress(4, "image", "shards") as shown:
+        shown.update(1)
+        time.sleep(0.9)  # two lines at least, however slow the machine
+        shown.update(3)
+    said = capsys.readouterr().err.splitlines()
+    assert 2 <= len(said) - 1 <= 4
+    assert all(line.startswith("shards: 1 of 4 images (25%)") for line in said[:-1])
+    assert said[-1].startswith("shards: 4 of 4 images (100%)")
+    time.sleep(0.5)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_line_is_not_said_twice(clock: Clock, capsys: pytest.CaptureFixture[str]):
+    with Progress(2, "image") as shown:
+        clock.now += 30
+        shown.update(2)
+        shown.tell_if_due()
+    assert capsys.readouterr().err == "2 of 2 images (100%), 0.0667 images/s, 30.0 s in all\n"
+
+
+def test_what_nobody_has_any_more_is_silent(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "EVERY", 0.05)
+    before = threading.active_count()
+    Progress(4, "image")
+    Progress(4, "image", quiet=True)  # the one begun last is kept for the closing word
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert threading.active_count() == before
 
 
 def test_bytes_and_unknown_totals(clock: Clock):

@@ -304,7 +304,7 @@ def test_annotations_in_a_file_are_never_to_be_deleted(finished_run, tmp_path, c
     coco.write_text('{"images": [], "annotations": []}')
     folder = predict(tmp_path / "pred", finished_run, "masks")
     err = refused(capsys, "--pred", folder, "--truth", coco)
-    assert "labels.json is a JSON file (COCO annotations, for example), no shard; name a run folder" in err
+    assert "labels.json is a JSON file (COCO annotations, for example), no shard; name a run" in err
     assert "delete" not in err
     err = refused(capsys, "--pred", coco, "--truth", finished_run)
     assert "labels.json is a file; predictions are a folder of masks or heat maps" in err
