@@ -26,6 +26,7 @@ from corruptor.line.batch import Batch, Loaded
 from corruptor.line.config import LineConfig
 from corruptor.line.loader import Loader, load_picture
 from corruptor.line.run import Line, open_line, open_model, resolve_compute, run_shards
+from shards.arguments import add_overrides
 from shards.config import load_config
 from shards.reader import ShardReader
 
@@ -168,7 +169,7 @@ def report(out: Path, rounds: list[dict[str, Any]], config: LineConfig) -> None:
 def arguments() -> argparse.Namespace:
     top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument("--config", default="configs/shards/miniworld.py")
-    top.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=V")
+    add_overrides(top)
     top.add_argument("--n", type=int, default=64, help="scenes of the embedded world (default 64)")
     top.add_argument("--rounds", type=int, default=3, help="turns of each (default 3)")
     top.add_argument("--out", type=Path, required=True)

@@ -23,6 +23,7 @@ from corruptor.line.run import open_model, resolve_compute
 from corruptor.renoise import invert
 from corruptor.resample import resample
 from corruptor.schedule import num_inversion_passes
+from shards.arguments import add_overrides
 from shards.config import load_config
 from shards.resize import resize_item
 from shards.source import Reject, open_source
@@ -116,7 +117,7 @@ def reconstruct(
 def arguments() -> argparse.Namespace:
     top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument("--config", default="configs/shards/miniworld.py")
-    top.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=V")
+    add_overrides(top)
     top.add_argument("--n", type=int, default=32, help="number of pictures (default 32)")
     top.add_argument("--out", type=Path, required=True)
     return top.parse_args()

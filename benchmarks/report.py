@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import shlex
 import sys
 import time
@@ -12,30 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from corruptor.machine import machine
 from shards.files import make_folder, write_bytes, write_json
+from shards.markdown import table
 
 Table = Sequence[Mapping[str, Any]]
-
-
-def machine() -> dict[str, Any]:
-    """What the figures depend on: processor, cores, threads, card, versions."""
-    named = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        named = lines[0].partition(":")[2].strip() if lines else named
-    card = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
-    return {
-        "processor": named,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "torch_threads": torch.get_num_threads(),
-        "card": card,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "load_at_start": round(os.getloadavg()[0], 2),
-    }
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -53,11 +33,9 @@ def write_report(out: Path, name: str, title: str, columns: Mapping[str, str], r
     facts = {"command": command, "date": time.strftime("%Y-%m-%d"), "machine": machine()}
     make_folder(out)
     write_json(out / f"{name}.json", {**facts, "title": title, "rows": list(rows), **more})
-    lines = [f"| {' | '.join(columns.values())} |", f"| {' | '.join('---' for _ in columns)} |"]
-    lines += [f"| {' | '.join(as_text(row[key]) for key in columns)} |" for row in rows]
-    table = "\n".join(lines)
+    shown = table(list(columns.values()), [[as_text(row[key]) for key in columns] for row in rows])
     where = f"{facts['machine']['processor']}, {facts['machine']['torch_threads']} threads"
-    text = f"## {title}\n\n{table}\n\n`{command}`, {where}, {facts['date']}\n"
+    text = f"## {title}\n\n{shown}\n\n`{command}`, {where}, {facts['date']}\n"
     write_bytes(out / f"{name}.md", text.encode())
     print(text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from shards.arguments import add_overrides
 from shards.errors import run_cli
 
 EXAMPLES = """examples:
@@ -35,9 +36,7 @@ def parser(prog: str = "blemish config") -> argparse.ArgumentParser:
         epilog="example: blemish config show configs/shards/miniworld.py --set seed=3",
     )
     show.add_argument("config", metavar="CONFIG", help="config file of a run")
-    show.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change one value of the config"
-    )
+    add_overrides(show)
     show.set_defaults(run=run_show)
     return top
 

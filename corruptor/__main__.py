@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from shards.arguments import add_overrides
 from shards.errors import run_verb
 
 ABOUT = __doc__.partition(": ")[2]
@@ -41,9 +42,7 @@ def parser(prog: str = "python -m corruptor") -> argparse.ArgumentParser:
     shards.add_argument("--help-config", action=HelpWithFields, help="show the fields of the config alone")
     shards.add_argument("config", nargs="?", default=DEFAULT_CONFIG, help=f"config file (default {DEFAULT_CONFIG})")
     shards.add_argument("--out", type=Path, metavar="DIR", help="folder of the run (default out/NAME-OF-CONFIG)")
-    shards.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change one value of the config"
-    )
+    add_overrides(shards)
     shards.add_argument(
         "--dry-run",
         action="store_true",
@@ -66,14 +65,7 @@ def parser(prog: str = "python -m corruptor") -> argparse.ArgumentParser:
     remake.add_argument("shard", type=Path, metavar="SHARD", help="a tar of a run, or the run's folder")
     remake.add_argument("key", metavar="KEY", help="sample key, such as 00000_00003")
     remake.add_argument("--out", type=Path, metavar="DIR", help="write the sample's files here")
-    remake.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="A.B=V",
-        help="where things are now, such as source.options.root=DIR or model.folder=DIR",
-    )
+    add_overrides(remake, "where things are now, such as source.options.root=DIR or model.folder=DIR")
     remake.set_defaults(run=run_remake)
     return top
 

@@ -17,14 +17,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from corruptor.config import InjectionConfig
-
-_EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
-
-
-def label_components(mask_HW: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """8-connected components: labels 1.. in row-major order of their first pixel (0 = none), and their number."""
-    labels, count = ndimage.label(mask_HW, structure=_EIGHT_CONNECTED)
-    return labels.astype(np.int32, copy=False), int(count)
+from corruptor.noise import forward_noise
+from shards.masks import label_components
 
 
 def cells_from_mask(masks_BHW: Tensor, factor: int) -> Tensor:
@@ -63,11 +57,6 @@ def _cells_of_one(mask_HW: NDArray[np.bool_], factor: int) -> NDArray[np.bool_]:
         _, first = np.unique(component[order], return_index=True)
         cells.ravel()[cell[order][first]] = True
     return cells
-
-
-def forward_noise(z0_BCHW: Tensor, noise_BCHW: Tensor, abar: float) -> Tensor:
-    """sqrt(abar) z0 + sqrt(1 - abar) eps (Menn et al. eq. 4)."""
-    return abar**0.5 * z0_BCHW + (1.0 - abar) ** 0.5 * noise_BCHW
 
 
 def inject(

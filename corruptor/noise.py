@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from shards.seeds import named_seed
 
 if TYPE_CHECKING:  # seeds alone need no torch: a plan is made of them
     import torch
@@ -20,9 +21,7 @@ def sample_seed(run_seed: int, source_sha256: str, occurrence: int, variant: int
         occurrence: how many times the same bytes came before in the source list.
         variant: index of the corruption made from this source.
     """
-    text = f"{int(run_seed)}/{source_sha256.lower()}/{int(occurrence)}/{int(variant)}"
-    digest = hashlib.sha256(text.encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    return named_seed(f"{int(run_seed)}/{source_sha256.lower()}/{int(occurrence)}/{int(variant)}")
 
 
 def sample_generator(seed: int) -> torch.Generator:
@@ -38,3 +37,8 @@ def draw_noise(generators: Sequence[torch.Generator], shape: Sequence[int], devi
 
     rows = [torch.randn(tuple(shape), generator=generator, dtype=torch.float32) for generator in generators]
     return torch.stack(rows).to(device)
+
+
+def forward_noise(z0_BCHW: Tensor, noise_BCHW: Tensor, abar: float) -> Tensor:
+    """sqrt(abar) z0 + sqrt(1 - abar) eps (Menn et al. eq. 4); the noise may lack the first axis."""
+    return abar**0.5 * z0_BCHW + (1.0 - abar) ** 0.5 * noise_BCHW

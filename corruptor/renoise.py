@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from corruptor.config import InversionConfig
+from corruptor.noise import forward_noise
 from corruptor.regularise import regularise_noise
 from corruptor.schedule import NoiseSchedule, num_iterations
 
@@ -105,6 +106,5 @@ def _predict_with_reference(
     """
     generator = torch.Generator().manual_seed(0)
     fixed = torch.randn(z0.shape[1:], generator=generator).to(z0.device)
-    abar = schedule.abar_at(timestep)
-    noised = abar**0.5 * z0 + (1.0 - abar) ** 0.5 * fixed
+    noised = forward_noise(z0, fixed, schedule.abar_at(timestep))
     return predict_noise(estimate, timestep), predict_noise(noised, timestep)

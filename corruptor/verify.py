@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from corruptor.config import VerificationConfig
-from corruptor.inject import label_components
+from shards.masks import label_components
 
 IGNORE = 255
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from shards.arguments import add_overrides
 from shards.errors import run_verb
 
 ABOUT = __doc__.partition(": ")[2]
@@ -41,9 +42,7 @@ def add_config(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--out", type=Path, metavar="DIR", help="folder of the training (default out/detector/CONFIG)")
     verb.add_argument("--iterations", type=int, metavar="N", help="how long to train; schedules shrink or grow with it")
     verb.add_argument("--seed", type=int, help="of weights, draws and augmentation (default the config's)")
-    verb.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change one value of the config"
-    )
+    add_overrides(verb)
     verb.add_argument("--resume", action="store_true", help="an error unless there is a training in DIR to go on with")
     verb.add_argument("--launcher", choices=("none", "pytorch"), default="none", help="pytorch: started by torchrun")
     verb.set_defaults(run=run_train, shards=[], val=[])

@@ -14,18 +14,15 @@ bounded.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import io
 import json
 import os
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -36,16 +33,14 @@ from detector.heat import Detector
 from detector.inputs import Inputs, Stored, open_inputs
 from detector.maps import HEAT, MASKS, OVERLAYS, Places, Row, finished, write_maps
 from detector.operating import choose_threshold
-from shards.config import differences
-from shards.errors import ConfigError, ResumeError
-from shards.files import explain, make_folder, write_bytes, write_json
-from shards.guard.json_text import read_object
-from shards.locks import Locks
+from shards.claims import Claim
+from shards.errors import ConfigError
+from shards.files import make_folder, write_bytes, write_json
 from shards.masks import U8
 from shards.progress import GOES_ON, Progress
 from shards.source import Reject
 
-RUN, LOCK = "predict.json", ".lock"
+RUN = "predict.json"
 AHEAD = 2
 """Batches that are read in advance."""
 MAX_BATCH = 1024
@@ -117,51 +112,16 @@ def predict(
         print(f"threshold {threshold:.6g}: at most {options.max_fpr:.3g} of {num_clean} clean pictures reach it")
         options = dataclasses.replace(options, threshold=threshold)
     identity = {"checkpoint_sha256": fingerprint(checkpoint), "input": where, **asdict(options)}
-    with claim(out, {key: value for key, value in identity.items() if key not in ("batch", "device")}):
+    lasting = {key: value for key, value in identity.items() if key not in ("batch", "device")}
+    with Claim(out, RUN, lasting, "prediction").held():
+        for name in (HEAT, MASKS, OVERLAYS) if options.overlays else (HEAT, MASKS):
+            make_folder(out / name)
         rows, rejects = Looking(detector, inputs, out, options).run()
         rows.sort(key=lambda row: (row.par, row.max, row.mean, row.key))
         write_table(out, rows, options.threshold)
         lines = "".join(json.dumps(asdict(reject), ensure_ascii=False) + "\n" for reject in rejects)
         write_bytes(out / "rejects.jsonl", lines.encode("utf-8", "backslashreplace"))
     return Outcome(rows, rejects, out)
-
-
-@contextlib.contextmanager
-def claim(out: Path, identity: dict[str, Any]) -> Iterator[None]:
-    """Hold the folder, new or with the same work begun. Raises ResumeError (also while another has it), OutputError."""
-    check_folder(out, identity)
-    make_folder(out)
-    lock = Locks(out / LOCK)
-    if not lock.take(0):
-        raise ResumeError(f"{out}: another `predict` is at work there; wait for it, or choose another folder")
-    try:
-        check_folder(out, identity)
-        for name in (HEAT, MASKS, OVERLAYS) if identity["overlays"] else (HEAT, MASKS):
-            make_folder(out / name)
-        write_json(out / RUN, identity)
-        yield
-    finally:
-        lock.remove()
-        lock.release(0)
-
-
-def check_folder(out: Path, identity: dict[str, Any]) -> None:
-    """Raise ResumeError where the folder holds anything but the same work begun."""
-    path = out / RUN
-    try:
-        others = [name for name in os.listdir(out) if name != LOCK] if out.is_dir() else []
-    except OSError as error:
-        raise explain(error, out) from error
-    if RUN in others:
-        try:
-            stored = read_object(path, error=ResumeError)
-        except ResumeError as error:
-            raise ResumeError(f"{error}, or choose another folder") from error
-        changed = differences(stored, identity)
-        if changed:
-            raise ResumeError(f"{out} holds other predictions ({'; '.join(changed)}); choose another folder")
-    elif others:
-        raise ResumeError(f"{out} holds other files; choose an empty folder")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from shards.markdown import table  # noqa: E402
+
 META = ("Meta", "SourceMeta", "ModelMeta", "CorruptionMeta", "RegionMeta", "MaskMeta", "Component", "ChangeMeta")
 META += ("SizeMeta",)
 GENERATED = "Generated from the code by `docs/generate.py`."
@@ -163,12 +165,6 @@ def described(fields: Iterable[Any], level: int, flat: bool = False) -> Iterator
             yield about
         if rows:
             yield table(("field", "default", "type", "meaning"), rows)
-
-
-def table(head: tuple[str, ...], rows: Rows) -> str:
-    """A Markdown table."""
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def sentence(text: str) -> str:

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from shards.arguments import add_overrides
 from shards.errors import run_verb
 
 ABOUT = __doc__.partition(": ")[2]
@@ -34,9 +35,7 @@ def add_make(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         epilog="example: blemish leakcheck make --out out/leakcheck/shards",
     )
     make.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the runs, one a variant")
-    make.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change a value of the line"
-    )
+    add_overrides(make, "change a value of the line")
     make.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="at a time, one thread each")
     make.set_defaults(run=run_make)
 
@@ -57,9 +56,7 @@ def add_check(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     check.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of trainings and of the table")
     check.add_argument("--config", default="configs/detector/swin_mini.py", metavar="CONFIG", help="of the detectors")
-    check.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change a value of the config"
-    )
+    add_overrides(check)
     check.add_argument("--iterations", type=int, metavar="N", help="how long each detector is trained")
     check.add_argument("--seeds", type=int, default=1, help="detectors a variant (default 1)")
     check.add_argument("--processes", type=int, default=1, metavar="N", help="trainings at a time (default 1)")

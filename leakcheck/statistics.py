@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import DataError
-from detector.score.bootstrap import LEVEL, resample_weights
+from detector.score.bootstrap import Interval, interval_of, resample_weights
 from detector.score.counts import F64, NUM_BINS
 from detector.score.metrics import auroc, image_auroc
-from detector.score.report import table
+from shards.markdown import table
 from shards.masks import ARTIFACT, IGNORE, U8
 
 LIMIT = 0.52
@@ -56,19 +56,6 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A figure and its 95% interval over pictures; value NaN where it is not defined."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def half_width(self) -> float:
-        return (self.high - self.low) / 2
-
-
-@dataclass(frozen=True)
 class Finding:
     """One making, the mean over its training seeds."""
 
@@ -94,7 +81,9 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """`leaks`, `no leak` or `open` (the interval is too wide to tell), by pixels."""
+        """`leaks`, `no leak` or `open` (the interval is too wide to tell, or there is none), by pixels."""
+        if self.pixel.value is None or self.pixel.low is None:
+            return "open"
         if self.pixel.low > LIMIT:
             return "leaks"
         return "no leak" if self.pixel.value <= LIMIT and self.pixel.half_width <= HALF_WIDTH else "open"
@@ -102,14 +91,11 @@ class Finding:
     @property
     def image_verdict(self) -> str:
         """Whether whole pictures are told apart by their making."""
-        return "leaks" if self.image.low > LIMIT else "not shown"
+        return "leaks" if self.image.low is not None and self.image.low > LIMIT else "not shown"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; NaN as None."""
-        values = {"making": self.name, **asdict(self), "verdict": self.verdict, "image_verdict": self.image_verdict}
-        for name in ("plain", "prior", "pixel", "image"):
-            values[name] = {key: None if np.isnan(v) else v for key, v in values[name].items()}
-        return values
+        """Plain values."""
+        return {"making": self.name, **asdict(self), "verdict": self.verdict, "image_verdict": self.image_verdict}
 
 
 def count(heats: Sequence[U8], masks: Sequence[U8]) -> Seen:
@@ -154,10 +140,10 @@ def judge(making: tuple[bool, bool], seen: Sequence[Seen], trained_on: int, resa
     whole = np.ones((1, len(first.own)))
     point = pixel_aurocs(seen, whole)[:, 0]
     drawn = np.concatenate([pixel_aurocs(seen, w) for w in resample_weights(len(first.own), resamples, seed)], axis=1)
-    plain, prior, pixel = (interval(value, row) for value, row in zip(point, drawn, strict=True))
+    plain, prior, pixel = (interval_of(value, row) for value, row in zip(point, drawn, strict=True))
     image_point = image_aurocs(seen, np.ones((1, len(first.mean))))[0]
     chunks = [image_aurocs(seen, w) for w in resample_weights(len(first.mean), resamples, seed)]
-    image = interval(image_point, np.concatenate(chunks))
+    image = interval_of(image_point, np.concatenate(chunks))
     shams = int(first.masked.sum())
     clean = len(first.masked) - shams
     return Finding(*making, plain, prior, pixel, image, len(seen), shams, clean, trained_on)
@@ -179,15 +165,6 @@ def pixel_aurocs(seen: Sequence[Seen], weights: F64) -> F64:
 def image_aurocs(seen: Sequence[Seen], weights: F64) -> F64:
     """float64 [B]: shams against clean pictures by their mean score, mean over seeds; NaN without clean pictures."""
     return np.asarray(np.mean([image_auroc(weights, one.mean, one.masked) for one in seen], axis=0))
-
-
-def interval(value: float, drawn: F64) -> Interval:
-    """Percentiles of the resamples in which the figure is defined."""
-    drawn = drawn[~np.isnan(drawn)]
-    if np.isnan(value) or not drawn.size:
-        return Interval(float("nan"), float("nan"), float("nan"))
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(value), float(low), float(high))
 
 
 def conclusion(findings: Sequence[Finding]) -> tuple[bool, list[str]]:
@@ -221,9 +198,11 @@ def as_markdown(findings: Sequence[Finding], notes: Sequence[str]) -> str:
         for one in findings
     ]
     _, words = conclusion(findings)
-    return "\n\n".join([table(columns, rows), "\n".join(f"- {text}" for text in (*words, *notes))]) + "\n"
+    return "\n\n".join([table(columns, rows, aligned=True), "\n".join(f"- {text}" for text in (*words, *notes))]) + "\n"
 
 
 def cell(one: Interval) -> str:
     """ "0.503 (0.491 to 0.515)"."""
-    return "n/a" if np.isnan(one.value) else f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
+    if one.value is None:
+        return "n/a"
+    return f"{one.value:.3f}" if one.low is None else f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from shards.arguments import add_overrides, add_values
 from shards.errors import run_verb
 
 ABOUT = __doc__.partition(": ")[2]
@@ -58,9 +59,7 @@ def add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         default="best",
         help="best on --val (default), or the last",
     )
-    train.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change one value of the config"
-    )
+    add_overrides(train)
     train.add_argument("--resume", action="store_true", help="an error unless there is a training in DIR to go on with")
     train.add_argument("--launcher", choices=("none", "pytorch"), default="none", help="pytorch: started by torchrun")
     train.set_defaults(run=run_train)
@@ -98,14 +97,8 @@ def add_masks(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         )
         verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
         verb.add_argument("--tau", default="0.5", help="a number, match_area or best_iou (default 0.5)")
-        verb.add_argument(
-            "--set", dest="overrides", action="append", default=[], metavar="A.B=V",
-            help="another option of the policy `learned`, such as limits.dilation=1",
-        )  # fmt: skip
-        verb.add_argument(
-            "--source", dest="options", action="append", default=[], metavar="A.B=V",
-            help="an option of the source, such as count=100",
-        )  # fmt: skip
+        add_overrides(verb, "another option of the policy `learned`, such as limits.dilation=1")
+        add_values(verb, "--source", "options", "an option of the source, such as count=100")
         if name == "pseudo":
             verb.add_argument("--drop-empty", action="store_true", help="leave out pictures without a region")
         verb.set_defaults(run=run_masks)
@@ -122,9 +115,7 @@ def add_report(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     report.add_argument("--truth", nargs="+", required=True, metavar="DIR", help="labelled shards")
     report.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
     report.add_argument("--sources", type=int, default=500, metavar="N", help="so many source pictures (default 500)")
-    report.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change one value of the config"
-    )
+    add_overrides(report)
     report.set_defaults(run=run_report)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,11 +25,10 @@ from PIL.PngImagePlugin import PngInfo
 from region_select.policy import Policy, Selection, item_rng
 from shards.ahead import ahead
 from shards.build import plain
-from shards.config import apply_overrides, differences
-from shards.errors import ResumeError
+from shards.claims import Claim
+from shards.config import apply_overrides
 from shards.extensions import is_code
-from shards.files import make_folder, write_bytes, write_json
-from shards.guard.json_text import read_object
+from shards.files import make_folder, write_bytes
 from shards.guard.names import file_name
 from shards.guard.plain_file import read_plain, size_of
 from shards.masks import ARTIFACT, CLEAN, U8, label_components, mask_to_file
@@ -85,29 +83,37 @@ def write_masks(source: Source, policy: Policy, out: Path, asked: dict[str, Any]
 
     asked: plain values that identify the work. Raises ResumeError (OUT holds something else), OutputError, SourceError.
     """
-    claim(out, {**asked, "source": source.describe(), "seed": seed, "digest": policy.digest()})
+    identity = {**asked, "source": source.describe(), "seed": seed, "digest": policy.digest()}
+    with Claim(out, RUN, identity, "set of masks").held():
+        rows, rejects = write_each(source, policy, out / MASKS, seed)
+        text = io.StringIO()
+        table = csv.DictWriter(text, list(Row.__dataclass_fields__), lineterminator="\n")
+        table.writeheader()
+        table.writerows(asdict(row) for row in rows)
+        write_bytes(out / TABLE, text.getvalue().encode("utf-8", "backslashreplace"))
+        write_rejects(out / REJECTS, rejects)
+    return summary(rows, len(rejects), out)
+
+
+def write_each(source: Source, policy: Policy, folder: Path, seed: int) -> tuple[list[Row], list[Reject]]:
+    """The mask of every picture in a file of its own; one that is there is kept."""
     known = mask_names(uris(source)) if isinstance(source, FileSource) else None
     rows: list[Row] = []
     rejects: list[Reject] = []
+    make_folder(folder)
     for index, item in read_ahead(source, range(len(source))):
         if isinstance(item, Reject):
             rejects.append(item)
             continue
         file = known[index] if known else f"{safe(item.uri.replace(':', '_'))}.png"
-        path = out / MASKS / file
+        path = folder / file
         mask = stored_mask(path, item)
         if mask is None:
             mask = region(policy, item, seed)[0]
             make_folder(path.parent)
             write_bytes(path, encode_mask(mask, item))
         rows.append(describe(file, item.uri, mask))
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(Row.__dataclass_fields__), lineterminator="\n")
-    table.writeheader()
-    table.writerows(asdict(row) for row in rows)
-    write_bytes(out / TABLE, text.getvalue().encode("utf-8", "backslashreplace"))
-    write_rejects(out / REJECTS, rejects)
-    return summary(rows, len(rejects), out)
+    return rows, rejects
 
 
 def encode_mask(mask: U8, item: SourceItem) -> bytes:
@@ -198,20 +204,6 @@ def read_ahead(source: Source, indices: Sequence[int]) -> Iterator[tuple[int, So
         for index, item in items:
             yield index, item
             shown.update(1, rejected=int(isinstance(item, Reject)))
-
-
-def claim(out: Path, identity: dict[str, Any]) -> None:
-    """Open OUT, new or with the same work begun. Raises ResumeError, OutputError."""
-    path = out / RUN
-    mine = json.loads(json.dumps(plain(identity)))
-    if path.is_file():
-        changed = differences(read_object(path, error=ResumeError), mine)
-        if changed:
-            raise ResumeError(f"{out} holds other masks ({'; '.join(changed[:3])}); choose another folder")
-    elif out.is_dir() and any(out.iterdir()):
-        raise ResumeError(f"{out} holds other files; choose an empty folder")
-    make_folder(out / MASKS)
-    write_json(path, mine)
 
 
 def describe(file: str, uri: str, mask: U8) -> Row:

@@ -9,7 +9,6 @@ on the batch.
 from __future__ import annotations
 
 import abc
-import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from shards.build import BuildError, build, nearest, plain
 from shards.errors import ConfigError
 from shards.extensions import ExtensionPoint, Target, code_digest, told
 from shards.masks import ARTIFACT, U8, check_mask
+from shards.seeds import named_rng
 from shards.source import SourceItem
 
 
@@ -84,8 +84,7 @@ class ItemPolicy(Policy):
 
 def item_rng(seed: int, item: SourceItem) -> np.random.Generator:
     """A generator for a picture outside the line, which has its own (corruptor/line/plan.py)."""
-    digest = hashlib.sha256(f"propose/{seed}/{item.sha256}/{item.occurrence}".encode()).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
+    return named_rng(f"propose/{seed}/{item.sha256}/{item.occurrence}")
 
 
 class FunctionPolicy(ItemPolicy):
@@ -152,16 +151,31 @@ def open_policy(name: str, options: Mapping[str, Any] | None = None) -> Policy:
 
     Raises ConfigError, naming the nearest where there is none.
     """
-    found, given = policies().find(name), plain(options or {})
+    found: Any = policies().find(name)
+    given = plain(options or {})
     if not inspect.isclass(found):
         return FunctionPolicy(name, found, given)
+    made: Policy = found(build_options(name, found, given))
+    return made
+
+
+def build_options(name: str, found: type[Policy], given: Mapping[str, Any]) -> Any:
+    """The options of a policy's class, checked. Raises ConfigError."""
     if not issubclass(found, Policy):
         raise ConfigError(f"region policy '{name}': {found.__name__} is not a Policy")
     try:
-        built = build(found.Options, given, "region.options")
+        return build(found.Options, given, "region.options")
     except BuildError as error:
         raise ConfigError(f"region policy '{name}': {error}") from error
-    return found(built)
+
+
+def check_policy(name: str, options: Mapping[str, Any]) -> None:
+    """Raise what `open_policy` would raise of name and options, without loading what a policy needs."""
+    found: Any = policies().find(name)
+    if inspect.isclass(found):
+        build_options(name, found, options)
+    else:
+        FunctionPolicy(name, found, options)
 
 
 def policy_digest(name: str, policy: Policy) -> str:

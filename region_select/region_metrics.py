@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from detector.score.bootstrap import Interval, interval_of, resample_weights
 from shards.masks import ARTIFACT, IGNORE, U8, label_components
 from shards.source import Region
 
@@ -77,47 +78,20 @@ def kind_of(region: Region) -> str:
     return region.name if region.parent else region.name.rsplit("-", 1)[0]
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A figure with its 95% interval over pictures; None where it is not defined."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-
-
 def figures(
     counts: Sequence[Counts], with_truth: bool, resamples: int = 1000, seed: str = "report"
-) -> dict[str, Figure]:
+) -> dict[str, Interval]:
     """The ratios of a set of pictures: those that need truth only `with_truth`."""
     columns = {name: np.array([getattr(one, name) for one in counts], float) for name in COLUMNS}
-    weights = np.concatenate(list(draws(len(counts), resamples, seed))) if resamples and len(counts) > 1 else None
+    drawn = list(resample_weights(len(counts), resamples, seed)) if len(counts) > 1 else []
     found = {}
     for name, (needs_truth, ratio) in RATIOS.items():
         if needs_truth and not with_truth:
             continue
         value = ratio(columns, np.ones((1, len(counts))))[0]
-        spread = np.array([np.nan]) if weights is None else ratio(columns, weights)
-        found[name] = figure(value, spread)
+        spread = [ratio(columns, weights) for weights in drawn]
+        found[name] = interval_of(float(value), np.concatenate(spread) if spread else np.zeros(0))
     return found
-
-
-def draws(count: int, resamples: int, seed: str) -> Any:
-    """Chunks of resampling weights [b, N], as the scores have them."""
-    from detector.score.bootstrap import resample_weights
-
-    return resample_weights(count, resamples, seed)
-
-
-def figure(value: float, spread: F64) -> Figure:
-    """NaN is not defined; the interval is of the resamples in which it is."""
-    if np.isnan(value):
-        return Figure(None)
-    spread = spread[~np.isnan(spread)]
-    if not spread.size:
-        return Figure(float(value))
-    low, high = np.quantile(spread, [0.025, 0.975])
-    return Figure(float(value), float(low), float(high))
 
 
 Columns = dict[str, F64]

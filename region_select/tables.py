@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from shards.markdown import table
+
 WORDS = {
     "no_region": "pictures without a region",
     "mean_area": "mean area selected",
@@ -38,60 +40,50 @@ def markdown(told: Mapping[str, Any]) -> str:
 
 def figure_table(told: Mapping[str, Any]) -> list[str]:
     """Ratios on both sets."""
-    lines = [f"| | {told['num_sources']} sources | {told['num_truth']} labelled pictures |", "| --- | ---: | ---: |"]
-    for name, words in WORDS.items():
-        cells = [interval(told[part].get(name)) for part in ("on_sources", "on_truth")]
-        lines.append(f"| {words} | {cells[0]} | {cells[1]} |")
-    return [*lines, ""]
+    head = ("", f"{told['num_sources']} sources", f"{told['num_truth']} labelled pictures")
+    rows = [
+        (meaning, *(interval(told[part].get(name)) for part in ("on_sources", "on_truth")))
+        for name, meaning in WORDS.items()
+    ]
+    return [table(head, rows, numbers=True), ""]
 
 
 def tau_table(told: Mapping[str, Any]) -> list[str]:
     """What other values of tau would select."""
-    lines = [
+    head = ("tau", "sources without a region", "mean area", "labelled pictures without", "mean area")
+    names = ("sources_without", "sources_area", "truth_without", "truth_area")
+    rows = [(f"{row['tau']:g}", *(percent(row[name]) for name in names)) for row in told["sweep"]]
+    return [
         "## Tau",
         "",
         f"Tau is {told['tau']:.4f}; labels mark {percent(told['label_area'])} of a picture on average, and on these "
         f"sources tau {told['tau_matching_sources']:.4f} selects as much. "
         f"Regions by fallback: {told['fallbacks_on_sources']}.",
         "",
-        "| tau | sources without a region | mean area | labelled pictures without | mean area |",
-        "| ---: | ---: | ---: | ---: | ---: |",
+        table(head, rows, numbers=True),
+        "",
     ]
-    names = ("sources_without", "sources_area", "truth_without", "truth_area")
-    lines += [f"| {row['tau']:g} | " + " | ".join(percent(row[name]) for name in names) + " |" for row in told["sweep"]]
-    return [*lines, ""]
 
 
 def area_table(told: Mapping[str, Any]) -> list[str]:
     """Quantiles of the areas."""
     apart = "n/a" if told["ks_distance"] is None else f"{told['ks_distance']:.3f}"
-    heads = " | ".join(f"{q:.0%}" for q in told["quantiles"])
-    lines = [
-        "## Areas",
-        "",
-        f"| quantile, of pictures with any | {heads} |",
-        "| --- |" + " ---: |" * len(told["quantiles"]),
+    head = ("quantile, of pictures with any", *(f"{q:.0%}" for q in told["quantiles"]))
+    rows = [
+        (whose, *map(percent, told[name] or [None] * len(told["quantiles"])))
+        for name, whose in (("truth", "true faults"), ("selected", "regions of the sources"))
     ]
-    for name, words in (("truth", "true faults"), ("selected", "regions of the sources")):
-        cells = told[name] or [None] * len(told["quantiles"])
-        lines.append(f"| {words} | " + " | ".join(map(percent, cells)) + " |")
-    return [*lines, "", f"Kolmogorov-Smirnov distance: {apart}.", ""]
+    return ["## Areas", "", table(head, rows, numbers=True), "", f"Kolmogorov-Smirnov distance: {apart}.", ""]
 
 
 def kind_table(rows: Sequence[Mapping[str, Any]], apart: Mapping[str, Any], title: str) -> list[str]:
     """p_w beside p_s, kind by kind."""
-    told = ", ".join(
-        f"{words} {'n/a' if apart[key] is None else format(apart[key], '.3f')}" for key, words in DISTANCES
-    )
-    lines = [
-        f"## By {title}",
-        "",
-        "| | true faults | regions of sources | regions of labelled | all pixels | broken of it | selected of it |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    told = ", ".join(f"{name} {'n/a' if apart[key] is None else format(apart[key], '.3f')}" for key, name in DISTANCES)
+    head = ("", "true faults", "regions of sources", "regions of labelled", "all pixels", "broken of it")
     names = ("truth", "selected", "selected_on_truth", "pixels", "broken_rate", "selected_rate")
-    lines += [f"| {row['kind']} | " + " | ".join(percent(row[name]) for name in names) + " |" for row in rows]
-    return [*lines, "", f"Total variation from the true faults: {told}.", ""]
+    cells = [(row["kind"], *(percent(row[name]) for name in names)) for row in rows]
+    shown = table((*head, "selected of it"), cells, numbers=True)
+    return [f"## By {title}", "", shown, "", f"Total variation from the true faults: {told}.", ""]
 
 
 def percent(value: float | None) -> str:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from region_select.selector import FACTS, SELECTOR, Selector, Tuning
 from region_select.tau import HALF, NUM_BINS, Tally, best_iou, match_area
 from shards.build import BuildError, build, plain
+from shards.claims import read_record
 from shards.config import differences
 from shards.errors import ConfigError, ResumeError
 from shards.files import hash_file, write_json
@@ -54,7 +55,6 @@ def train_selector(
     Raises what detector.train.train raises; ResumeError where OUT was tuned on something else.
     """
     from detector.config import load_config, set_seed
-    from detector.folder import read_damaged
     from detector.train import Job, describe_shards, train
 
     if checkpoint not in ("best", "last"):
@@ -74,7 +74,7 @@ def train_selector(
         "validation": describe_shards(choose),
     }
     if (out / RESULT).is_file() and (out / SELECTOR).is_file():
-        stored = read_damaged(out / RESULT)
+        stored = read_record(out / RESULT)
         changed = differences({key: stored.get(key) for key in identity}, identity)
         if changed:
             raise ResumeError(f"{out} was tuned on something else ({'; '.join(changed[:3])}); choose another folder")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from shards.arguments import add_values
 from shards.check import check_run
 from shards.errors import ConfigError, one_line, run_verb
 from shards.files import make_folder
@@ -63,7 +64,7 @@ def parser(prog: str = "python -m shards") -> argparse.ArgumentParser:
         "--out pictures",
     )
     gather.add_argument("source", metavar="SOURCE", help="folder, webdataset or shards")
-    gather.add_argument("--set", dest="options", action="append", default=[], metavar="A.B=V", help="an option of it")
+    add_values(gather, "--set", "options", "an option of it")
     gather.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write to")
     gather.set_defaults(run=run_gather)
     if IMPORTERS:

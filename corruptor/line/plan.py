@@ -7,7 +7,6 @@ order, process or of what was rejected before.
 from __future__ import annotations
 
 import bisect
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -17,6 +16,7 @@ import numpy as np
 from corruptor.line.config import LineConfig
 from corruptor.noise import sample_seed
 from shards.schema import make_key
+from shards.seeds import named_fraction, named_rng
 from shards.source import SourceItem
 
 
@@ -71,8 +71,7 @@ def noise_seed(seed: int, item: SourceItem, variant: int) -> int:
 
 def region_rng(seed: int, item: SourceItem, variant: int) -> np.random.Generator:
     """Generator of the mask of one row, independent of its noise."""
-    digest = _digest(f"region/{seed}/{item.sha256}/{item.occurrence}/{variant}")
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
+    return named_rng(f"region/{seed}/{item.sha256}/{item.occurrence}/{variant}")
 
 
 def clean_variant(seed: int, item: SourceItem, num_variants: int, clean_share: float) -> int:
@@ -81,12 +80,7 @@ def clean_variant(seed: int, item: SourceItem, num_variants: int, clean_share: f
     At most one: clean variants of one source would be equal. A source has one with probability
     num_variants * clean_share, at any variant alike, so that the share of rows is as asked.
     """
-    digest = _digest(f"clean/{seed}/{item.sha256}/{item.occurrence}")
-    place = int.from_bytes(digest[:8], "big") / 2.0**64
+    place = named_fraction(f"clean/{seed}/{item.sha256}/{item.occurrence}")
     if place >= clean_share * num_variants:
         return -1
     return min(int(place / clean_share), num_variants - 1)
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()

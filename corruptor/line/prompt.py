@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 import numpy as np
+
+from shards.seeds import named_rng
 
 LETTERING = re.compile(r"\"[^\"]+\"|“[^”]+”|«[^»]+»|(?<!\w)'[^']+'(?!\w)|\b[A-Z]{3,}\b")
 """Text in quotation marks, and words of three or more capitals. An apostrophe within a word is no quotation mark."""
@@ -17,8 +18,7 @@ def misspell(caption: str) -> str:
 
     The order follows from the caption alone. Words of one letter repeated stay as they are.
     """
-    digest = hashlib.sha256(f"misspell/{caption}".encode()).digest()
-    rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
+    rng = named_rng(f"misspell/{caption}")
     return LETTERING.sub(lambda found: WORD.sub(lambda word: _shuffled(word.group(), rng), found.group()), caption)
 
 

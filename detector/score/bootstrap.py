@@ -23,17 +23,28 @@ CHUNK_CELLS = 2_000_000
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A figure, or a difference, with its interval; None is n/a and `reason` says why."""
+class Interval:
+    """A figure with its 95% interval; None where either is not defined."""
 
     value: float | None
-    low: float | None
-    high: float | None
-    per_seed: tuple[float | None, ...]
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def half_width(self) -> float:
+        """Half of the interval's width; infinite where there is none."""
+        return math.inf if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+@dataclass(frozen=True)
+class Estimate(Interval):
+    """A figure of the scores, or a difference; None is n/a and `reason` says why."""
+
+    per_seed: tuple[float | None, ...] = ()
     """Value of each training seed; for a difference empty."""
-    seed_std: float | None
+    seed_std: float | None = None
     """Sample standard deviation over training seeds; None with one seed, and for a difference."""
-    resamples: int
+    resamples: int = 0
     """Resamples in which the metric is defined; the interval rests on these."""
     reason: str = ""
 
@@ -139,15 +150,24 @@ def draw(results: Sequence[Counts], reference: Sequence[Counts], resamples: int,
 
 
 def estimate(value: float, drawn: F64, num_images: int, reason: str) -> Estimate:
-    """Percentile interval of the resamples in which the metric is defined."""
+    """`interval_of`, with the number of resamples it rests on, or why there is none."""
+    found = interval_of(value, drawn)
+    if found.value is None:
+        return Estimate(None, reason=reason)
+    if found.low is None:
+        return Estimate(value, reason="no interval: one image" if num_images < 2 else "no interval: no resamples")
+    return Estimate(value, found.low, found.high, resamples=int(np.count_nonzero(~np.isnan(drawn))))
+
+
+def interval_of(value: float, drawn: F64) -> Interval:
+    """Percentile interval of the resamples in which the figure is defined; NaN is not defined."""
     if math.isnan(value):
-        return Estimate(None, None, None, (), None, 0, reason)
+        return Interval(None)
     drawn = drawn[~np.isnan(drawn)]
     if not drawn.size:
-        why = "no interval: one image" if num_images < 2 else "no interval: no resamples"
-        return Estimate(value, None, None, (), None, 0, why)
+        return Interval(float(value))
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(value, float(low), float(high), (), None, int(drawn.size))
+    return Interval(float(value), float(low), float(high))
 
 
 def why_undefined(metric: Metric, results: Sequence[Counts], per_seed: Sequence[float]) -> str:

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from shards.markdown import table
+
 COLUMNS: tuple[tuple[str, str], ...] = (
     ("stylegan2", "StyleGAN2"),
     ("ldm", "LDMs"),
@@ -105,14 +107,14 @@ def task_table(methods: Mapping[str, Mapping[str, TaskScore]], paper: bool = Tru
     """
     others = [task for task in ordered({t for scores in methods.values() for t in scores}) if task not in dict(COLUMNS)]
     columns = [*COLUMNS, *((task, task) for task in others)]
-    lines = [["artifact IoU %", *(heading for _, heading in columns)], ["---", *("---:" for _ in columns)]]
+    lines = []
     for name, row in PAPER.items() if paper else ():
         lines.append([name, *(f"{value:.2f}" for value in row), *("-" for _ in others)])
     for name, scores in methods.items():
         lines.append([name, *(cell(scores.get(task)) for task, _ in columns)])
     counts = [sorted({s[task].num_images for s in methods.values() if task in s}) for task, _ in columns]
     lines.append(["images", *("/".join(map(str, count)) or "-" for count in counts)])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return table(["artifact IoU %", *(heading for _, heading in columns)], lines, numbers=True)
 
 
 def cell(score: TaskScore | None) -> str:

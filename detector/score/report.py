@@ -20,6 +20,7 @@ from detector.score.metrics import METRICS, NUM_CALIBRATION_BINS, Metric, best_t
 from detector.score.read import some
 from detector.score.truth import truth_summary
 from shards.files import make_folder, write_bytes, write_json
+from shards.markdown import table
 
 SCHEMA, SCHEMA_VERSION = "blemish-scores", 1
 NUM_NAMED = 5
@@ -160,21 +161,12 @@ def as_markdown(report: Report) -> str:
         for metric, cells in zip(METRICS, rows, strict=True):
             std = report.estimates[metric.key].seed_std
             cells.append("" if std is None else number(std, metric))
-    parts = [head, table(columns, rows)]
+    parts = [head, table(columns, rows, aligned=True)]
     if report.differences:
         rows = [row(metric, report.differences[metric.key], signed=True) for metric in METRICS]
         parts += [f"Paired difference, this minus {report.reference}, on the same images:"]
-        parts += [table(["metric", "difference", "95% interval"], rows)]
+        parts += [table(["metric", "difference", "95% interval"], rows, aligned=True)]
     return "\n\n".join([*parts, *(f"- {note}" for note in notes(report))]) + "\n"
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose source is aligned as well."""
-    widths = [max(len(line[i]) for line in (columns, *rows)) for i in range(len(columns))]
-    lines = [columns, ["-" * width for width in widths], *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
-    )
 
 
 def as_csv(report: Report) -> str:

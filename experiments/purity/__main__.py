@@ -25,6 +25,7 @@ from corruptor.config import METHODS
 from experiments.purity.count import Mask, Row, judge
 from miniworld.oracle.thresholds import Thresholds
 from miniworld.world.splits import SPLITS
+from shards.arguments import add_overrides
 from shards.errors import ConfigError, run_cli
 from shards.files import make_folder, write_json
 from shards.pool import open_pool
@@ -164,7 +165,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "python -m experiments.purity", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     top.add_argument("--config", default="configs/shards/miniworld_step40.py")
-    top.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=V")
+    add_overrides(top)
     top.add_argument("--n", type=int, default=96, help="source scenes (default 96)")
     top.add_argument(
         "--others",

@@ -6,6 +6,7 @@ a component is an 8-connected one of the mask that was asked for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from detector.score.bootstrap import interval_of
+from detector.score.metrics import image_auroc
 from miniworld.evaluate.counting import MATCH, components, share
 from miniworld.oracle.explain import explain
 from miniworld.world.scenes import Scene
@@ -98,12 +101,7 @@ def far_from(mask: Mask, fault: Mask, distance: int) -> int:
 
 def auroc(scores: Numbers, labels: Flags) -> float:
     """Chance that a component with a fault scores above one without, ties counted half; nan without both kinds."""
-    num_true, num_false = int(labels.sum()), int((~labels).sum())
-    if not num_true or not num_false:
-        return float("nan")
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    return float((ranks[labels].sum() - num_true * (num_true + 1) / 2) / (num_true * num_false))
+    return float(image_auroc(np.ones((1, len(scores))), scores, labels)[0])
 
 
 def best_threshold(scores: Numbers, labels: Flags) -> tuple[float, float]:
@@ -152,10 +150,8 @@ def bootstrap(
             for _ in range(rounds if groups else 0)
         ]
     )
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return float("nan"), float("nan")
-    return float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))
+    found = interval_of(0.0, values)
+    return (math.nan, math.nan) if found.low is None or found.high is None else (found.low, found.high)
 
 
 def columns(rows: Iterable[Row], metric: str) -> tuple[Numbers, Flags, NDArray[np.int64]]:

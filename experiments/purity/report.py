@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import machine
 from corruptor.line.config import LineConfig
+from corruptor.machine import machine
 from experiments.purity.count import Component, Row, calibrate, halves, picture_figures, purity
 from experiments.purity.labels import label_figures
 from shards.files import make_folder, write_bytes, write_json
+from shards.markdown import table
 
 
 def write_purity(out: Path, rows: Sequence[Row], noised: set[str], config: LineConfig, split: str, first: int) -> None:
@@ -172,9 +173,7 @@ LABEL_COLUMNS: Columns = {
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Columns) -> str:
-    lines = [f"| {' | '.join(columns)} |", f"| {' | '.join('---' for _ in columns)} |"]
-    lines += [f"| {' | '.join(cell(row) for cell in columns.values())} |" for row in rows]
-    return "\n".join(lines)
+    return table(list(columns), [[cell(row) for cell in columns.values()] for row in rows])
 
 
 def finite(value: Any) -> Any:

@@ -15,6 +15,7 @@ from miniworld.oracle.explain import explain
 from miniworld.world.faults import FAULT_KINDS
 from miniworld.world.scenes import SIZES, caption, sample_scene
 from miniworld.world.splits import SPLITS
+from shards.markdown import table
 
 
 def judge_picture(job: Job) -> tuple[Mask, tuple[bool, ...], list[dict[str, Any]]]:
@@ -76,21 +77,24 @@ def sample_figures(pipe: Any, count: int, first: int, judge: Judge) -> dict[str,
     }
 
 
-def table(figures: dict[str, Any]) -> str:
-    """The figures as Markdown."""
-    lines = ["| drawn fault | component recall | component precision |", "| --- | --- | --- |"]
-    lines += [
-        f"| {k.replace('_', ' ')} | {cell(v['recall'])} | {cell(v['precision'])} |"
-        for k, v in figures.get("faults", {}).items()
+def as_markdown(figures: dict[str, Any]) -> str:
+    """The figures as tables."""
+    faults = [
+        (kind.replace("_", " "), cell(found["recall"]), cell(found["precision"]))
+        for kind, found in figures.get("faults", {}).items()
     ]
-    lines += ["", "| what | share (95% interval) |", "| --- | --- |"]
+    shares = []
     if "clean" in figures:
-        lines.append(f"| clean scenes in which a fault is found | {cell(figures['clean']['with a fault'])} |")
-        lines.append(f"| things found in clean scenes | {cell(figures['clean']['things found'])} |")
+        shares.append(("clean scenes in which a fault is found", figures["clean"]["with a fault"]))
+        shares.append(("things found in clean scenes", figures["clean"]["things found"]))
     if "samples" in figures:
         got = figures["samples"]
-        lines.append(f"| requested things found in guided samples | {cell(got['things found'])} |")
-        lines += [f"| - {k} | {cell(v)} |" for k, v in got["found by kind"].items()]
-        lines.append(f"| guided samples with a fault | {cell(got['pictures with a fault'])} |")
-        lines.append(f"| guided samples with misalignment | {cell(got['pictures with misalignment'])} |")
-    return "\n".join(lines) + "\n"
+        shares.append(("requested things found in guided samples", got["things found"]))
+        shares += [(f"- {kind}", found) for kind, found in got["found by kind"].items()]
+        shares.append(("guided samples with a fault", got["pictures with a fault"]))
+        shares.append(("guided samples with misalignment", got["pictures with misalignment"]))
+    parts = [
+        table(("drawn fault", "component recall", "component precision"), faults),
+        table(("what", "share (95% interval)"), [(what, cell(found)) for what, found in shares]),
+    ]
+    return "\n\n".join(parts) + "\n"

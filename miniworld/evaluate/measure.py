@@ -66,11 +66,11 @@ def _measure(plan: Plan, pipe: Any, judge: Any) -> tuple[dict[str, Any], str]:
     if plan.thresholds:
         ask = partial(judge, ask=threshold_candidates.masks_of)
         found["thresholds"] = threshold_candidates.compare(plan.clean, plan.faults, plan.first, trip, ask)
-        return found, threshold_candidates.table(found["thresholds"])
+        return found, threshold_candidates.as_markdown(found["thresholds"])
     if plan.faults:
         found["faults"] = figures.fault_figures(plan.faults, plan.first, trip, judge)
     if plan.clean:
         found["clean"] = figures.clean_figures(plan.clean, plan.first, trip, judge)
     if plan.samples:
         found["samples"] = figures.sample_figures(pipe, plan.samples, plan.first, judge)
-    return found, figures.table(found)
+    return found, figures.as_markdown(found)

@@ -17,6 +17,7 @@ from miniworld.oracle.explain import explain
 from miniworld.oracle.residue import faults_in
 from miniworld.oracle.thresholds import Thresholds
 from miniworld.world.faults import FAULT_KINDS
+from shards.markdown import table
 
 COLUMNS = (
     "fewest pixels, sum of the excess",
@@ -55,19 +56,15 @@ def compare(clean: int, faults: int, first: int, trip: Trip, judge: Judge) -> di
     return {_name(k): _figures(k, int(marked[k]), clean, counts) for k in range(len(CANDIDATES))}
 
 
-def table(found: dict[str, Any]) -> str:
-    """The figures as Markdown, the thresholds in use in bold."""
-    lines = [f"| {' | '.join(COLUMNS)} |", f"| {' | '.join(['---'] * len(COLUMNS))} |"]
+def as_markdown(found: dict[str, Any]) -> str:
+    """The figures as a table, the thresholds in use in bold."""
+    rows = []
     for name, one in found.items():
         bold = "**" if name == f"{Thresholds().area}, {Thresholds().mass:g}" else ""
         kind, lowest = one.get("lowest recall", ("n/a", share(0, 0)))
-        cells = [
-            cell(one["clean"]),
-            cell(one["recall"]),
-            f"{kind.replace('_', ' ')}: {lowest['hits']} of {lowest['of']}",
-        ]
-        lines.append(f"| {bold}{name}{bold} | {' | '.join([*cells, cell(one['precision'])])} |")
-    return "\n".join(lines) + "\n"
+        worst = f"{kind.replace('_', ' ')}: {lowest['hits']} of {lowest['of']}"
+        rows.append((f"{bold}{name}{bold}", cell(one["clean"]), cell(one["recall"]), worst, cell(one["precision"])))
+    return table(COLUMNS, rows) + "\n"
 
 
 def _name(k: int) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from shards.claims import Claim
 from shards.errors import UserError
-from shards.files import PARTIAL, make_folder, write_bytes, write_json
+from shards.files import PARTIAL, make_folder, write_bytes
 
 
 class StateError(UserError, ValueError):
@@ -27,19 +27,10 @@ def claim(folder: Path, config: Any) -> None:
     make_folder(folder)
     for leftover in folder.glob(f"*{PARTIAL}"):  # of a call that was killed while it saved
         leftover.unlink(missing_ok=True)
-    stamp = folder / "config.json"
-    mine = json.loads(json.dumps(asdict(config)))
-    if not stamp.exists():
-        write_json(stamp, mine)
-        return
-    try:
-        theirs = json.loads(stamp.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise StateError(f"{stamp} is damaged ({error}): name another --work folder") from error
-    differ = sorted(k for k in mine.keys() | theirs.keys() if mine.get(k) != theirs.get(k))
-    if differ:
-        said = ", ".join(f"{k} = {theirs.get(k)!r} there, {mine.get(k)!r} here" for k in differ)
-        raise StateError(f"{folder} holds the training of another configuration ({said}): name another --work folder")
+    hint = "name another --work folder"
+    stamp = Claim(folder, "config.json", asdict(config), "training", hint, error=StateError, alone=False)
+    if not stamp.is_begun():
+        stamp.write()
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from shards.errors import ConfigError, OutputError, SourceError
 from shards.files import whole_file
 from shards.guard.json_text import parse_object
 from shards.guard.plain_file import open_plain
+from shards.markdown import table
 from shards.masks import ARTIFACT, U8
 from shards.schema import CODECS, Meta, RegionMeta, Sample, SizeMeta, SourceMeta, make_key
 from shards.source import Reject
@@ -146,9 +147,7 @@ def encode_line(record: Mapping[str, Any]) -> bytes:
     return (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
-def markdown(heads: list[str], rows: list[list[Any]]) -> str:
+def count_table(heads: list[str], rows: list[list[Any]]) -> str:
     """A Markdown table; numbers get their thousands apart."""
     text = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in [heads, *text]) for i in range(len(heads))]
-    lines = [heads, ["-" * width for width in widths], *text]
-    return "\n".join("| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines)
+    return table(heads, text, aligned=True)

@@ -25,10 +25,10 @@ from shards.human.importing import (
     LIMITS,
     add_common,
     check_common,
+    count_table,
     fill,
     fingerprint,
     labelled,
-    markdown,
     num_shards,
     stretch,
     write_excluded,
@@ -188,7 +188,7 @@ def summary(report: dict[str, Any], out: Path, excluded: int) -> str:
         pictures = sum(one["pictures"] for one in splits.values())
         own += pictures if task != UNIFIED else 0
         rows.append([task, pictures, *parts, sum(one["clean"] for one in splits.values())])
-    lines = [markdown(["task", "pictures", "train", "val", "test", "clean"], rows)]
+    lines = [count_table(["task", "pictures", "train", "val", "test", "clean"], rows)]
     lines.append(f"{own:,} pictures in the tasks' own folders; the paper has {PAPER_IMAGES:,}")
     others = sorted(set(report["folders"]) - {*TASKS, UNIFIED})
     if others:

@@ -22,10 +22,10 @@ from shards.human.importing import (
     LIMITS,
     add_common,
     check_common,
+    count_table,
     fill,
     fingerprint,
     labelled,
-    markdown,
     num_shards,
     stretch,
     write_excluded,
@@ -293,7 +293,7 @@ def summary(report: dict[str, Any], out: Path, excluded: int) -> str:
         released, paper = EXPECTED.get(split, "-"), PAPER_KEPT.get(split, "-")
         unknown, kept = one["annotators"].get("unknown", 0), one["kept_by_rule"]
         rows.append([split, one["records"], released, *groups, unknown, kept, paper, one["samples"], one["clean"]])
-    lines = [markdown(heads, rows), f"scores on the scale: {report['score_scale']}"]
+    lines = [count_table(heads, rows), f"scores on the scale: {report['score_scale']}"]
     lines += [f"no {split} file" for split in SPLITS if split not in report["splits"]]
     for split, one in report["splits"].items():
         lines.append(f"{split}: maps {text(one['maps'])}; annotators told by {text(one['annotators_by'])}")

@@ -34,7 +34,7 @@ def save_for_ever(path: Path, said: int) -> None:
 def test_other_configuration_is_refused_naming_the_field(tmp_path: Path) -> None:
     state.claim(tmp_path / "work", Recipe())
     state.claim(tmp_path / "work", Recipe())
-    with pytest.raises(state.StateError, match=r"seed = 7 there, 8 here.*--work") as caught:
+    with pytest.raises(state.StateError, match=r"seed: 7 there, 8 now.*--work") as caught:
         state.claim(tmp_path / "work", replace(Recipe(), seed=8))
     assert "\n" not in str(caught.value)
 

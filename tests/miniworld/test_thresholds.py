@@ -45,6 +45,6 @@ def test_counts_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     assert everything["precision"]["share"] == 1.0
     assert nothing["precision"]["of"] == 0
     assert nothing["lowest recall"][1]["hits"] == 0
-    lines = thresholds.table(found).splitlines()
+    lines = thresholds.as_markdown(found).splitlines()
     assert lines[2].startswith("| 4, 110 | 100.0%")
     assert lines[3].startswith("| **12, 150** | 0.0%")

@@ -48,7 +48,7 @@ def test_the_next_call_goes_on(trained: tuple[Path, Path]):
 
 
 def test_another_recipe_in_the_same_folder_is_refused(trained: tuple[Path, Path]):
-    with pytest.raises(state.StateError, match=r"seed = 7 there, 8 here"):
+    with pytest.raises(state.StateError, match=r"seed: 7 there, 8 now"):
         train(0.01, *trained, device="cpu", recipe=replace(SMALL, seed=8))
 
 
