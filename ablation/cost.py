@@ -122,10 +122,10 @@ class Pricer:
     """By name of the stage."""
     not_ready: list[str] = field(default_factory=list)
     """Sources that cannot be opened, a line each."""
-    _inverted: set[str] = field(default_factory=set)
+    _inverted: dict[str, int] = field(default_factory=dict)
 
     def price(self) -> dict[str, Cost]:
-        """Of every stage. An inversion is counted with the first of the runs that share it. Raises ConfigError."""
+        """Of every stage; what runs share is counted with the first of them. Raises ConfigError."""
         for stage in self.plan.stages.values():
             self.found[stage.name] = self.cost_of(stage)
         return self.found
@@ -153,8 +153,13 @@ class Pricer:
         passes = count_passes(config.corruption, config.samples.num_variants, known.spacing if known else "leading")
         key = inversion_of(work, config)
         if key in self._inverted:
-            passes = dataclasses.replace(passes, inversion=0, encodes=passes.encodes - 1, decodes=passes.decodes - 1)
-        self._inverted.add(key)
+            # As far as an earlier run went it is inverted already; the first encoding and its round trip are shared.
+            left = max(0, passes.inversion - self._inverted[key])
+            shared = {"encodes": passes.encodes - 1, "decodes": passes.decodes - 1}
+            self._inverted[key] = max(passes.inversion, self._inverted[key])
+            passes = dataclasses.replace(passes, inversion=left, **shared)
+        else:
+            self._inverted[key] = passes.inversion
         rows = count * config.samples.num_variants
         size = bytes_of_samples(config, rows, look.height, look.width) + bytes_to_fetch(config.model)
         priced = costs_of(config.model, look.height, look.width)
@@ -211,7 +216,7 @@ def inversion_of(work: LineWork, config: LineConfig) -> str:
     prompt = (samples.use_captions, samples.prompt, samples.misspell)
     where = work.sources.identity if work.sources else ""
     made_alike = (config.source, where, config.model, config.size, config.seed, prompt)
-    return repr((made_alike, one.inversion, one.num_grid_steps, one.start_step, one.negative_prompt))
+    return repr((made_alike, one.inversion, one.num_grid_steps, one.negative_prompt))
 
 
 def total(found: Iterable[Cost]) -> Cost:

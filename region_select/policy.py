@@ -155,18 +155,22 @@ def open_policy(name: str, options: Mapping[str, Any] | None = None) -> Policy:
 
     Raises ConfigError, naming the nearest where there is none.
     """
-    found: Any = policies().find(name)
-    given = plain(options or {})
+    found, given = policies().find(name), plain(options or {})
     if not inspect.isclass(found):
         return FunctionPolicy(name, found, given)
-    made: Policy = found(build_options(name, found, given))
-    return made
+    kind = policy_class(name, found)
+    return kind(build_options(name, kind, given))
+
+
+def policy_class(name: str, found: type) -> type[Policy]:
+    """Raises ConfigError for another class."""
+    if not issubclass(found, Policy):
+        raise ConfigError(f"region policy '{name}': {found.__name__} is not a Policy")
+    return found
 
 
 def build_options(name: str, found: type[Policy], given: Mapping[str, Any]) -> Any:
     """The options of a policy's class, checked. Raises ConfigError."""
-    if not issubclass(found, Policy):
-        raise ConfigError(f"region policy '{name}': {found.__name__} is not a Policy")
     try:
         return build(found.Options, given, "region.options")
     except BuildError as error:
@@ -175,9 +179,9 @@ def build_options(name: str, found: type[Policy], given: Mapping[str, Any]) -> A
 
 def check_policy(name: str, options: Mapping[str, Any]) -> None:
     """Raise what `open_policy` would raise of name and options, without loading what a policy needs."""
-    found: Any = policies().find(name)
+    found = policies().find(name)
     if inspect.isclass(found):
-        build_options(name, found, options)
+        build_options(name, policy_class(name, found), options)
     else:
         FunctionPolicy(name, found, options)
 
