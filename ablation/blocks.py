@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from detector.score.report import table
+from shards.markdown import table
 
 WIDTH = 118
 """Of Markdown, in characters."""
