@@ -157,7 +157,7 @@ def open_policy(name: str, options: Mapping[str, Any] | None = None) -> Policy:
     if not issubclass(found, Policy):
         raise ConfigError(f"region policy '{name}': {found.__name__} is not a Policy")
     try:
-        built = build(found.Options, given, "region.options")
+        built: Any = build(found.Options, given, "region.options")
     except BuildError as error:
         raise ConfigError(f"region policy '{name}': {error}") from error
     return found(built)
