@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev env-docs shards region-select detector score world test lint bench docs clean
+.PHONY: help env env-dev env-docs shards region-select detector score ablation world test lint bench docs clean
 
 TORCH  ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
@@ -69,10 +69,11 @@ leakcheck: env | $(START)  ## can a detector tell a label by how the picture was
 	$(PY) -m leakcheck check $(foreach m,$(MAKINGS),--pair $(call quoted,$(LEAK)/shards/$m/leakcheck) $(call quoted,$(LEAK)/shards/$m/leakcheck_sham)) \
 	  --config configs/detector/$(PROBE).py --out $(call quoted,$(LEAK)/$(PROBE)) --processes $$(nproc) $(ARGS)
 
-CLOSED  ?= out/closed_world
+GRID     ?= configs/ablation/quick.py
+ABLATION ?= out/ablation/$(basename $(notdir $(GRID)))
 
-closed-world: env | detector/weights/swin_mini.safetensors detector/weights/convnext_mini.safetensors  ## table 1 of the paper in the embedded world, docs/evidence/results.md
-	$(PY) -m experiments.closed_world --out $(call quoted,$(CLOSED)) --sets $(call quoted,$(SETS)) $(ARGS)
+ablation: env | detector/weights/swin_mini.safetensors detector/weights/convnext_mini.safetensors  ## arms trained and tested alike: GRID=configs/ablation/NAME.py ABLATION=DIR
+	$(PY) -m ablation $(call quoted,$(GRID)) --out $(call quoted,$(ABLATION)) $(ARGS)
 
 world: env  ## sample pictures from the embedded world
 	$(PY) -m miniworld sample --n 16 --out out/world $(ARGS)

@@ -52,11 +52,10 @@ def run_fields(args: argparse.Namespace) -> int:
 def run_show(args: argparse.Namespace) -> int:
     import json
 
-    from corruptor.line.config import LineConfig
+    from corruptor.line.load import load_line
     from shards.build import plain
-    from shards.config import load_config
 
-    print(json.dumps(plain(load_config(args.config, LineConfig, args.overrides)), indent=2, ensure_ascii=False))
+    print(json.dumps(plain(load_line(args.config, args.overrides)), indent=2, ensure_ascii=False))
     return 0
 
 

@@ -91,11 +91,10 @@ class HelpWithFields(argparse.Action):
 def run_shards(args: argparse.Namespace) -> int:
     """Imports wait until the arguments are known to be right, so that --help is quick."""
     from corruptor.line.command import dry_run, make_shards
-    from corruptor.line.config import LineConfig
+    from corruptor.line.load import load_line
     from corruptor.line.processes import find_place
-    from shards.config import load_config
 
-    config = load_config(args.config, LineConfig, args.overrides)
+    config = load_line(args.config, args.overrides)
     place = find_place(args.rank, args.num_processes)
     out = args.out or Path("out") / Path(args.config).stem
     if args.dry_run:

@@ -23,6 +23,7 @@ from corruptor.families import FAMILIES, check_fit
 from corruptor.hub import Located, locate, locate_vae
 from corruptor.loading import Loaded, load_parts
 from corruptor.schedule import NoiseSchedule
+from shards.places import public_text
 
 __all__ = ["FAMILIES", "Backbone", "Conditioning", "NfeCounter", "load_backbone"]
 
@@ -280,5 +281,4 @@ def _revision(found: Located, vae: Located | None) -> str:
     """The model's revision, and which VAE took the place of its own; "" where the digest alone tells."""
     if vae is None or not found.revision:
         return found.revision
-    name = Path(vae.model_id).name if Path(vae.model_id).is_absolute() else vae.model_id
-    return f"{found.revision} vae {name}" + (f"@{vae.revision}" if vae.revision else "")
+    return f"{found.revision} vae {public_text(vae.model_id, 'vae')}" + (f"@{vae.revision}" if vae.revision else "")

@@ -19,6 +19,8 @@ from detector.tensors import Tensors, read_tensors
 from shards.build import plain
 from shards.files import hash_file, make_folder, write_bytes
 
+INDEX = "relative_position_index"
+
 
 def build_model(card: Card) -> Any:
     """An mmseg EncoderDecoder in evaluation mode with random weights, normalisation for one process."""
@@ -63,8 +65,10 @@ def in_order(data: bytes) -> bytes:
 def fit(model: Any, tensors: Tensors, path: str | Path) -> None:
     """Load all of a model's tensors. Raises CheckpointError naming what does not fit."""
     wanted = model.state_dict()
-    # An index that follows from the window size; older files store it, newer ones do not.
-    optional = {name for name in wanted if name.endswith("relative_position_index")}
+    # An index that follows from the window size; older files store it, newer ones do not. One of a file's own making
+    # would point anywhere.
+    optional = {name for name in wanted if name.endswith(INDEX)}
+    changed = [name for name in optional if name in tensors and not torch.equal(tensors[name], wanted[name])]
     missing = [name for name in wanted if name not in tensors and name not in optional]
     foreign = [name for name in tensors if name not in wanted]
     wrong = [n for n, t in tensors.items() if n in wanted and wanted[n].shape != t.shape]
@@ -75,6 +79,8 @@ def fit(model: Any, tensors: Tensors, path: str | Path) -> None:
             sizes = f"{tuple(tensors[wrong[0]].shape)} there, {tuple(wanted[wrong[0]].shape)} in the model"
             told.append(f"{len(wrong)} of another size ({wrong[0]}: {sizes})")
         raise CheckpointError(f"{path} belongs to another architecture: {'; '.join(told)}")
+    if changed:
+        raise CheckpointError(f"{path} is damaged: {changed[0]} is not what follows from the window size")
     model.load_state_dict(tensors, strict=False)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import torch
 
+from detector.checkpoint import INDEX
 from detector.errors import CheckpointError
 from detector.tensors import Tensors, read_tensors
 from shards.config import INSTALLED
@@ -92,10 +93,11 @@ def initialise_model(model: Any, initial: Initial) -> list[str]:
     used, random = {}, []
     for name, own in wanted.items():
         belongs = initial.part == "all" or name.startswith("backbone.")
-        given = named.get(name) if belongs and ".conv_seg." not in name else None
+        follows = ".conv_seg." in name or name.endswith(INDEX)  # from the classes, from the window size
+        given = named.get(name) if belongs and not follows else None
         if given is not None and given.shape == own.shape:
             used[name] = given
-        elif belongs and ".conv_seg." not in name and not name.endswith("relative_position_index"):
+        elif belongs and not follows:
             why = "is missing" if given is None else f"is {tuple(given.shape)}, the model has {tuple(own.shape)}"
             raise CheckpointError(f"{initial.path} belongs to another architecture: {name} {why}")
         else:

@@ -20,9 +20,10 @@ def choose_threshold(detector: Detector, where: str, rate: float, batch: int = 1
     """Lowest threshold that at most `rate` of the clean pictures in `where` reach, and how many there are.
 
     A picture reaches a threshold where one pixel of its heat map, at its own size, does: a mask would not be empty.
-    Of labelled shards the samples labelled clean are used. Pictures are looked at in groups of `batch`, one group held.
+    Of labelled shards the samples labelled clean are used. Pictures are looked at in groups of `batch`, each held at
+    the detector's size.
 
-    Raises MissingInputError, InputError (no clean picture, or one that cannot be read), ScoreError (a rate outside
+    Raises MissingInputError, InputError (no clean picture, or one that cannot be used), ScoreError (a rate outside
     0 <= rate < 1, or no threshold is low enough).
     """
     scores = largest_scores(detector, open_inputs(where), where, batch)
@@ -37,11 +38,15 @@ def largest_scores(detector: Detector, inputs: Inputs, where: str, batch: int) -
     found: list[float] = []
     with Progress(len(places), "picture", "clean pictures") as shown:
         for first in range(0, len(places), batch):
-            images = list(load(inputs, places[first : first + batch], where))
-            heats = detector.look([detector.prepare(image) for image in images]).float().cpu()
-            for image, heat in zip(images, heats, strict=True):
-                found.append(float(enlarge(heat, *image.shape[:2]).max()))
-            shown.update(len(images))
+            group = [
+                (image.shape, detector.prepare(image)) for image in load(inputs, places[first : first + batch], where)
+            ]
+            heats = detector.look([small for _, small in group]).float().cpu()
+            for (shape, _), heat in zip(group, heats, strict=True):
+                found.append(float(enlarge(heat, *shape[:2]).max()))
+            shown.update(len(group))
+    if not np.isfinite(found).all():
+        raise InputError(f"a picture in {where} gives a heat that is not finite; remove it, or use other weights")
     return np.array(found, np.float64)
 
 

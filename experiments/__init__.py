@@ -1,1 +1,1 @@
-"""Experiments whose tables stand in docs: what the data is worth (closed_world), how often a label is true (purity)."""
+"""Experiments whose tables stand in docs and that are no grid of arms: how often a label is true (purity)."""

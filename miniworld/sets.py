@@ -91,7 +91,7 @@ def make_sets(job: Job, names: Sequence[str] = SHIPPED, processes: int = 2) -> d
     todo = [(job, name, shard) for name, run in runs.items() for shard in run.todo()]
     if todo:
         with open_pool(min(processes, len(todo))) as pool:
-            for _ in progress(pool.imap_unordered(_shard, todo), "shard", total=len(todo), resumes=GOES_ON):
+            for _ in progress(pool.imap_unordered(make_shard, todo), "shard", total=len(todo), resumes=GOES_ON):
                 pass
     totals = {name: run.finalise() for name, run in runs.items()}
     return {name: totals.get(name) or finished(job.out / name) or {} for name in names}
@@ -134,7 +134,8 @@ def _pipeline(weights: Path) -> Any:
     return load_pipeline(weights)
 
 
-def _shard(task: tuple[Job, str, int]) -> None:
+def make_shard(task: tuple[Job, str, int]) -> None:
+    """One shard of one set; what is done already is not looked at."""
     job, name, shard = task
     run = open_run(job, name)
     count = run.info.config["count"]

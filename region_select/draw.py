@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from shards.errors import ConfigError
+from shards.places import public
 from shards.reader import ShardReader
 from shards.schema import META_MEMBER, encode_meta, image_codec, make_key
 from shards.writer import RunInfo, RunWriter
@@ -31,7 +32,7 @@ def draw(where: Sequence[str], count: int, out: Path, seed: int = 0, rest: Path 
         raise ConfigError(f"--seed is {seed}; needed is 0 or more, below 2**63")
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(reader))
     drawn, others = np.sort(order[:count]).tolist(), np.sort(order[count:]).tolist()
-    told = {"drawn_from": list(where), "count": count, "seed": seed}
+    told = {"drawn_from": public(list(where), "where"), "count": count, "seed": seed}
     copy_samples(reader, drawn, out, {**told, "part": "drawn"}, f"{count} labelled pictures, drawn at random")
     words = f"{count} of {len(reader)} labelled pictures in {out}"
     if rest is not None and others:

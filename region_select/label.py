@@ -32,6 +32,7 @@ from shards.files import make_folder, write_bytes
 from shards.guard.names import file_name
 from shards.guard.plain_file import read_plain, size_of
 from shards.masks import ARTIFACT, CLEAN, U8, label_components, mask_to_file
+from shards.places import public
 from shards.progress import GOES_ON, Progress
 from shards.schema import Meta, RegionMeta, Sample, SizeMeta, SourceMeta, decode_mask, make_key
 from shards.source import Reject, Source, SourceItem, open_source, sources
@@ -83,7 +84,7 @@ def write_masks(source: Source, policy: Policy, out: Path, asked: dict[str, Any]
 
     asked: plain values that identify the work. Raises ResumeError (OUT holds something else), OutputError, SourceError.
     """
-    identity = {**asked, "source": source.describe(), "seed": seed, "digest": policy.digest()}
+    identity = {**public(asked), "source": source.describe(), "seed": seed, "digest": policy.digest()}
     with Claim(out, RUN, identity, "set of masks").held():
         rows, rejects = write_each(source, policy, out / MASKS, seed)
         text = io.StringIO()
@@ -147,7 +148,7 @@ def pseudo_label(
 
     Raises ResumeError, OutputError, SourceError.
     """
-    config = {**asked, "seed": seed, "keep_empty": keep_empty, "digest": policy.digest()}
+    config = {**public(asked), "seed": seed, "keep_empty": keep_empty, "digest": policy.digest()}
     info = RunInfo(config, source.describe(), -(-len(source) // PER_SHARD), "Blemish pseudo-labels")
     run = RunWriter(out, info)
     todo = {shard: range(shard * PER_SHARD, min(len(source), (shard + 1) * PER_SHARD)) for shard in run.todo()}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from region_select.policy import Policy, Selection, open_policy, policy_digest
+from shards.places import public_text
 from shards.source import SourceItem
 
 
@@ -65,7 +66,7 @@ class MixPolicy(Policy):
         return " ".join(filter(None, (policy_digest(part.policy, policy) for part, policy in parts)))
 
     def _named(self, selection: Selection, earlier: Selection, number: int) -> Selection:
-        name = self.options.parts[number].policy
+        name = public_text(self.options.parts[number].policy)
         detail = "; ".join(text for text in (earlier.detail, f"{name}: {selection.detail}") if text)
         facts = {"policy": name, "part": number, **selection.facts}
         return replace(selection, detail=detail if selection.mask is None else "", facts=facts)

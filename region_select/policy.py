@@ -20,6 +20,7 @@ from shards.build import BuildError, build, nearest, plain
 from shards.errors import ConfigError
 from shards.extensions import ExtensionPoint, Target, code_digest, told
 from shards.masks import ARTIFACT, U8, check_mask
+from shards.places import public_text
 from shards.seeds import named_rng
 from shards.source import SourceItem
 
@@ -106,7 +107,7 @@ class FunctionPolicy(ItemPolicy):
         except Exception as error:  # whatever a function of the user's raises is the user's to see
             raise ConfigError(f"region policy '{self.name}' fails on {item.uri}: {told(error)}") from error
         if mask is None:
-            return Selection(None, f"{self.name} found no region")
+            return self._nothing()
         if getattr(mask, "shape", None) != item.image.shape[:2] or mask.dtype not in (np.uint8, np.bool_):
             raise ConfigError(
                 f"region policy '{self.name}' gave {getattr(mask, 'dtype', type(mask).__name__)} of shape "
@@ -114,7 +115,10 @@ class FunctionPolicy(ItemPolicy):
             )
         mask = mask.astype(np.uint8)
         check_mask(mask)
-        return Selection(mask) if (mask == ARTIFACT).any() else Selection(None, f"{self.name} found no region")
+        return Selection(mask) if (mask == ARTIFACT).any() else self._nothing()
+
+    def _nothing(self) -> Selection:
+        return Selection(None, f"{public_text(self.name)} found no region")
 
 
 POLICIES: dict[str, Target] = {
@@ -154,13 +158,32 @@ def open_policy(name: str, options: Mapping[str, Any] | None = None) -> Policy:
     found, given = policies().find(name), plain(options or {})
     if not inspect.isclass(found):
         return FunctionPolicy(name, found, given)
+    kind = policy_class(name, found)
+    return kind(build_options(name, kind, given))
+
+
+def policy_class(name: str, found: type) -> type[Policy]:
+    """Raises ConfigError for another class."""
     if not issubclass(found, Policy):
         raise ConfigError(f"region policy '{name}': {found.__name__} is not a Policy")
+    return found
+
+
+def build_options(name: str, found: type[Policy], given: Mapping[str, Any]) -> Any:
+    """The options of a policy's class, checked. Raises ConfigError."""
     try:
-        built: Any = build(found.Options, given, "region.options")
+        return build(found.Options, given, "region.options")
     except BuildError as error:
         raise ConfigError(f"region policy '{name}': {error}") from error
-    return found(built)
+
+
+def check_policy(name: str, options: Mapping[str, Any]) -> None:
+    """Raise what `open_policy` would raise of name and options, without loading what a policy needs."""
+    found = policies().find(name)
+    if inspect.isclass(found):
+        build_options(name, policy_class(name, found), options)
+    else:
+        FunctionPolicy(name, found, options)
 
 
 def policy_digest(name: str, policy: Policy) -> str:

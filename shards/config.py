@@ -117,16 +117,33 @@ def assigned(path: Path) -> Iterator[str]:
     mmengine drops a value that is a function without a word. A function that is defined with `def`, and a module that
     is imported, are for use within the file.
     """
+    names, bases = own_names(path)
+    yield from names
+    for base in bases:
+        yield from assigned(base)
+
+
+def assigner(path: Path, name: str) -> Path | None:
+    """The file among a config and its bases that has the last word on a value; None where none assigns it."""
+    names, bases = own_names(path)
+    if name in names:
+        return path
+    return next(filter(None, (assigner(base, name) for base in reversed(bases))), None)
+
+
+def own_names(path: Path) -> tuple[list[str], list[Path]]:
+    """Names that a config file assigns itself, and its bases that are there."""
     body = ast.parse(path.read_text(encoding="utf-8")).body
     deleted = {one.id for node in body if isinstance(node, ast.Delete) for one in names_in(node.targets)}
+    names: list[str] = []
+    bases: list[Path] = []
     for node in body:
         if isinstance(node, ast.With):
-            bases = [base_path(path, inner) for inner in node.body if isinstance(inner, ast.ImportFrom)]
-            for base in bases:
-                yield from assigned(base) if base.is_file() else ()
+            bases += [base_path(path, inner) for inner in node.body if isinstance(inner, ast.ImportFrom)]
         elif isinstance(node, ast.Assign) or (isinstance(node, ast.AnnAssign) and node.value is not None):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            yield from (one.id for one in names_in(targets) if one.id not in deleted and not one.id.startswith("__"))
+            names += [one.id for one in names_in(targets) if one.id not in deleted and not one.id.startswith("__")]
+    return names, [base for base in bases if base.is_file()]
 
 
 def names_in(targets: Iterable[ast.expr]) -> Iterator[ast.Name]:

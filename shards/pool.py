@@ -20,7 +20,7 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 def open_pool(processes: int) -> Iterator[Any]:
     """A `multiprocessing.Pool` whose processes compute with one thread each and end with their parent even where that
     is killed. Neither their number nor the caller's threads can change a result."""
-    with _single_threaded(), multiprocessing.get_context("spawn").Pool(processes, _begin, (os.getpid(),)) as pool:
+    with single_threaded(), multiprocessing.get_context("spawn").Pool(processes, begin, (os.getpid(),)) as pool:
         yield pool
 
 
@@ -33,7 +33,7 @@ def in_processes(processes: int, work: Callable[[Any], Any], tasks: Sequence[Any
 
 
 @contextmanager
-def _single_threaded() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
     """Numerical libraries read these when they are imported: set before the processes begin, put back after."""
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
@@ -47,7 +47,8 @@ def _single_threaded() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _begin(parent: int) -> None:
+def begin(parent: int) -> None:
+    """In a new process: end with the parent, even where that is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of a terminal; the parent ends its children
 
     def watch() -> None:

@@ -46,6 +46,15 @@ def find_shards(where: str | Path | Sequence[str | Path]) -> list[Path]:
     """
     if not isinstance(where, (str, Path)):
         return [path for one in where for path in find_shards(one)]
+    try:
+        return _find_shards(where)
+    except (MissingInputError, SchemaError):
+        raise
+    except (OSError, ValueError) as error:  # a name that is too long, or holds what no name may
+        raise MissingInputError(f"shards {str(where)[:200]!r} cannot be looked at ({error})") from error
+
+
+def _find_shards(where: str | Path) -> list[Path]:
     path = Path(where)
     if not path.exists() and (INSTALLED / path).is_dir():
         path = INSTALLED / path

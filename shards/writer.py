@@ -4,6 +4,7 @@
     OUT/shards/00000.tar           samples 00000_00000 .. ; absent if every input of the shard was rejected
     OUT/shards/00000.rejects.jsonl inputs of this shard that did not become samples; absent if there are none
     OUT/shards/00000.stats.json    counts, sha256 and size; written last: the shard is done
+    OUT/.local.json                where on this machine the places lie that the config names (shards/places.py)
     OUT/inputs.jsonl               the source's listing, where the run may be extended (shards/growth.py)
     OUT/rejects.jsonl, README.md, croissant.json    written by `finalise`
 
@@ -38,6 +39,7 @@ from shards.guard.plain_file import read_plain
 from shards.locks import Locks
 from shards.marks import MAX_REJECTS, Stats, signature_of, sound_stats, total
 from shards.masks import ARTIFACT
+from shards.places import keep_places
 from shards.schema import SCHEMA_VERSION, Codec, Sample, encode_sample, parse_key
 from shards.source import Reject
 
@@ -64,6 +66,8 @@ class RunInfo:
     """What the run was before each extension (shards/growth.py)."""
     listing: Callable[[], Iterator[str]] | None = None
     """`source.listing`, kept in inputs.jsonl; needed by a run that may be extended."""
+    places: Mapping[str, str | list[str]] = field(default_factory=dict)
+    """Where on this machine lies what the config has by its name alone (shards/places.py); no part of the identity."""
 
     def identity(self) -> dict[str, Any]:
         config = {key: value for key, value in plain(self.config).items() if key not in self.ignore}
@@ -155,6 +159,7 @@ class RunWriter:
             shown = "; ".join(changed[:5]) + ("; ..." if len(changed) > 5 else "")
             hint = ", or take in with --extend what is new" if self.info.listing and growing is None else ""
             raise ResumeError(f"{self.out} holds a run made with something else ({shown}); choose another folder{hint}")
+        keep_places(self.out, self.info.places)
         if self.info.listing and not (self.out / INPUTS).exists():
             write_inputs(self.out, self.info.listing())
 
@@ -177,6 +182,7 @@ class RunWriter:
             "codec": self.codec,
             "title": self.info.title,
             "licence": self.info.licence,
+            **({"places": sorted(self.info.places)} if self.info.places else {}),
         }
 
     def path(self, index: int, suffix: str) -> Path:

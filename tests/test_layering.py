@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("shards", "miniworld", "detector", "region_select", "corruptor", "leakcheck", "blemish")
+PACKAGES = ("shards", "miniworld", "detector", "region_select", "corruptor", "leakcheck", "ablation", "blemish")
 BESIDE = {"benchmarks", "experiments", "tests"}
 """Stand on the packages; are not installed, and nothing that is installed needs them."""
 ALLOWED = {
@@ -20,13 +20,14 @@ ALLOWED = {
     "region_select": {"detector", "shards"},
     "corruptor": {"region_select", "miniworld", "shards"},
     "leakcheck": {"corruptor", "detector", "shards"},
-    "blemish": {"corruptor", "region_select", "detector", "shards"},
+    "ablation": {"corruptor", "region_select", "detector", "miniworld", "shards"},
+    "blemish": {"ablation", "corruptor", "region_select", "detector", "shards"},
 }
 ROOMS = {
     "diffusers": {"corruptor", "miniworld"},
     "mmseg": {"detector"},
     "mmcv": {"detector"},
-    "torch": {"corruptor", "miniworld", "detector", "region_select", "blemish"},
+    "torch": {"corruptor", "miniworld", "detector", "region_select", "ablation", "blemish"},
     "transformers": {"corruptor", "miniworld", "detector"},
 }
 

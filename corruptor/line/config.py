@@ -165,7 +165,8 @@ class LineConfig:
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     workers: WorkersConfig = field(default_factory=WorkersConfig)
     title: str = ""
-    """Title of the dataset card; "" takes what the source says of itself (the embedded one does)."""
+    """Title of the dataset card; "" takes what the source says of itself (the embedded one does). A title that comes
+    with one of our configs goes when another source is named."""
     licence: str = ""
     """Licence of the run's own samples, for the dataset card; "" likewise."""
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,6 +44,7 @@ class Recorder:
 
     backbone: Backbone
     config: LineConfig
+    """As it may be published (corruptor/line/run.py)."""
     plan: Plan
     config_hash: str
     digest: str
@@ -126,11 +126,9 @@ class Recorder:
 
     @cached_property
     def model(self) -> ModelMeta:
-        """An absolute folder of this machine is named by its last part; the weights' sha256 says which it was."""
-        name = self.config.model.folder
-        name = Path(name).name if Path(name).is_absolute() else name
+        """A folder of this machine is named by its last part; the weights' sha256 says which it was."""
         revision = self.backbone.revision or self.digest[:16]
-        return ModelMeta(name, revision, self.config.model.licence or self.backbone.licence)
+        return ModelMeta(self.config.model.folder, revision, self.config.model.licence or self.backbone.licence)
 
     @cached_property
     def passes(self) -> str:

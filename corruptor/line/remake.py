@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,14 +14,16 @@ from corruptor.line.config import LineConfig
 from corruptor.line.loader import load_picture
 from corruptor.line.plan import Plan, make_plan
 from corruptor.line.record import Recorder
-from corruptor.line.run import ModelError, check_steps, open_model, resolve_compute
+from corruptor.line.run import ModelError, check_steps, open_model, published, resolve_compute
 from corruptor.line.worker import Worker
+from shards.build import shown
 from shards.config import apply_overrides, make_config
 from shards.errors import ConfigError, MissingInputError, ResumeError, SchemaError, SourceError
 from shards.extensions import is_code
 from shards.files import make_folder, write_bytes
 from shards.growth import breaks, follow, sound_grown
 from shards.masks import ARTIFACT, CLEAN, U8, unpack_cells
+from shards.places import may_be_there, read_places
 from shards.reader import ShardReader
 from shards.schema import Codec, Meta, Sample, encode_sample
 from shards.source import Source, open_source
@@ -74,7 +76,7 @@ def remake(where: Path, key: str, out: Path | None, overrides: Sequence[str] = (
     stored = reader[reader.find(key)]
     found_manifest = find_manifest(where)
     manifest = read_manifest(found_manifest)
-    config, plan, digest = read_run(manifest, overrides)
+    config, plan, digest = read_run(manifest, [*located(manifest, found_manifest.parent, overrides), *overrides])
     source = open_source(config.source.name, **config.source.options)
     source = follow(source, found_manifest.parent, manifest, plan.sources_per_shard).source
     source.needs_masks = False  # the sample has its mask
@@ -88,7 +90,8 @@ def remake(where: Path, key: str, out: Path | None, overrides: Sequence[str] = (
         )
     check_steps(config, backbone)
     check_sides(loaded, stored, backbone.size_multiple)
-    worker = Worker(backbone, config, plan, Recorder(backbone, config, plan, stored.meta.config_hash, digest))
+    recorder = Recorder(backbone, published(config), plan, stored.meta.config_hash, digest)
+    worker = Worker(backbone, config, plan, recorder)
     row = Row(
         loaded=loaded,
         variant=stored.meta.variant,
@@ -111,6 +114,28 @@ def find_manifest(where: Path) -> Path:
         if (folder / MANIFEST).is_file():
             return folder / MANIFEST
     raise MissingInputError(f"no {MANIFEST} beside {where}; remaking needs the folder of the run")
+
+
+def located(manifest: dict[str, Any], folder: Path, overrides: Sequence[str]) -> Iterator[str]:
+    """Overrides "a.b=v" for what a manifest has by its name alone: where that lay when the run was made here.
+
+    Raises MissingInputError for a place that is not known, and that no override names.
+    """
+    told, known = manifest.get("places", []), read_places(folder)
+    named = [text.partition("=")[0].strip() + "." for text in overrides]
+    for name in told if isinstance(told, list) else []:
+        if not str(name).startswith(("source.options.", "model.")) or any(f"{name}.".startswith(one) for one in named):
+            continue
+        value: Any = manifest.get("config")
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if may_be_there(known.get(name)):
+            yield f"{name}={known[name]!r}"
+        elif not may_be_there(value):
+            raise MissingInputError(
+                f"{name} was {shown(value)} on the machine that made this run, and is not known here; say where it "
+                f"lies: --set {name}=PATH"
+            )
 
 
 def read_run(manifest: dict[str, Any], overrides: Sequence[str]) -> tuple[LineConfig, Plan, str]:

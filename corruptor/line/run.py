@@ -22,7 +22,7 @@ from corruptor.backbone import Backbone, load_backbone
 from corruptor.config import CorruptionConfig
 from corruptor.line.batch import Batch, Done
 from corruptor.line.channel import Channel
-from corruptor.line.config import CHANGEABLE, MOST_THREADS, LineConfig, ModelConfig
+from corruptor.line.config import CHANGEABLE, MOST_THREADS, LineConfig, ModelConfig, RegionConfig, SourceConfig
 from corruptor.line.loader import Loader
 from corruptor.line.plan import Plan, make_plan
 from corruptor.line.processes import Place
@@ -34,6 +34,7 @@ from shards.build import plain
 from shards.config import INSTALLED
 from shards.errors import ConfigError, MissingInputError, UserError
 from shards.growth import Followed, breaks, follow
+from shards.places import places, public
 from shards.source import Source, open_source
 from shards.writer import MANIFEST, RunInfo, RunWriter, read_manifest
 
@@ -89,13 +90,13 @@ def open_line(
     digest = backbone.digest()
     info = run_info(config, followed, plan, digest, policy_digest(config.region.policy, policy))
     writer = RunWriter(out, info, config.samples.codec, source.grows if extend else None)
-    recorder = Recorder(backbone, config, plan, writer.hash, digest)
+    recorder = Recorder(backbone, published(config), plan, writer.hash, digest)
     return Line(config, source, policy, plan, backbone, writer, Worker(backbone, config, plan, recorder))
 
 
 def run_info(config: LineConfig, followed: Followed, plan: Plan, digest: str, region_digest: str = "") -> RunInfo:
     """What identifies the run; model and region policy by the sha256 of their files: retrained weights, another run."""
-    values: dict[str, Any] = plain(config)
+    values: dict[str, Any] = plain(published(config))
     values["model"]["digest"] = digest
     if region_digest:
         values["region"]["digest"] = region_digest
@@ -108,6 +109,21 @@ def run_info(config: LineConfig, followed: Followed, plan: Plan, digest: str, re
         title=config.title or followed.source.card_title,
         licence=config.licence or followed.source.card_licence,
         ignore=CHANGEABLE,
+        places={
+            **dict(places(plain(config.source.options), "source.options")),
+            **dict(places(plain(config.model), "model")),
+        },
+    )
+
+
+def published(config: LineConfig) -> LineConfig:
+    """The config as a run may tell it to others: places of this machine by their names (shards/places.py)."""
+    parts = {name: public(plain(getattr(config, name))) for name in ("source", "model", "region")}
+    return replace(
+        config,
+        source=SourceConfig(**parts["source"]),
+        model=ModelConfig(**parts["model"]),
+        region=RegionConfig(**parts["region"]),
     )
 
 

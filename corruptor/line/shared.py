@@ -1,6 +1,7 @@
 """Several lines over the same sources: the real line, but what they have in common is computed once.
 
-A source is inverted once for all of them, and a row is resampled once for all lines in which mask, noise and
+A source is read once and inverted once for all of them, as far as the earliest start step (a later one is on the way
+there), and a row is resampled once for all lines in which mask, noise and
 corruption are the same but for the switches that bring source pixels back and the rule of verification. Sources are
 worked through shard by shard, line by line; what was kept is dropped after the last line of a shard. Processes share
 the shards out among themselves. A pixel may differ by one unit of rounding from what a line gives alone, since batches
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from corruptor.config import VerificationConfig
+from corruptor.backbone import Backbone
+from corruptor.config import CorruptionConfig, InjectionConfig, VerificationConfig
 from corruptor.corrupt import (
     CorruptedBatch,
     InvertedBatch,
@@ -36,8 +38,12 @@ from corruptor.line.plan import noise_seed
 from corruptor.line.report import is_complete
 from corruptor.line.run import Line, open_line, run_shards
 from corruptor.line.worker import Worker
+from corruptor.schedule import num_inversion_passes
 from shards.errors import ConfigError
-from shards.source import SourceItem
+from shards.source import Reject, Source, SourceItem
+
+MOST_BYTES = 1 << 29
+"""Of pictures that are kept for other lines of a shard."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,6 @@ class Inverted:
 
     trajectory: Tensor
     round_trip: Tensor
-    nfe: int
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,41 @@ class Kept:
 
     sources: dict[str, Inverted] = field(default_factory=dict)
     rows: dict[str, Resampled] = field(default_factory=dict)
+    pictures: dict[tuple[str, int], SourceItem | Reject] = field(default_factory=dict)
+    """By source and index, up to MOST_BYTES."""
+    num_bytes: int = 0
+    earliest: dict[str, int] = field(default_factory=dict)
+    """Earliest start step that any line needs, by `inversion_facts`."""
 
     def clear(self) -> None:
         self.sources.clear()
         self.rows.clear()
+        self.pictures.clear()
+        self.num_bytes = 0
+
+
+class KeptSource(Source):
+    """A source whose pictures are kept for the lines to come."""
+
+    def __init__(self, source: Source, facts: str, kept: Kept) -> None:
+        self.source, self.facts, self.kept = source, facts, kept
+        self.name = source.name
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> SourceItem | Reject:
+        found = self.kept.pictures.get((self.facts, index))
+        if found is None:
+            found = self.source[index]
+            size = found.image.nbytes if isinstance(found, SourceItem) else 0
+            if self.kept.num_bytes + size <= MOST_BYTES:
+                self.kept.num_bytes += size
+                self.kept.pictures[self.facts, index] = found
+        return found
+
+    def listing(self) -> Iterator[str]:
+        return self.source.listing()
 
 
 @dataclass
@@ -78,7 +114,7 @@ class SharedWorker(Worker):
 
     def corrupt_rows(self, sources: list[list[Row]]) -> CorruptedBatch:
         items = [rows[0].loaded.item for rows in sources]
-        self._invert([item for item in items if inversion_key(item, self.config) not in self.kept.sources])
+        self._invert([item for item in items if not self._is_inverted(item)])
         made = [(place, row) for place, many in enumerate(sources) for row in many]
         inverted = self._inverted(items)
         rows = make_rows(
@@ -90,17 +126,25 @@ class SharedWorker(Worker):
         resampled = self._resampled(items, inverted, rows)
         return finish_rows(resampled, inverted, rows, self.config.corruption, self.backbone.factor)
 
+    @property
+    def num_latents(self) -> int:
+        """From the clean latents to those at this line's start step."""
+        return self.config.corruption.num_grid_steps - self.config.corruption.start_step + 1
+
+    def _is_inverted(self, item: SourceItem) -> bool:
+        found = self.kept.sources.get(inversion_key(item, self.config))
+        return found is not None and len(found.trajectory) >= self.num_latents
+
     def _invert(self, items: list[SourceItem]) -> None:
         if not items:
             return
         images = torch.from_numpy(np.stack([item.image for item in items]))
         prompts = [self.config.samples.prompt_of(item.caption) for item in items]
-        done = invert_images(self.backbone, images, prompts, self.config.corruption)
+        done = invert_images(self.backbone, images, prompts, as_early(self.config.corruption, self.kept.earliest))
         for at, item in enumerate(items):
             self.kept.sources[inversion_key(item, self.config)] = Inverted(
                 torch.stack([latents[at] for latents in done.trajectory]),
                 done.round_trips_BHWC[at],
-                done.nfe // len(items),
             )
 
     def _inverted(self, items: list[SourceItem]) -> InvertedBatch:
@@ -109,8 +153,8 @@ class SharedWorker(Worker):
             images_BHWC=torch.from_numpy(np.stack([item.image for item in items])),
             round_trips_BHWC=torch.stack([one.round_trip for one in found]),
             conditioning=self.backbone.embed([self.config.samples.prompt_of(item.caption) for item in items]),
-            trajectory=tuple(torch.stack([one.trajectory for one in found], dim=1)),
-            nfe=sum(one.nfe for one in found),
+            trajectory=tuple(torch.stack([one.trajectory[: self.num_latents] for one in found], dim=1)),
+            nfe=len(items) * inversion_nfe(self.backbone, self.config.corruption),
         )
 
     def _resampled(self, items: list[SourceItem], inverted: InvertedBatch, rows: Rows) -> ResampledRows:
@@ -132,13 +176,32 @@ class SharedWorker(Worker):
 
 
 def inversion_key(item: SourceItem, config: LineConfig) -> str:
-    """The same only where an inversion gives the same: pixels at the model's size, prompt, and how it is inverted."""
-    one = config.corruption
-    facts = (
-        *(item.image.shape, config.samples.prompt_of(item.caption)),
-        *(one.inversion, one.num_grid_steps, one.start_step, one.negative_prompt),
-    )
+    """The same only where an inversion gives the same: pixels at the model's size, prompt, and how it is inverted.
+
+    Not how far: inverting to a later start step is the beginning of inverting to an earlier one.
+    """
+    facts = (item.image.shape, config.samples.prompt_of(item.caption), inversion_facts(config.corruption))
     return hashlib.sha256(np.ascontiguousarray(item.image).tobytes() + repr(facts).encode()).hexdigest()
+
+
+def inversion_facts(config: CorruptionConfig) -> str:
+    """How a picture is inverted."""
+    return repr((config.inversion, config.num_grid_steps, config.negative_prompt))
+
+
+def as_early(config: CorruptionConfig, earliest: Mapping[str, int]) -> CorruptionConfig:
+    """The config with the earliest start step of the lines that invert as it does."""
+    step = min(config.start_step, earliest.get(inversion_facts(config), config.start_step))
+    if step == config.start_step:
+        return config
+    return dataclasses.replace(config, injection=InjectionConfig(start_step=step))
+
+
+def inversion_nfe(backbone: Backbone, config: CorruptionConfig) -> int:
+    """Noise predictions that inverting one picture to the config's start step takes."""
+    schedule = backbone.schedule.with_steps(config.num_grid_steps)
+    passes = num_inversion_passes(schedule, config.start_step, config.inversion)
+    return passes * (2 if config.inversion.guidance_scale > 1.0 else 1)
 
 
 def row_key(item: SourceItem, mask: Tensor, seed: int, config: LineConfig) -> str:
@@ -159,7 +222,8 @@ def open_lines(runs: Sequence[tuple[LineConfig, Path]], kept: Kept) -> list[Line
     for config, out in runs:
         line = open_line(config, out, backbone=lines[0].backbone if lines else None)
         shared = SharedWorker(line.backbone, line.config, line.plan, line.worker.recorder, kept)
-        lines.append(dataclasses.replace(line, worker=shared))
+        source = KeptSource(line.source, repr(config.source), kept)
+        lines.append(dataclasses.replace(line, worker=shared, source=source))
     for name, values in (
         ("model", [line.config.model for line in lines]),
         ("number of shards", [line.plan.num_shards for line in lines]),
@@ -170,14 +234,24 @@ def open_lines(runs: Sequence[tuple[LineConfig, Path]], kept: Kept) -> list[Line
     return lines
 
 
+def earliest_steps(configs: Sequence[CorruptionConfig]) -> dict[str, int]:
+    """The earliest start step of those that invert alike."""
+    found: dict[str, int] = {}
+    for config in configs:
+        facts = inversion_facts(config)
+        found[facts] = min(config.start_step, found.get(facts, config.start_step))
+    return found
+
+
 def make_runs(runs: Sequence[tuple[LineConfig, Path]], rank: int, num_processes: int) -> None:
     """This process's share of the shards of every run; the last to end closes the runs. Raises UserErrors."""
     kept = Kept()
     lines = open_lines(runs, kept)
     for shard in range(rank, lines[0].plan.num_shards, num_processes):
-        for line in lines:
-            if not line.writer.is_done(shard):
-                run_shards(line, [shard])
+        todo = [line for line in lines if not line.writer.is_done(shard)]
+        kept.earliest = earliest_steps([line.config.corruption for line in todo])
+        for line in todo:
+            run_shards(line, [shard])
         kept.clear()
     for line in lines:
         if not line.writer.todo():

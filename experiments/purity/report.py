@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import machine
 from corruptor.line.config import LineConfig
+from corruptor.machine import machine
 from experiments.purity.count import Component, Row, calibrate, halves, picture_figures, purity
 from experiments.purity.labels import label_figures
 from shards.files import make_folder, write_bytes, write_json

@@ -70,7 +70,7 @@ class ShardSource(FileSource):
             self.reader.meta(place)  # what is said of the picture is asked for later, and must be there then
             return self.reader.member(place, self.reader.image_name(place))
         except SchemaError as error:
-            return Reject(self.uri(place), "truncated", str(error))
+            return Reject(self.uri(place), "truncated", self._told(error, place))
 
     def caption(self, place: int) -> str:
         return self.reader.meta(place).source.caption
@@ -85,16 +85,21 @@ class ShardSource(FileSource):
         try:
             return self.reader.member(place, MASK_MEMBER)
         except SchemaError as error:
-            return Reject(self.uri(place), "mask_missing", str(error))
+            return Reject(self.uri(place), "mask_missing", self._told(error, place))
 
     def unwanted(self, place: int) -> Reject | None:
         try:
             meta = self.reader.meta(place)
         except SchemaError as error:
-            return Reject(self.uri(place), "truncated", str(error))
+            return Reject(self.uri(place), "truncated", self._told(error, place))
         if self.options.label not in ("any", meta.label):
             return Reject(self.uri(place), "label", f"it is {meta.label}, {self.options.label} was asked for")
         if meta.mask.area > self.options.max_area:
             detail = f"{meta.mask.area:.6g} of it is labelled; at most {self.options.max_area:g}"
             return Reject(self.uri(place), "high_par", detail)
         return None
+
+    def _told(self, error: SchemaError, place: int) -> str:
+        """What is wrong, with the tar by its name: rejects are published, and where it lies is nobody's business."""
+        path = self.reader.path(place)
+        return str(error).replace(str(path), path.name)

@@ -9,13 +9,13 @@ import zipfile
 
 import numpy as np
 import pytest
-from detector.score.store import COUNTS_NAME, load_counts
 from harness import batches, run
 from mutate import mutated, mutated_json
 from PIL import Image
 from red_squares import write_squares
 
 from detector.score.counts import ScoreError
+from detector.score.counts_io import COUNTS_NAME, load_counts
 
 SCORE = ["detector", "score", "--pred", "heat", "--truth", "shards", "--bootstrap", "0"]
 

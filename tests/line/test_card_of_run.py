@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from corruptor.line.config import LineConfig
+from corruptor.line.load import load_line
 from corruptor.line.plan import make_plan
 from corruptor.line.run import run_info
 from shards.card import card_text
@@ -50,3 +51,47 @@ def test_own_pictures_have_what_the_user_says_or_nothing(
     told = croissant(manifest, "2026-01-01")
     assert told.get("license", "") == licence
     assert "miniworld" not in (text + str(told)).lower()
+
+
+PROGAMER = "configs/shards/sd15_progamer_recommended.py"
+RICHHF = "configs/shards/sdxl_richhf_step40.py"
+
+
+@pytest.mark.parametrize(
+    ("config", "said", "title"),
+    [
+        (PROGAMER, (), "Blemish, SD 1.5, DALL-E 3 pictures"),
+        (
+            PROGAMER,
+            ("seed=3", "source.options.select.count=10", "model.folder=mine"),
+            "Blemish, SD 1.5, DALL-E 3 pictures",
+        ),
+        (PROGAMER, ("source.options.tars=mine.tar",), ""),
+        (PROGAMER, ("source.name=folder", "source.options={'root': 'mine'}"), ""),
+        (PROGAMER, ("source.options.tars=mine.tar", "title=Mine"), "Mine"),
+        (
+            RICHHF,
+            ("source.options.where=./out/richhf/train",),
+            "Blemish, SDXL, RichHF-18k's training pictures, start step 40",
+        ),
+        (RICHHF, ("source.options.where=mine",), ""),
+        ("configs/shards/hps.py", ("source.options.tars=[mine.tar]",), ""),
+    ],
+)
+def test_a_title_of_ours_goes_with_our_source(config: str, said: tuple[str, ...], title: str):
+    assert load_line(config, said).title == title
+
+
+def test_a_title_of_ours_in_a_config_of_ones_own(tmp_path: Path):
+    mine = tmp_path / "mine.py"
+    base = "from mmengine.config import read_base\nwith read_base():\n"
+    base += "    from configs.shards.sd15_richhf_recommended import *\n"
+    titles = []
+    for text in (
+        "seed = 2\n",
+        "source.update(options=dict(where='mine'))\n",
+        "source.update(name='f.py:F')\ntitle = 'M'\n",
+    ):
+        mine.write_text(base + text)
+        titles.append(load_line(mine).title)
+    assert titles == ["Blemish, SD 1.5, RichHF-18k's training pictures", "", "M"]

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from corruptor.line import shared
 from corruptor.line.command import make_shards
 from corruptor.line.config import LineConfig
 from corruptor.line.shared import Kept, inversion_key, make_runs, open_lines
 from shards.errors import ConfigError
 from shards.reader import ShardReader
 from shards.source import SourceItem
+from shards.sources.folder import FolderSource
 
 ConfigOf = Callable[..., LineConfig]
 
@@ -48,6 +50,39 @@ def test_runs_that_differ_in_the_prompt_share_no_inversion(config_of: ConfigOf, 
             twin, other = together.image(i).astype(int), alone.image(i).astype(int)
             assert np.abs(twin - other).max() <= 1
             assert together.meta(i).corruption.prompt == alone.meta(i).corruption.prompt
+
+
+def test_a_later_start_step_is_on_the_way_to_an_earlier_one(
+    config_of: ConfigOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    base = config_of()
+
+    def start(step: int, method: str = "noised") -> LineConfig:
+        injection = replace(base.corruption.injection, method=method, start_step=step)
+        return replace(base, corruption=replace(base.corruption, injection=injection))
+
+    configs = {"late": start(48), "direct": start(-1, "direct"), "early": start(46)}
+    inverted: list[int] = []
+    read: list[int] = []
+    invert, load = shared.invert_images, FolderSource.__getitem__
+
+    def counted(backbone: Any, images: Any, prompts: Any, config: Any) -> Any:
+        inverted.append(len(images))
+        assert config.start_step == 46
+        return invert(backbone, images, prompts, config)
+
+    monkeypatch.setattr(shared, "invert_images", counted)
+    monkeypatch.setattr(FolderSource, "__getitem__", lambda self, index: read.append(index) or load(self, index))
+    make_runs([(config, tmp_path / name) for name, config in configs.items()], 0, 1)
+    assert len(read) == len(set(read))
+    assert sum(inverted) == len(read)
+    for name, config in configs.items():
+        make_shards(config, tmp_path / "alone" / name)
+        together, alone = ShardReader(tmp_path / name), ShardReader(tmp_path / "alone" / name)
+        assert len(together) == len(alone) > 0
+        for i in range(len(alone)):
+            assert np.abs(together.image(i).astype(int) - alone.image(i).astype(int)).max() <= 1
+            assert together.meta(i).corruption.nfe == alone.meta(i).corruption.nfe
 
 
 def test_runs_of_two_models_are_refused(config_of: ConfigOf, tmp_path: Path, tiny_model: Path):

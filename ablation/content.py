@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,10 @@ from detector.score.metrics import image_auroc
 from miniworld.world.scenes import KINDS
 from shards.reader import ShardReader
 
+Contents = Mapping[str, tuple[str, bool]]
+"""What a picture shows, and whether it is broken, by key."""
+WILD = "miniworld-"
+"""How names of sets of this world begin."""
 _KIND = re.compile(rf"\b({'|'.join(KINDS)})\b")
 
 
@@ -26,11 +31,17 @@ def content_of(caption: str) -> str:
     return " ".join(sorted(_KIND.findall(caption)))
 
 
-def read_contents(where: str) -> dict[str, tuple[str, bool]]:
+def read_contents(where: str | Path) -> dict[str, tuple[str, bool]]:
     """Content, and whether it is broken, of each key of a labelled set. Raises UserErrors."""
     reader = ShardReader(where)
     metas = {reader.key(i): reader.meta(i) for i in range(len(reader))}
     return {key: (content_of(meta.source.caption), meta.label == "artifact") for key, meta in metas.items()}
+
+
+def contents_of(where: str | Path) -> dict[str, tuple[str, bool]] | None:
+    """The same for sets of the embedded world; None for pictures of other worlds, whose captions say something else."""
+    reader = ShardReader(where)
+    return read_contents(where) if reader.meta(0).source.set.startswith(WILD) else None
 
 
 def matched_auroc(weights: F64, score: F64, broken: NDArray[np.bool_], content: Sequence[str]) -> F64:
@@ -47,10 +58,11 @@ def matched_auroc(weights: F64, score: F64, broken: NDArray[np.bool_], content: 
         count = weight[:, is_broken].sum(axis=1) * weight[:, ~is_broken].sum(axis=1)
         won += np.nan_to_num(image_auroc(weight, score[here], is_broken)) * count
         pairs += count
-    return np.divide(won, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    found: F64 = np.divide(won, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    return found
 
 
-def content_alone(learned_from: Mapping[str, tuple[str, bool]], told: Mapping[str, tuple[str, bool]]) -> float:
+def content_alone(learned_from: Contents, told: Contents) -> float:
     """Image AUROC of a score that knows the content alone: the share of its pictures that are broken elsewhere.
 
     Content that `learned_from` lacks gets the share of all its pictures. NaN unless `told` has broken and whole ones.

@@ -1,0 +1,27 @@
+"""Where to damage, on the embedded world's default."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._miniworld_own import *
+
+title = "Regions: selector, parts, blobs; threshold, dilation, smallest component; embedded world"
+arms = [
+    dict(name="default: shipped selector, tau 0.4"),
+    dict(name="selector of 100 labels", selector="labels"),
+    dict(name="parts of scenes", config="configs/shards/miniworld_parts.py"),
+    dict(name="blobs", set=["region={'policy': 'blobs', 'options': {'area': [0.01, 0.1], 'max_blobs': 2}}"]),
+    *(dict(name=f"tau {tau}", set=[f"region.options.tau={tau}"]) for tau in (0.2, 0.3, 0.5)),
+    *(dict(name=f"dilation {pixels}", set=[f"region.options.limits.dilation={pixels}"]) for pixels in (0, 2)),
+    *(
+        dict(
+            name=f"components from {area}",
+            set=[f"region.options.limits.min_component_area={area}", f"region.options.limits.min_area={area}"],
+        )
+        for area in (0.002, 0.02)
+    ),
+]
+compare = [
+    ["default: shipped selector, tau 0.4", other]
+    for other in ("selector of 100 labels", "parts of scenes", "blobs", "tau 0.2", "tau 0.5", "dilation 0")
+]

@@ -1,0 +1,32 @@
+"""Samples by iterations, corrupted and with the oracle's labels: is a training short of samples, or of time?"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._miniworld_own import *
+
+title = "Size: samples by iterations, embedded world"
+axis = "samples, clean ones among them"
+log_axis = True
+set = ["source.options.count=17000", "source.options.first_seed=500000"]
+made = dict(wild=dict(count=8000))
+arms = [
+    dict(
+        name=f"{kind}, {samples}, {iterations} iterations",
+        samples=samples,
+        iterations=iterations,
+        value=samples,
+        series=f"{kind}, {iterations} iterations",
+        **data,
+    )
+    for kind, data in (("corrupted", {}), ("oracle's labels", {"shards": "wild"}))
+    for iterations in (1500, 6000, 20000)
+    for samples in (250, 1000, 4000, 8000)
+]
+compare = [
+    ["corrupted, 8000, 6000 iterations", "corrupted, 1000, 6000 iterations"],
+    ["corrupted, 1000, 6000 iterations", "corrupted, 1000, 1500 iterations"],
+    ["corrupted, 8000, 20000 iterations", "corrupted, 8000, 6000 iterations"],
+    ["oracle's labels, 8000, 6000 iterations", "corrupted, 8000, 6000 iterations"],
+    ["oracle's labels, 8000, 20000 iterations", "corrupted, 8000, 20000 iterations"],
+]
