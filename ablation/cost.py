@@ -25,11 +25,11 @@ from corruptor.line.cost import (
     costs_of,
     count_passes,
     count_work,
+    readable_hours,
     seconds_on,
     vae_overflows,
-    words_of_hours,
 )
-from corruptor.line.inspect_source import Look, look_at_source
+from corruptor.line.inspect_source import Inspection, inspect_source
 from corruptor.model_zoo import KNOWN
 from miniworld.world.scenes import SIZE
 from shards.build import build, nearest
@@ -173,18 +173,18 @@ class Pricer:
             seconds = count * seconds_on(self.machine.card, flops, config.model, vae_overflows(config.model, known))
         return Cost(rows, count * passes.nfe, tflop, 0, seconds, size)
 
-    def look(self, stage: Stage, work: LineWork, config: LineConfig) -> Look:
+    def look(self, stage: Stage, work: LineWork, config: LineConfig) -> Inspection:
         """How many pictures, and of which size; of a set that is not made yet what the plan says of it."""
         if work.sources is not None and work.sources.stage:
             limit = int(config.source.options.get("limit", 0) or 0)
             made = self.found[work.sources.stage].pictures
             side = SIZE if config.size.policy == "none" else config.size.size
-            return Look("shards", min(limit, made) if limit else made, side, side)
+            return Inspection("shards", min(limit, made) if limit else made, side, side)
         if work.sources is not None:
             options = {**config.source.options, "where": work.sources.path}
             config = dataclasses.replace(config, source=dataclasses.replace(config.source, options=options))
         try:
-            found = look_at_source(config)
+            found = inspect_source(config)
         except ConfigError as error:
             raise ConfigError(f"arm {stage.title!r}: {error}") from error
         if found.remark.startswith("NOT READY: "):
@@ -259,7 +259,7 @@ def cost_lines(plan: Plan, each: dict[str, Cost], machine: Machine, stages: Path
     left = remaining(plan, each, stages)
     lines.append(f"to do: {words(left)}")
     hours = left.seconds / 3600
-    lines.append(f"about {words_of_hours(hours / machine.workers)} on {machine.name}, reckoned, not measured")
+    lines.append(f"about {readable_hours(hours / machine.workers)} on {machine.name}, reckoned, not measured")
     open_ones = [arm.name for arm in plan.grid.arms if not known_cost(plan, arm.name, each)]
     if open_ones:
         lines.append(
@@ -279,5 +279,5 @@ def words(cost: Cost) -> str:
     parts += [f"{cost.passes:,} passes"] if cost.passes else []
     parts += [f"{cost.tflop / 1000:,.{0 if cost.tflop > 1e5 else 3}f} PFLOP"] if cost.tflop else []
     return ", ".join(
-        [*parts, f"{words_of_hours(cost.seconds / 3600)} of one core or card", f"{cost.bytes / 1e9:.3g} GB"]
+        [*parts, f"{readable_hours(cost.seconds / 3600)} of one core or card", f"{cost.bytes / 1e9:.3g} GB"]
     )

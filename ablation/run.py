@@ -20,7 +20,7 @@ from ablation.grid import Grid
 from ablation.plan import Plan
 from ablation.processes import Outcome, Slots
 from ablation.work import Task, finished, perform, shares, tasks_of
-from corruptor.line.cost import words_of_hours
+from corruptor.line.cost import readable_hours
 from shards.build import plain
 from shards.config import differences
 from shards.errors import ResumeError
@@ -163,7 +163,7 @@ class Runner:
         gone = self._done | set(self.failed)
         left = sum(cost.seconds for name, cost in self.costs.items() if name not in gone) / self.processes
         took = time.monotonic() - self._began[task]
-        soon = f"; about {words_of_hours(left / 3600)} left" if left else ""
+        soon = f"; about {readable_hours(left / 3600)} left" if left else ""
         print(f"[{settled}/{len(self.plan.stages)}] {task.title}: {took:.0f} s{soon}", flush=True)
 
 
