@@ -36,11 +36,6 @@ class Selection:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What was chosen, as plain JSON values (names of regions, drawn area); goes into the sample's JSON."""
 
-    @property
-    def outcome(self) -> str:
-        """`ok` or `no_region`."""
-        return "no_region" if self.mask is None else "ok"
-
 
 @dataclass(frozen=True)
 class NoOptions:
