@@ -64,7 +64,7 @@ def as_markdown(title: str, blocks: Sequence[Block], out: Path) -> str:
                 "\n".join(fill(f"- {item}", WIDTH, subsequent_indent="  ", **UNBROKEN) for item in block.items)
             )
         elif isinstance(block, Table):
-            parts += [f"**{block.title}**", *(table(*part) for part in fitted(block))]
+            parts += [f"**{block.title}**", *(table(*part, aligned=True) for part in fitted(block))]
         else:
             parts.append(f"![{block.text}]({block.path.relative_to(out).as_posix()})")
     return "\n\n".join(parts) + "\n"

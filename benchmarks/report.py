@@ -30,7 +30,7 @@ def write_report(out: Path, name: str, title: str, columns: Mapping[str, str], r
     columns: key of a row -> heading, in order; `more` goes into the JSON beside the rows.
     """
     command = "python -m benchmarks." + shlex.join([Path(sys.argv[0]).stem, *sys.argv[1:]])
-    facts = {"command": command, "date": time.strftime("%Y-%m-%d"), "machine": machine()}
+    facts: dict[str, Any] = {"command": command, "date": time.strftime("%Y-%m-%d"), "machine": machine()}
     make_folder(out)
     write_json(out / f"{name}.json", {**facts, "title": title, "rows": list(rows), **more})
     shown = table(list(columns.values()), [[as_text(row[key]) for key in columns] for row in rows])

@@ -42,10 +42,6 @@ class NfeCounter:
         """Counts from zero again."""
         self.calls = self.samples = 0
 
-    def snapshot(self) -> tuple[int, int]:
-        """(calls, samples) so far."""
-        return self.calls, self.samples
-
 
 class Backbone:
     """A loaded latent diffusion model.

@@ -159,7 +159,7 @@ def licence_of(folder: Path) -> str:
 
     card = folder / "README.md"
     try:
-        told = (metadata_load(card) or {}) if 0 <= size_of(card) <= MAX_CARD else {}
+        told: object = (metadata_load(card) or {}) if 0 <= size_of(card) <= MAX_CARD else {}
     except Exception:  # a card is prose with a header by hand: whatever is wrong with it, it names no licence
         return ""
     if not isinstance(told, dict):

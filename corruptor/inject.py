@@ -114,11 +114,15 @@ def transform_images(images_BHWC: Tensor, masks_BHW: Tensor, config: InjectionCo
 
 def transform(x_BCHW: Tensor, where_BHW: Tensor, config: InjectionConfig, unit: int) -> Tensor:
     """`blur`, `rotate` or `downscale` of a whole tensor; `unit` = tensor elements a latent cell and side."""
-    return _TRANSFORMS[config.method](x_BCHW, where_BHW, config, unit)
+    if config.method == "blur":
+        return _blur(x_BCHW, config.blur_sigma * unit)
+    if config.method == "downscale":
+        return _downscale(x_BCHW, config.downscale_factor)
+    assert config.method == "rotate"
+    return _rotate(x_BCHW, where_BHW)
 
 
-def _blur(x: Tensor, where: Tensor, config: InjectionConfig, unit: int) -> Tensor:
-    sigma = config.blur_sigma * unit
+def _blur(x: Tensor, sigma: float) -> Tensor:
     radius = ceil(3 * sigma)
     offsets = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
@@ -128,15 +132,15 @@ def _blur(x: Tensor, where: Tensor, config: InjectionConfig, unit: int) -> Tenso
     return F.conv2d(F.pad(x, (0, 0, radius, radius), mode="replicate"), kernel[:, :, :, None], groups=channels)
 
 
-def _downscale(x: Tensor, where: Tensor, config: InjectionConfig, unit: int) -> Tensor:
+def _downscale(x: Tensor, factor: int) -> Tensor:
     """Area mean over windows of the factor, back to size bilinearly; below one window a side stays one element."""
     height, width = x.shape[2:]
-    small = (max(height // config.downscale_factor, 1), max(width // config.downscale_factor, 1))
+    small = (max(height // factor, 1), max(width // factor, 1))
     reduced = F.interpolate(x, size=small, mode="area")
     return F.interpolate(reduced, size=(height, width), mode="bilinear", align_corners=False)
 
 
-def _rotate(x: Tensor, where: Tensor, config: InjectionConfig, unit: int) -> Tensor:
+def _rotate(x: Tensor, where: Tensor) -> Tensor:
     """Each component turned by 90 degrees about the middle of its box; what it draws from beyond the edge is
     mirrored in. Turning the whole image instead would bring foreign content into the mask."""
     height, width = x.shape[2:]
@@ -160,6 +164,3 @@ def _mirror(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     """Folds any index into 0 .. size - 1 by reflection that repeats the edge."""
     index = index % (2 * size)
     return np.minimum(index, 2 * size - 1 - index)
-
-
-_TRANSFORMS = {"blur": _blur, "rotate": _rotate, "downscale": _downscale}

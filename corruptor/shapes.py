@@ -5,7 +5,7 @@ Plain data: nothing is loaded. Used to count floating-point operations and to be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,7 +134,7 @@ def count_flops(unet_config: Mapping[str, Any], vae_config: Mapping[str, Any], h
         added = _added(unet.config)
         pixels = torch.empty(1, 3, height, width)
         timestep = torch.empty(1, dtype=torch.long)
-        works = (
+        works: tuple[Callable[[], Any], ...] = (
             lambda: unet(latents, timestep, hidden, added_cond_kwargs=added),
             lambda: vae.encode(pixels),
             lambda: vae.decode(latents),

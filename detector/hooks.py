@@ -40,7 +40,7 @@ def bare(model: Any) -> Any:
 
 
 @HOOKS.register_module()
-class BeginHook(Hook):  # type: ignore[misc]
+class BeginHook(Hook):
     """Claims the folder when everything is built and a first draw came through the pipeline, and not before."""
 
     priority = 0
@@ -55,7 +55,7 @@ class BeginHook(Hook):  # type: ignore[misc]
 
 
 @HOOKS.register_module()
-class SeedHook(Hook):  # type: ignore[misc]
+class SeedHook(Hook):
     """Dropout and dropped paths of iteration i are a function of (seed, i, rank), so a restart changes nothing."""
 
     priority = "VERY_HIGH"
@@ -68,7 +68,7 @@ class SeedHook(Hook):  # type: ignore[misc]
 
 
 @HOOKS.register_module()
-class InitialHook(Hook):  # type: ignore[misc]
+class InitialHook(Hook):
     """Weights of another training as the start; nothing where the run goes on from a state."""
 
     def __init__(self, initial: Initial) -> None:
@@ -80,7 +80,7 @@ class InitialHook(Hook):  # type: ignore[misc]
 
 
 @HOOKS.register_module()
-class PriorHook(Hook):  # type: ignore[misc]
+class PriorHook(Hook):
     """Classifiers begin at the frequency of the classes: bias of class c = log(share of its pixels).
 
     As focal loss does it (Lin et al. 2017, section 4.1). Where artifacts are one pixel in a hundred, a short training
@@ -111,7 +111,7 @@ def set_prior(model: Any, labels: Sequence[U8]) -> None:
 
 
 @HOOKS.register_module()
-class LogHook(Hook):  # type: ignore[misc]
+class LogHook(Hook):
     """A bar on stderr, quiet when that is no terminal, and a line of OUT/log.jsonl every few iterations.
 
     A line holds the iteration (from 1), the mean loss since the line before, the learning rate and seconds since the
@@ -203,7 +203,7 @@ def check_finite(runner: Any) -> None:
 
 
 @HOOKS.register_module()
-class StateHook(Hook):  # type: ignore[misc]
+class StateHook(Hook):
     """OUT/state.pth every few iterations, replaced whole, and OUT/best.safetensors where a validation was the best yet.
 
     Args:

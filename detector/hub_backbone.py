@@ -14,7 +14,7 @@ from mmseg.registry import MODELS
 
 
 @MODELS.register_module()
-class HubBackbone(BaseModule):  # type: ignore[misc]
+class HubBackbone(BaseModule):
     """`transformers.AutoBackbone` behind mmseg's interface: float BCHW in, a tuple of float BCHW maps out, fine first.
 
     Args:

@@ -10,7 +10,7 @@ from mmengine.runner import IterBasedTrainLoop
 
 
 @LOOPS.register_module()
-class RestartableLoop(IterBasedTrainLoop):  # type: ignore[misc]
+class RestartableLoop(IterBasedTrainLoop):
     """As IterBasedTrainLoop, with two differences.
 
     After a restart the sampler is told how many draws are taken, instead of loading and throwing away what was

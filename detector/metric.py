@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
@@ -35,7 +36,7 @@ def score_histogram(logits: torch.Tensor, truth: torch.Tensor) -> I64:
 
 
 @METRICS.register_module()
-class ArtifactIoU(BaseMetric):  # type: ignore[misc]
+class ArtifactIoU(BaseMetric):
     """Artifact IoU over the data set, and both classes' mean: counts added up, then ratios; 0 where undefined.
 
     `artifact_iou` and `two_class_mean_iou` are of the mask, which is a threshold of 0.5. `best_artifact_iou` is the
@@ -55,8 +56,8 @@ class ArtifactIoU(BaseMetric):  # type: ignore[misc]
             self.results.append((*confusion(predicted, truth), seen, histogram))
 
     def compute_metrics(self, results: list[tuple[int, int, int, int, I64]]) -> dict[str, float]:
-        true, false, missed, seen = (sum(row[column] for row in results) for column in range(4))
-        clean_bins, artifact_bins = sum(row[4] for row in results)[:, None]
+        true, false, missed, seen = np.array([row[:4] for row in results]).sum(axis=0).tolist()
+        clean_bins, artifact_bins = np.sum([row[4] for row in results], axis=0)[:, None]
         union, clean = true + false + missed, seen - true
         artifact_iou = true / union if union else 0.0
         clean_iou = (clean - false - missed) / clean if clean else 0.0
@@ -67,7 +68,7 @@ class ArtifactIoU(BaseMetric):  # type: ignore[misc]
 
 
 @METRICS.register_module()
-class PixelAccuracy(BaseMetric):  # type: ignore[misc]
+class PixelAccuracy(BaseMetric):
     """Two-number summary of scene segmentation: share of right pixels, and IoU averaged over the classes that occur."""
 
     default_prefix = "val"

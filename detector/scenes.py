@@ -67,4 +67,4 @@ class SceneDataset(PipelineDataset):
 
 def palette(count: int) -> list[list[int]]:
     """A fixed colour for each label."""
-    return np.random.Generator(np.random.PCG64(0)).integers(0, 256, (count, 3)).tolist()  # type: ignore[no-any-return]
+    return np.random.Generator(np.random.PCG64(0)).integers(0, 256, (count, 3)).tolist()

@@ -16,7 +16,7 @@ REACH = (1.0, 4.0)
 
 
 @MODELS.register_module()
-class TraceBackbone(BaseModule):  # type: ignore[misc]
+class TraceBackbone(BaseModule):
     """Differences from the mean of 3 x 3 pixels, squashed, through convolutions at full resolution.
 
     Float BCHW of 0..255 in (the config's preprocessor must not scale), a tuple of one float map B, channels, H, W out.

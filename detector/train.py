@@ -30,7 +30,8 @@ from detector.tensors import read_tensors
 from shards.build import plain
 from shards.errors import ConfigError, ResumeError, SchemaError, UserError
 from shards.files import hash_file, write_json
-from shards.reader import find_shards, group_by_folder
+from shards.reader import find_shards
+from shards.shard_index import group_by_folder
 
 WEIGHTS = "weights.safetensors"
 PACKAGES = ("torch", "mmengine", "mmsegmentation", "mmcv-lite", "transformers", "numpy")

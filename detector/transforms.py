@@ -23,7 +23,7 @@ def resize_linear(image: U8, height: int, width: int) -> U8:
 
 
 @TRANSFORMS.register_module()
-class ResizeImage(BaseTransform):  # type: ignore[misc]
+class ResizeImage(BaseTransform):
     """The image to size x size without keeping its ratio, the truth untouched: the test protocol of PAL4VST."""
 
     def __init__(self, size: int) -> None:
@@ -36,7 +36,7 @@ class ResizeImage(BaseTransform):  # type: ignore[misc]
 
 
 @TRANSFORMS.register_module()
-class Light(BaseTransform):  # type: ignore[misc]
+class Light(BaseTransform):
     """Another light: the picture times 1 +- gain, each channel times 1 +- tint. Both 0 by default: no change."""
 
     def __init__(self, gain: float = 0.0, tint: float = 0.0) -> None:

@@ -20,8 +20,8 @@ sys.path.insert(0, str(ROOT))
 
 from shards.markdown import table  # noqa: E402
 
-META = ("Meta", "SourceMeta", "ModelMeta", "CorruptionMeta", "RegionMeta", "MaskMeta", "Component", "ChangeMeta")
-META += ("SizeMeta",)
+META: tuple[str, ...] = ("Meta", "SourceMeta", "ModelMeta", "CorruptionMeta", "RegionMeta", "MaskMeta", "Component")
+META += ("ChangeMeta", "SizeMeta")
 GENERATED = "Generated from the code by `docs/generate.py`."
 Rows = list[tuple[str, ...]]
 
@@ -74,7 +74,7 @@ def commands(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 def body(parser: argparse.ArgumentParser) -> Iterator[str]:
     """The usage, the options and the example of one command."""
-    parser.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=100)  # type: ignore[assignment]
+    parser.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=100)
     yield f"```text\n{parser.format_usage().removeprefix('usage: ').strip()}\n```"
     shown = [a for a in parser._actions if not isinstance(a, argparse._HelpAction) and a.help != argparse.SUPPRESS]
     if shown:

@@ -131,17 +131,17 @@ def add_figures(verbs: Verbs) -> None:
 
 
 def run_render(args: argparse.Namespace) -> None:
-    from miniworld.evaluate.pictures import choose_scenes, render_pictures
+    from miniworld.evaluate.pictures import choose_scenes, render_pictures, sheet_of
 
     render_pictures(choose_scenes(args.n, args.seed), args.out)
-    print(f"{args.n} pictures, captions.txt, scenes.jsonl and sheet.png in {args.out}")
+    print(f"{args.n} pictures with captions, and scenes.jsonl, in {args.out}; look at {sheet_of(args.out)}")
 
 
 def run_sample(args: argparse.Namespace) -> None:
-    from miniworld.evaluate.pictures import choose_scenes, sample_pictures
+    from miniworld.evaluate.pictures import choose_scenes, sample_pictures, sheet_of
 
     sample_pictures(choose_scenes(args.n, args.seed), args.out, args.weights, args.steps, args.guidance)
-    print(f"{args.n} pictures, captions.txt, scenes.jsonl and sheet.png in {args.out}")
+    print(f"{args.n} pictures with captions, and scenes.jsonl, in {args.out}; look at {sheet_of(args.out)}")
 
 
 def run_train(args: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from shards.build import BuildError, build, nearest, plain
 from shards.errors import ConfigError
-from shards.extensions import ExtensionPoint, Target, code_digest, told
+from shards.extensions import ExtensionPoint, Target, blamed, code_digest, told
 from shards.masks import ARTIFACT, U8, check_mask
 from shards.places import public_text
 from shards.seeds import named_rng
@@ -35,11 +35,6 @@ class Selection:
     """With no mask: why."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What was chosen, as plain JSON values (names of regions, drawn area); goes into the sample's JSON."""
-
-    @property
-    def outcome(self) -> str:
-        """`ok` or `no_region`."""
-        return "no_region" if self.mask is None else "ok"
 
 
 @dataclass(frozen=True)
@@ -105,7 +100,9 @@ class FunctionPolicy(ItemPolicy):
         try:
             mask = self.function(item, rng, **self.options)
         except Exception as error:  # whatever a function of the user's raises is the user's to see
-            raise ConfigError(f"region policy '{self.name}' fails on {item.uri}: {told(error)}") from error
+            raise ConfigError(
+                f"region policy '{self.name}' fails on {item.uri}: {blamed(error) or told(error)}"
+            ) from error
         if mask is None:
             return self._nothing()
         if getattr(mask, "shape", None) != item.image.shape[:2] or mask.dtype not in (np.uint8, np.bool_):

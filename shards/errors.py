@@ -65,6 +65,8 @@ class Terminated(KeyboardInterrupt):
 def run_cli(main: Callable[[], int | None]) -> int:
     """Call `main`; turn a `UserError` into one line on stderr and exit code 2, Ctrl-C into 130, SIGTERM into 143.
 
+    An error within a source or region policy of the user's own is one line too, with its file and line.
+
     A command that is stopped says how far it was and whether it goes on when it is given again.
     """
     try:
@@ -72,6 +74,13 @@ def run_cli(main: Callable[[], int | None]) -> int:
             return main() or 0
     except UserError as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        extensions = sys.modules.get("shards.extensions")
+        words = extensions.blamed(error) if extensions else ""
+        if not words:
+            raise
+        print(f"error: {one_line(words)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         from shards.progress import stopped_at

@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from shards.build import nearest
 from shards.errors import ConfigError
+from shards.own_code import PREFIX, importable, load_file
 
 Target = str | Callable[..., Any]
 """Import path "module:attribute", loaded when it is first asked for, or the class or function itself."""
 
 _FOLDERS: list[Path] = []
 """Folders of the configs that were read."""
+_OWN: set[str] = set()
+"""Modules that gave something that is not ours."""
+OURS = ("blemish", "corruptor", "detector", "miniworld", "region_select", "shards")
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,9 @@ class ExtensionPoint:
         found = load_target(target, f"{self.noun} '{name}'") if isinstance(target, str) else target
         if not callable(found):
             raise ConfigError(f"{self.noun} '{name}': {target} is a {type(found).__name__}, not a class or function")
+        module = str(getattr(found, "__module__", ""))
+        if module.partition(".")[0] not in OURS:
+            _OWN.add(module)
         return found
 
     def _entry_points(self) -> Iterator[Any]:
@@ -87,7 +90,7 @@ def load_target(target: str, who: str = "") -> Any:
         raise ConfigError(f"{who}: {target!r} is not of the form FILE.py:NAME or package.module:NAME")
     file = find_file(where, who) if where.endswith(".py") else None
     try:
-        with _importable():
+        with importable([Path.cwd(), *_FOLDERS]):  # as `python -m` would have it
             module = load_file(file) if file else importlib.import_module(where)
     except Exception as error:  # a module is a program: whatever it raises is the user's to see
         raise ConfigError(f"{who}: {where} cannot be imported: {told(error, str(file or where))}") from error
@@ -106,23 +109,6 @@ def find_file(where: str, who: str) -> Path:
     raise ConfigError(f"{who}: no file {where}; looked in {looked}")
 
 
-def load_file(file: Path) -> ModuleType:
-    """Run a file as a module, once for each content it has had."""
-    name = f"{file.stem}__{hashlib.sha256(bytes(file) + file.read_bytes()).hexdigest()[:16]}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module  # dataclasses look their module up there
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return sys.modules[name]
-
-
 def code_digest(name: str) -> str:
     """sha256 of the file that a name points to, so that other code is another run; "" for registered names."""
     where = name.rpartition(":")[0]
@@ -137,14 +123,15 @@ def told(error: BaseException, file: str = "") -> str:
     return f"{type(error).__name__}: {text}" + (f" (line {line})" if line and f"line {line}" not in text else "")
 
 
-@contextmanager
-def _importable() -> Iterator[None]:
-    """Modules in the working folder and beside the configs can be imported, as `python -m` would have it."""
-    added = [str(folder) for folder in (Path.cwd(), *_FOLDERS) if str(folder) not in sys.path]
-    sys.path.extend(added)
-    try:
-        yield
-    finally:
-        for folder in added:
-            if folder in sys.path:
-                sys.path.remove(folder)
+def blamed(error: BaseException) -> str:
+    """An error of a source's or policy's own code in one line with file and line; "" for one that is not of such."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if is_own(frame.f_globals.get("__name__"))]
+    if not frames:
+        return ""
+    file = frames[-1].f_code.co_filename
+    return f"{file}: {told(error, file)}"
+
+
+def is_own(module: object) -> bool:
+    """Whether a module is no part of this project and gave a source or a policy."""
+    return isinstance(module, str) and (module in _OWN or module.startswith(PREFIX))

@@ -227,6 +227,7 @@ def call_source(name: str, factory: Callable[..., Any], options: Mapping[str, An
         if option not in known:
             raise ConfigError(f"source '{name}': unknown option '{option}'{nearest(option, known)}")
     try:
-        return factory(**options)
+        inspect.signature(factory).bind(**options)
     except TypeError as error:
         raise ConfigError(f"source '{name}': {error}") from error
+    return factory(**options)

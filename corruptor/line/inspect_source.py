@@ -77,14 +77,15 @@ def inspect_source(config: LineConfig) -> Inspection:
     return replace(inspect_pictures(config, source), name=source.name, count=len(source), height=height, width=width)
 
 
+def sides_of_some(source: FileSource) -> list[tuple[int, int] | None]:
+    """(width, height) of pictures spread evenly over a source; None where a head does not tell."""
+    return [source.sides(source.place(index)) for index in choose(len(source), NUM_LOOKED)]
+
+
 def inspect_pictures(config: LineConfig, source: Source) -> Inspection:
     """What the heads of some pictures say of their sizes, and what a few take when they are encoded."""
-    small: list[tuple[int, int]] = []
-    indices = choose(len(source), NUM_LOOKED) if isinstance(source, FileSource) else []
-    for index in indices:
-        sides = source.sides(source.place(index))
-        if sides is not None and config.size.scale(sides[1], sides[0]) > 1:
-            small.append(sides)
+    looked = sides_of_some(source) if isinstance(source, FileSource) else []
+    small = [sides for sides in looked if sides is not None and config.size.scale(sides[1], sides[0]) > 1]
     sizes: list[int] = []
     for index in choose(len(source), NUM_ENCODED):
         item = source[index]
@@ -93,7 +94,7 @@ def inspect_pictures(config: LineConfig, source: Source) -> Inspection:
             sizes.append(len(encode_image(image, config.samples.codec)))
     smallest = min(small, key=lambda sides: sides[0] * sides[1], default=(0, 0))
     mean = sum(sizes) / len(sizes) if sizes else 0.0
-    return Inspection("", 0, 0, 0, "", False, len(indices), len(small), smallest, len(sizes), mean)
+    return Inspection("", 0, 0, 0, "", False, len(looked), len(small), smallest, len(sizes), mean)
 
 
 def is_remote(options: Mapping[str, Any]) -> bool:

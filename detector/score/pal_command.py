@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
+
 from detector.score.counts import ScoreError
 from detector.score.counts_io import load_counts
 from detector.score.pal_table import TaskScore, join, score_tasks, task_table
@@ -63,5 +65,5 @@ def of_folder(folder: Path) -> dict[str, TaskScore]:
     if not isinstance(shards, list) or not all(isinstance(where, str) for where in shards):
         raise ScoreError(f"{path} names no truth; score again")
     tasks = {key: task for where in shards for key, task in tasks_by_key(where).items()}
-    summed = sum(one.hits for one in counts)
+    summed = np.sum([one.hits for one in counts], axis=0)
     return score_tasks(zip(counts[0].keys, summed.tolist(), strict=True), tasks)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from corruptor.config import VerificationConfig
 from corruptor.verify import verify
-from experiments.purity.count import ROUNDS, Mask, Row, ratio, share
+from experiments.purity.count import ROUNDS, Mask, Row, ratio
+from miniworld.evaluate.counting import share
 
 THRESHOLDS = (14.0, 18.0, 22.0)
 """For components, beside the config's own; of the metric `mean_abs`."""

@@ -1,4 +1,9 @@
-"""A folder of pictures to look at: NUMBER.png, captions.txt, scenes.jsonl and sheet.png."""
+"""A folder of pictures that the source `folder` takes as it is, and a sheet to look at beside it.
+
+OUT/NUMBER.png, NUMBER.txt    picture and caption
+OUT/scenes.jsonl              what each shows, and its seed
+OUT.sheet.png                 the first 64, and no picture among the others
+"""
 
 from __future__ import annotations
 
@@ -54,8 +59,14 @@ def sample_pictures(
 def write_pictures(images: Sequence[Pixels], scenes: Sequence[Scene], out: Path) -> None:
     """Pictures (uint8 HWC) with their captions and specifications, and a sheet of the first 64. Raises OutputError."""
     make_folder(out)
-    for i, image in enumerate(images):
+    for i, (image, scene) in enumerate(zip(images, scenes, strict=True)):
+        write_bytes(out / f"{i:04d}.txt", f"{caption(scene)}\n".encode())
         save(out / f"{i:04d}.png", image)
-    write_bytes(out / "captions.txt", "".join(f"{caption(scene)}\n" for scene in scenes).encode())
     write_bytes(out / "scenes.jsonl", "".join(json.dumps(scene.to_dict()) + "\n" for scene in scenes).encode())
-    save(out / "sheet.png", scene_sheet(images[:64], scenes[:64]))
+    save(sheet_of(out), scene_sheet(images[:64], scenes[:64]))
+
+
+def sheet_of(out: Path) -> Path:
+    """Where the sheet of the pictures in a folder is."""
+    folder = out.absolute() if out.name in ("", "..") else out
+    return folder.with_name(f"{folder.name}.sheet.png")

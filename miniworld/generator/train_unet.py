@@ -43,7 +43,7 @@ def latent_bank(recipe: Recipe, work: Path, device: torch.device, report: Callab
         raise state.StateError(f"{work} holds no autoencoder: train it first (--stage vae)")
     vae = build_vae().to(device)
     vae.load_state_dict(known["ema"])
-    vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    vae.to(memory_format=torch.channels_last)
     scale = 1.0 / float(known["latent_std"])
     tokenizer = build_tokenizer(work / "tokenizer")
     scenes = [sample_scene(SPLITS["train"].seed(i)) for i in range(recipe.unet_scenes)]
@@ -99,7 +99,7 @@ def train_denoiser(
     empty = tokenize(tokenizer, [""])
     torch.manual_seed(recipe.seed + 1)
     model = Denoiser(len(tokenizer), tokenizer.eos_token_id).to(device)
-    model.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.unet.to(memory_format=torch.channels_last)
     if device.type == "cpu":
         # The fused kernel's backward pass is three times slower here, and its forward pass no faster.
         model.unet.set_attn_processor(AttnProcessor())

@@ -105,7 +105,7 @@ def train_autoencoder(
 def _begin(recipe: Recipe, path: Path, device: torch.device, decoder_only: bool) -> _Training:
     torch.manual_seed(recipe.seed)
     vae = build_vae().to(device)
-    vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    vae.to(memory_format=torch.channels_last)
     _quiet_variance(vae)
     ema = copy.deepcopy(vae).requires_grad_(False)
     parameters = list(vae.decoder.parameters()) + list(vae.post_quant_conv.parameters())

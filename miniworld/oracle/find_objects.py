@@ -95,19 +95,17 @@ def _explain_region(picture: Array, behind: Array, light: Array, box: Box, hints
     best: Fit | None = None
     for hint in near:
         starts = [t for b in boxes for t in starts_in(hint.kind, b, hint)]
-        best = _better(best, fit_kind(patch, hint.kind, [*starts, hint]))
+        best = _better(best, fit_kind(patch, [*starts, hint]))
     if best is not None and _roughness(patch, best.thing) > _ROUGH:
         # Many a hand first settles on its mirror image, or a finger aside.
-        best = _better(
-            best, fit_kind(patch, best.thing.kind, around(best.thing), keep=7 if best.thing.kind == "hand" else 3)
-        )
+        best = _better(best, fit_kind(patch, around(best.thing), keep=7 if best.thing.kind == "hand" else 3))
     if best is None or not _good(patch, best.thing, 0.8):
         for kind in KINDS:
             if kind not in {h.kind for h in near}:
-                best = _better(best, fit_kind(patch, kind, [t for b in boxes for t in starts_in(kind, b)], keep=1))
+                best = _better(best, fit_kind(patch, [t for b in boxes for t in starts_in(kind, b)], keep=1))
         assert best is not None
         if _roughness(patch, best.thing) > _ROUGH:
-            best = _better(best, fit_kind(patch, best.thing.kind, around(best.thing)))
+            best = _better(best, fit_kind(patch, around(best.thing)))
     if (
         best is None
         or best.cost > 0.93 * cost_of(patch, behind[rows, cols])

@@ -199,8 +199,8 @@ def settle(patch: Patch, thing: Thing, soft: float, rounds: int) -> Fit:
     return Fit(thing, cost)
 
 
-def fit_kind(patch: Patch, kind: str, starts: list[Thing], keep: int = 3) -> Fit:
-    """The best thing of one kind, from several starting poses."""
+def fit_kind(patch: Patch, starts: list[Thing], keep: int = 3) -> Fit:
+    """The best thing, of the kind of the starting poses."""
     soft = 3.0
     guesses = []
     for start in starts:

@@ -6,11 +6,13 @@ the same units, negative inside. Pictures are float32 HWC, 0..255, until `render
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,18 +89,19 @@ def strokes(lines: tuple[tuple[Point, ...], ...], radius: float) -> Distance:
     return distance
 
 
+def _beyond(u: Array, v: Array, first: Point, last: Point) -> Array:
+    """Distance to the left of the line from `first` to `last`, negative on its right."""
+    (x0, y0), (x1, y1) = first, last
+    return cast(Array, ((u - x0) * (y1 - y0) - (v - y0) * (x1 - x0)) / math.hypot(x1 - x0, y1 - y0))
+
+
 @same_object
 def polygon(points: tuple[Point, ...]) -> Distance:
     """Distance to a convex polygon given clockwise on the screen (exact inside and along its sides)."""
 
     def distance(u: Array, v: Array) -> Array:
-        far: Array | None = None
-        for (x0, y0), (x1, y1) in zip(points, points[1:] + points[:1], strict=True):
-            length = math.hypot(x1 - x0, y1 - y0)
-            d = ((u - x0) * (y1 - y0) - (v - y0) * (x1 - x0)) / length
-            far = d if far is None else np.maximum(far, d)
-        assert far is not None
-        return far
+        sides = zip(points, points[1:] + points[:1], strict=True)
+        return functools.reduce(np.maximum, (_beyond(u, v, *ends) for ends in sides))
 
     return distance
 

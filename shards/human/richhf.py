@@ -167,7 +167,7 @@ def judge_all(sets: list[RecordSet], choices: Choices) -> dict[str, list[Verdict
         for one in sets:
             found[one.split] = []
             for index in range(len(one)):
-                record = one.record(index, with_image=False)
+                record = one.labels(index)
                 found[one.split].append(judge(record, one.split, choices))
                 bar.update()
     return found
@@ -224,7 +224,7 @@ class Maker:
         verdict = self.verdicts[index]
         if verdict.reject is not None:
             return verdict.reject
-        record = self.records.record(index, with_image=True)
+        record = self.records.record(index)
         if isinstance(record, Reject):
             return record
         uri = f"{self.records.split}/{record.filename}"

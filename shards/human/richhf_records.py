@@ -64,8 +64,12 @@ class RecordSet(abc.ABC):
         """Number of records, damaged ones included."""
 
     @abc.abstractmethod
-    def record(self, index: int, with_image: bool) -> Record | Reject:
+    def record(self, index: int) -> Record | Reject:
         """Record `index`; cheapest in order."""
+
+    def labels(self, index: int) -> Record | Reject:
+        """Record `index` without its picture, where that is cheaper."""
+        return self.record(index)
 
     @abc.abstractmethod
     def scores(self) -> Iterator[float]:
@@ -103,7 +107,7 @@ class TfRecordSet(RecordSet):
     def __len__(self) -> int:
         return len(self._entries)
 
-    def record(self, index: int, with_image: bool) -> Record | Reject:
+    def record(self, index: int) -> Record | Reject:
         entry = self._entries[index]
         if isinstance(entry, Reject):
             return entry
@@ -178,8 +182,14 @@ class JoinedSet(RecordSet):
     def __len__(self) -> int:
         return len(self._judged)
 
-    def record(self, index: int, with_image: bool) -> Record | Reject:
-        row = (self._whole if with_image else self._judged)[index]
+    def record(self, index: int) -> Record | Reject:
+        row = self._whole[index]
+        return self._record(index, row, picture_bytes(row["image"]))
+
+    def labels(self, index: int) -> Record | Reject:
+        return self._record(index, self._judged[index], None)
+
+    def _record(self, index: int, row: Mapping[str, Any], image: bytes | None) -> Record | Reject:
         filename = row["filename"]
         uri = f"{self.split}/row {index}"
         if not isinstance(filename, str) or not filename:
@@ -193,7 +203,7 @@ class JoinedSet(RecordSet):
             row["misalignment_map"],
             tokens if isinstance(tokens, str) else "",
             caption if isinstance(caption, str) else "",
-            picture_bytes(row["image"]) if with_image else None,
+            image,
         )
         return too_long(record, uri)
 

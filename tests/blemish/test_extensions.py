@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import pickle
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from blemish.command import main
 from region_select.label import open_pictures
 from region_select.policy import POLICIES, open_policy
 from shards.config import read_config
-from shards.errors import ConfigError
+from shards.errors import ConfigError, run_cli
 from shards.source import SOURCES, open_source
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,6 +154,67 @@ def test_own_code_in_the_working_folder_and_as_a_module(outside: Path, monkeypat
     assert len(open_pictures("mine.py:Gradients", ["count=4"])) == 4
 
 
+WORKER = """
+import pickle, sys
+source, policy = pickle.load(open(sys.argv[1], "rb"))
+from numpy import random
+item = source[1]
+print(item.uri, policy.select([item], [random.default_rng(0)])[0].mask.sum())
+"""
+
+
+def test_own_code_pickles_into_other_processes(outside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(outside)
+    (outside / "my.own code.py").write_text("import beside_my_own_code\n" + MINE)
+    (outside / "beside_my_own_code.py").write_text("")
+    for name in ("mine.py", "my.own code.py"):
+        given = open_source(f"{name}:Gradients", count=2), open_policy(f"{name}:Stripe", {"width": 3})
+        (tmp_path / "given.pickle").write_bytes(pickle.dumps(given))
+        command = [sys.executable, "-c", WORKER, str(tmp_path / "given.pickle")]
+        run = partial(subprocess.run, command, cwd="/", env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True)
+        done = run(capture_output=True)
+        assert done.stdout.split() == ["gradient:1", "96"], done.stderr
+        (outside / name).write_text(MINE + "# other code\n")
+        assert f"{name} has changed since it was named" in run(capture_output=True).stderr
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        uris = pool.map(open_source("mine.py:Gradients", count=2).__getitem__, [0, 1])
+    assert [item.uri for item in uris] == ["gradient:0", "gradient:1"]
+
+
+def test_new_code_of_the_same_size_and_second_is_new(outside: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(outside)
+    for width in (3, 5):
+        (outside / "quick.py").write_text(f"import numpy as np\ndef f(item, rng): return np.eye({width}, dtype='u1')\n")
+        os.utime(outside / "quick.py", (1e9, 1e9))
+        assert blemish.select_regions(np.zeros((width, width, 3), np.uint8), "quick.py:f")[0].sum() == width
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("self.count = count", "self.count = count[0]", "TypeError: 'int' object is not subscriptable"),
+        ("return self.count", "return self.number", "AttributeError: 'Gradients' object has no attribute 'number'"),
+        ("y, x = np.mgrid", "index / 0; y, x = np.mgrid", "ZeroDivisionError: division by zero"),
+        ('(f"gradient {index}"', "(index / 0", "ZeroDivisionError: division by zero"),
+        ("left = int(", "left = int('a' or ", "ValueError: invalid literal for int() with base 10: 'a'"),
+        ("mask = np.zeros(item.image.shape[:2], np.uint8)", "raise KeyError(7)", "KeyError: 7"),
+    ],
+)
+def test_own_code_that_fails_is_one_line_with_its_place(
+    old: str, new: str, line: str, outside: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(outside)
+    number = MINE[: MINE.index(old)].count("\n") + 1
+    (outside / "mine.py").write_text(MINE.replace(old, new, 1))
+    assert main(["shards", "my_config.py", "--out", "run"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"error: {outside / 'mine.py'}: {line} (line {number})"
+
+
+def test_errors_of_our_own_keep_their_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run_cli(lambda: 1 // 0)
+
+
 def test_a_function_is_a_policy(outside: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(outside)
     image = np.zeros((16, 24, 3), np.uint8)
@@ -165,7 +229,7 @@ def test_a_function_is_a_policy(outside: Path, monkeypatch: pytest.MonkeyPatch):
         with pytest.raises(ValueError, match=r"needed: uint8 HW|allowed are \[0, 1, 255\]"):
             blemish.select_regions(image, "wrong")
     blemish.register_region_policy("fails", lambda item, rng: 1 / 0)
-    with pytest.raises(ConfigError, match="'fails' fails on image 0: ZeroDivisionError: division by zero"):
+    with pytest.raises(ConfigError, match=r"'fails' fails on image 0: .*\.py: ZeroDivisionError: .* zero \(line \d+\)"):
         blemish.select_regions(image, "fails")
 
 

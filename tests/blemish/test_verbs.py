@@ -161,7 +161,7 @@ def here(tmp_path: Path, finished_run: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("blemish show out/miniworld --out sheet.png --n 16", "sheet.png"),
         ("blemish config fields corruption.injection", ""),
         ("blemish config show configs/shards/miniworld.py --set seed=3", ""),
-        ("blemish world render --n 16 --out out/scenes", "out/scenes/sheet.png"),
+        ("blemish world render --n 16 --out out/scenes", "out/scenes.sheet.png"),
         ("blemish detect predict out/detector/swin_mini/weights.safetensors pictures --out out/seen", "out/seen/heat"),
         ("blemish detect score --pred out/pred --truth out/test --out out/scores", "out/scores/scores.json"),
         ("blemish detect export out/scenes/weights.safetensors --half --out start.safetensors", "start.safetensors"),

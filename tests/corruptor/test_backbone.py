@@ -54,10 +54,10 @@ def test_noise_prediction_and_exact_counts(backbone: Backbone) -> None:
     words, nothing = backbone.embed(["a red face", "car"]), backbone.embed(["", ""])
     backbone.nfe.reset()
     conditional = backbone.predict_noise(latents, 181, words)
-    assert backbone.nfe.snapshot() == (1, 2)
+    assert (backbone.nfe.calls, backbone.nfe.samples) == (1, 2)
     unconditional = backbone.predict_noise(latents, 181, nothing)
     guided = backbone.predict_noise(latents, 181, words, guidance_scale=3.0)
-    assert backbone.nfe.snapshot() == (3, 8)
+    assert (backbone.nfe.calls, backbone.nfe.samples) == (3, 8)
     expected = unconditional + 3.0 * (conditional - unconditional)
     torch.testing.assert_close(guided, expected, atol=1e-5, rtol=0)
 

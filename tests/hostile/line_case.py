@@ -11,6 +11,7 @@ from typing import Any
 from harness import Outcome, run
 
 from shards.files import hash_file
+from shards.places import LOCAL
 
 COMMAND = ["corruptor", "shards", "quick.py", "--out", "out"]
 
@@ -49,6 +50,7 @@ def copy_case(finished: Path, folder: Path) -> Path:
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """sha256 of every file, but for what readers keep."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ".index.npz")
+    """sha256 of every file, but for what readers keep, and where on this machine things lie."""
+    kept = (".index.npz", LOCAL)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in kept)
     return {str(path.relative_to(folder)): hash_file(path) for path in files}

@@ -18,10 +18,11 @@ from PIL import Image
 from red_squares import TINY_SWIN, write_squares
 
 from detector.checkpoint import load_detector
-from detector.folder import LOCK, RESULT, RUN
+from detector.folder import RESULT, RUN
 from detector.hooks import LOG, STATE
 from detector.loop import RestartableLoop
 from detector.train import WEIGHTS
+from shards.claims import LOCK
 from shards.locks import Locks
 
 MINI = "configs/detector/swin_mini.py"

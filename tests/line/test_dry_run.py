@@ -50,7 +50,7 @@ def test_a_folder_that_is_not_here_is_no_hub_id(tmp_path: Path, monkeypatch: pyt
         ("region_select/weights/swin_tiny.safetensors", "make region_select/weights/swin_tiny.safetensors`"),
         (
             "mine/other",
-            "python -m region_select train configs/region_select/swin_mini.py --labels DIR --out mine",
+            "blemish regions train configs/region_select/swin_mini.py --labels DIR --out mine",
         ),
     ],
 )

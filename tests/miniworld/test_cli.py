@@ -11,17 +11,21 @@ from PIL import Image
 
 from miniworld.__main__ import WEIGHTS, main
 from miniworld.world.render import render
-from miniworld.world.scenes import sample_scene
+from miniworld.world.scenes import caption, sample_scene
+from shards.source import open_source
 
 
 def test_render_writes_pictures_captions_and_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["render", "--n", "3", "--seed", "5", "--out", str(tmp_path / "a b")]) == 0
     out = tmp_path / "a b"
-    names = ["0000.png", "0001.png", "0002.png", "captions.txt", "scenes.jsonl", "sheet.png"]
-    assert sorted(p.name for p in out.iterdir()) == names
+    names = [f"000{number}.{ending}" for number in range(3) for ending in ("png", "txt")]
+    assert sorted(p.name for p in out.iterdir()) == [*names, "scenes.jsonl"]
+    assert (tmp_path / "a b.sheet.png").is_file()
+    source = open_source("folder", root=str(out))
+    assert [item.uri for item in source] == names[::2]
+    assert [item.caption for item in source] == [caption(sample_scene(seed)) for seed in (5, 6, 7)]
     with Image.open(out / "0002.png") as picture:
         np.testing.assert_array_equal(np.asarray(picture), render(sample_scene(7)))
-    assert len((out / "captions.txt").read_text().splitlines()) == 3
     assert [json.loads(line)["seed"] for line in (out / "scenes.jsonl").read_text().splitlines()] == [5, 6, 7]
     assert "3 pictures" in capsys.readouterr().out
 

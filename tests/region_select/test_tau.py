@@ -60,7 +60,7 @@ def test_a_region_is_where_tau_is_reached():
     assert found.mask.tolist() == [[1, 0], [0, 1]]
     assert found.facts == {"tau": 0.5, "peak": 0.9, "fallback": False}
     nothing = propose(heat, 0.95)
-    assert nothing.outcome == "no_region"
+    assert nothing.mask is None
     assert "nothing reaches tau 0.95 (highest 0.9)" in nothing.detail
     small = propose(heat, 0.6, Limits(min_area=0.5))
     assert small.mask is None
