@@ -31,17 +31,21 @@ def content_of(caption: str) -> str:
     return " ".join(sorted(_KIND.findall(caption)))
 
 
-def read_contents(where: str | Path) -> dict[str, tuple[str, bool]]:
-    """Content, and whether it is broken, of each key of a labelled set. Raises UserErrors."""
+def read_contents(where: str | Path, limit: int = 0) -> dict[str, tuple[str, bool]]:
+    """Content, and whether it is broken, of each key of a labelled set (of its first `limit`; 0: all).
+
+    Raises UserErrors.
+    """
     reader = ShardReader(where)
-    metas = {reader.key(i): reader.meta(i) for i in range(len(reader))}
+    size = min(limit, len(reader)) if limit else len(reader)
+    metas = {reader.key(i): reader.meta(i) for i in range(size)}
     return {key: (content_of(meta.source.caption), meta.label == "artifact") for key, meta in metas.items()}
 
 
-def contents_of(where: str | Path) -> dict[str, tuple[str, bool]] | None:
+def contents_of(where: str | Path, limit: int = 0) -> dict[str, tuple[str, bool]] | None:
     """The same for sets of the embedded world; None for pictures of other worlds, whose captions say something else."""
     reader = ShardReader(where)
-    return read_contents(where) if reader.meta(0).source.set.startswith(WILD) else None
+    return read_contents(where, limit) if reader.meta(0).source.set.startswith(WILD) else None
 
 
 def matched_auroc(weights: F64, score: F64, broken: NDArray[np.bool_], content: Sequence[str]) -> F64:

@@ -144,7 +144,7 @@ def contents_alone(plan: Plan, stages: Path) -> list[dict[str, Any]]:
             continue
         learned = read_contents(data.folder(stages))
         for test in plan.tests:
-            told = contents_of(test.folder)
+            told = contents_of(test.folder, plan.grid.limit)
             if told and len({is_broken for _, is_broken in told.values()}) == 2:
                 found.append({"arm": arm.name, "test": test.name, "value": content_alone(learned, told)})
         break

@@ -117,7 +117,7 @@ def run_test(detector: Detector, threshold: float, test: Test, folder: Path, lim
     counts = look(detector, test.folder, threshold, limit)
     make_folder(folder)
     save_counts(folder, [counts])
-    points = save_resamples(folder, counts, resamples, contents_of(test.folder))
+    points = save_resamples(folder, counts, resamples, contents_of(test.folder, limit))
     write_json(folder / SCORES, clean_numbers(points))
 
 
