@@ -23,7 +23,7 @@ Target = str | Callable[..., Any]
 """Import path "module:attribute", loaded when it is first asked for, or the class or function itself."""
 
 _FOLDERS: list[Path] = []
-"""Folders of the configs that were read."""
+"""Folders of the configs that were read, the last one first."""
 _OWN: set[str] = set()
 """Modules that gave something that is not ours."""
 OURS = ("blemish", "corruptor", "detector", "miniworld", "region_select", "shards")
@@ -76,10 +76,11 @@ def is_code(name: str) -> bool:
 
 
 def search_beside(config: Path) -> None:
-    """Look for code of one's own beside this config too."""
+    """Look for code of one's own beside this config, before any that was read earlier."""
     folder = config.resolve().parent
-    if folder not in _FOLDERS:
-        _FOLDERS.append(folder)
+    if folder in _FOLDERS:
+        _FOLDERS.remove(folder)
+    _FOLDERS.insert(0, folder)
 
 
 def load_target(target: str, who: str = "") -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from corruptor.line.config import LineConfig
 from shards.build import plain
 from shards.config import INSTALLED, assigner, find_config, load_config, read_config
+from shards.extensions import search_beside
 from shards.places import place_of
 
 PICTURES = ("root", "tars", "where")
@@ -29,6 +30,7 @@ def load_line(path: str | Path, overrides: Iterable[str] = ()) -> LineConfig:
     if ours is None or not ours.resolve().is_relative_to(INSTALLED / "configs"):
         return config
     same = pictures_of(read_config(ours)["source"]) == pictures_of(plain(config.source))
+    search_beside(find_config(path))  # the config that was asked for is the one beside which code is looked for first
     return config if same else replace(config, title="")
 
 

@@ -17,6 +17,7 @@ import pytest
 
 import blemish
 from blemish.command import main
+from corruptor.line.load import load_line
 from region_select.label import open_pictures
 from region_select.policy import POLICIES, open_policy
 from shards.config import read_config
@@ -304,6 +305,22 @@ def test_a_config_outside_inherits_ours(outside: Path):
     )
     assert read_config(outside / "deeper.py")["seed"] == 4
     assert "folder" in json.dumps(read_config(outside / "deeper.py")["model"])
+
+
+def test_code_is_looked_for_beside_the_config_that_was_read_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    base = "from mmengine.config import read_base\nwith read_base():\n    from configs.shards.hps import *\n"
+    for number in (1, 2, 3):
+        folder = tmp_path / f"project {number % 2}"
+        folder.mkdir(exist_ok=True)
+        (folder / "same_name.py").write_text(f"def f(item, rng): return item.image[..., 0] * 0 + {number % 2}\n")
+        (folder / "folder.py").write_text((folder / "same_name.py").read_text())  # a name that ours have too
+        (folder / "config.py").write_text(base)
+        load_line(folder / "config.py")
+        for name in ("same_name", "folder"):
+            masks = blemish.select_regions(np.zeros((4, 4, 3), np.uint8), f"{name}.py:f")
+            assert masks.found == (bool(number % 2),)
 
 
 @pytest.mark.parametrize(
