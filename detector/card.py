@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from detector.card_form import MAX_CLASSES, MODEL
+from detector.card_form import MODEL
 from detector.card_size import Size, check_size
 from detector.errors import CheckpointError
+from detector.forms import MAX_CLASSES
 from shards.build import BuildError, build, describe, plain
 from shards.guard.json_text import JsonLimits, parse_object
 
@@ -44,9 +45,9 @@ class Card:
         if not MIN_SIDE <= self.image_size <= MAX_SIDE:
             raise ValueError(f"image_size must be in {MIN_SIDE}..{MAX_SIDE}, got {self.image_size}")
         object.__setattr__(self, "model", MODEL(plain(self.model), "model"))
-        number = self.model["decode_head"]["num_classes"]
+        number = num_classes(self.model)
         if len(self.classes) != number or number > MAX_CLASSES:
-            raise ValueError(f"{len(self.classes)} names of classes for a decode_head that tells {number} apart")
+            raise ValueError(f"{len(self.classes)} names of classes for a model that tells {number} apart")
         long = [name for name in self.classes if len(name) > MAX_NAME]
         if long:
             raise ValueError(f"a class has a name of {len(long[0])} characters; at most {MAX_NAME} are allowed")
@@ -56,6 +57,14 @@ class Card:
         """One line; numbers that are not finite, which JSON has none of, become null."""
         told = {name: value for name, value in plain(self).items() if name != "size"}
         return json.dumps(finite(told), sort_keys=True, allow_nan=False)
+
+
+def num_classes(model: Mapping[str, Any]) -> int:
+    """How many labels a model tells apart. Raises ValueError where its config does not say."""
+    told = model.get("decode_head", model.get("network", {})).get("num_classes")
+    if type(told) is not int:
+        raise ValueError("model has neither decode_head.num_classes nor network.num_classes")
+    return told
 
 
 def card_from_json(text: Any, path: Path) -> Card:

@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from detector.card import Card, without_losses
+from detector.card import Card, num_classes, without_losses
 from detector.checkpoint import write_tensors
 from detector.compat import quiet
 from detector.config import initial_options, plain_config
@@ -100,9 +100,9 @@ def prepare_data(job: Job) -> None:
 
     config = job.config
     if job.shards:
-        told = config.model.decode_head.num_classes
+        told = told_apart(config)
         if told != 2:
-            raise ConfigError(f"model.decode_head.num_classes is {told}; shards tell 2 apart, clean and artifact")
+            raise ConfigError(f"the model tells {told} classes apart; shards tell 2 apart, clean and artifact")
         config.train_dataloader.dataset.shards = list(job.shards)
         limit = config.train_dataloader.dataset.get("limit", 0)
         check_set(ShardDataset(job.shards, [], limit=limit), 2, "train a detector")
@@ -115,6 +115,14 @@ def prepare_data(job: Job) -> None:
         config.val_dataloader = config.val_cfg = config.val_evaluator = None
 
 
+def told_apart(config: Any) -> int:
+    """The number of labels of a config's model. Raises ConfigError."""
+    try:
+        return num_classes(config.model)
+    except ValueError as error:
+        raise ConfigError(f"config: {error}") from error
+
+
 def card_of_config(path: str) -> Card:
     """The card of what a config builds, for a checkpoint that has none. Raises MissingInputError, ConfigError."""
     from detector.config import load_config
@@ -125,8 +133,8 @@ def card_of_config(path: str) -> Card:
 def make_card(job: Job) -> Card:
     """What the weights will say of themselves."""
     config = job.config
-    head = config.model.decode_head
-    classes = ("clean", "artifact") if head.num_classes == 2 else tuple(str(i) for i in range(head.num_classes))
+    number = told_apart(config)
+    classes = ("clean", "artifact") if number == 2 else tuple(str(i) for i in range(number))
     facts = {"config": job.name}
     try:
         model = without_losses(plain(config.model.to_dict()))
