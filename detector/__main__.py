@@ -6,9 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from detector.rejection.names import SCORES
 from shards.arguments import add_overrides
 from shards.errors import run_verb
 
+SEGMENTER = "--segmenter"
 ABOUT = __doc__.partition(": ")[2]
 EXAMPLES = """examples:
   blemish detect train configs/detector/swin_mini.py --shards out/miniworld --out out/detector/swin_mini
@@ -18,8 +20,8 @@ EXAMPLES = """examples:
 """
 
 
-def parser(prog: str = "python -m detector") -> argparse.ArgumentParser:
-    """The whole command line; `prog` is what it is called by."""
+def parser(prog: str = "python -m detector", segmenter: bool = False) -> argparse.ArgumentParser:
+    """The whole command line; `prog` is what it is called by. segmenter: `predict` is given one, and no checkpoint."""
     top = argparse.ArgumentParser(
         prog,
         description=ABOUT,
@@ -29,7 +31,7 @@ def parser(prog: str = "python -m detector") -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     add_train(verbs)
     add_pretrain(verbs)
-    add_predict(verbs)
+    add_predict(verbs, segmenter)
     add_export(verbs)
     add_score(verbs)
     add_tasks(verbs)
@@ -70,7 +72,7 @@ def add_pretrain(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     add_config(pretrain)
 
 
-def add_predict(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_predict(verbs: argparse._SubParsersAction[argparse.ArgumentParser], segmenter: bool = False) -> None:
     predict = verbs.add_parser(
         "predict",
         help="heat maps, masks, overlays, and pictures sorted from best to worst",
@@ -78,10 +80,16 @@ def add_predict(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
   blemish detect predict out/detector/swin_mini/weights.safetensors pictures --out out/seen
   blemish detect predict out/detector/swin_mini/weights.safetensors pictures --out out/seen5 --max-fpr 0.05 \\
       --clean miniworld/sets/v1/clean-test
+  blemish detect predict --segmenter facebook/mask2former-swin-base-ade-semantic --score msr pictures --out out/msr
 """,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    predict.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=".safetensors, or .pth with --config")
+    if segmenter:
+        predict.set_defaults(checkpoint=None)
+    else:
+        predict.add_argument(
+            "checkpoint", type=Path, metavar="CHECKPOINT", help=".safetensors, or .pth with --config; or --segmenter ID"
+        )
     predict.add_argument("input", metavar="INPUT", help="a picture, a folder, a glob, or shards")
     predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
     predict.add_argument(
@@ -93,11 +101,27 @@ def add_predict(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     predict.add_argument(
         "--clean", default="", metavar="WHERE", help="clean pictures, or shards (their clean samples), for --max-fpr"
     )
+    add_rejection(predict)
     predict.add_argument("--batch", type=int, default=16, help="pictures looked at together (default 16)")
     predict.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
     predict.add_argument("--config", metavar="CONFIG", help="config of a checkpoint that does not say what it is")
     predict.add_argument("--no-overlays", action="store_true", help="write no overlays")
     predict.set_defaults(run=run_predict)
+
+
+def add_rejection(predict: argparse.ArgumentParser) -> None:
+    """A segmenter in place of a checkpoint."""
+    predict.add_argument(
+        SEGMENTER,
+        metavar="ID",
+        help="in place of CHECKPOINT: a segmenter of valid content (a folder of transformers, a hub id, weights of "
+        "ours); what it cannot explain is an artifact",
+    )
+    predict.add_argument("--score", choices=SCORES, default="msr", help="of a segmenter (default %(default)s)")
+    predict.add_argument(
+        "--valid", nargs="+", type=int, default=[], metavar="CLASS", help="classes that are valid (default all)"
+    )
+    predict.add_argument("--revision", default="main", help="of a hub id: a commit, tag or branch (default main)")
 
 
 def add_export(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -145,11 +169,14 @@ def run_train(args: argparse.Namespace) -> int:
 
 
 def run_predict(args: argparse.Namespace) -> int:
+    from detector.heat import Rejecting
     from detector.predict import Options, predict
 
     overlays = not args.no_overlays
-    options = Options(args.threshold, args.batch, args.device, overlays, args.max_fpr, args.clean)
-    print(predict(args.checkpoint, args.input, args.out, options, args.config).summary())
+    rejects = None if args.segmenter is None else Rejecting(args.score, tuple(args.valid), args.revision)
+    options = Options(args.threshold, args.batch, args.device, overlays, args.max_fpr, args.clean, rejects)
+    where = Path(args.segmenter) if rejects else args.checkpoint
+    print(predict(where, args.input, args.out, options, args.config).summary())
     return 0
 
 
@@ -162,7 +189,9 @@ def run_export(args: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None, prog: str = "python -m detector") -> int:
     """Exit code: 0 done, 2 wrong input."""
-    return run_verb(parser(prog).parse_args(argv))
+    words = sys.argv[1:] if argv is None else argv
+    named = any(word == SEGMENTER or word.startswith(f"{SEGMENTER}=") for word in words)
+    return run_verb(parser(prog, named).parse_args(words))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,9 @@ CARD = "blemish.detector"
 LIMITS = JsonLimits(1 << 20, 1 << 15, 32)
 MIN_SIDE, MAX_SIDE = 8, 4096
 MAX_NAME = 200
-LOSSES = ("loss_decode", "sampler", "init_cfg", "pretrained")
+REJECTORS = ("MaskRejector", "PixelRejector")
+"""Detectors made of a network that knows valid content (detector.rejection.rejector)."""
+LOSSES = ("loss_decode", "sampler", "init_cfg", "pretrained", "rejection_loss")
 """What only training reads."""
 
 
@@ -46,6 +48,7 @@ class Card:
             raise ValueError(f"image_size must be in {MIN_SIDE}..{MAX_SIDE}, got {self.image_size}")
         object.__setattr__(self, "model", MODEL(plain(self.model), "model"))
         number = num_classes(self.model)
+        check_valid(self.model)
         if len(self.classes) != number or number > MAX_CLASSES:
             raise ValueError(f"{len(self.classes)} names of classes for a model that tells {number} apart")
         long = [name for name in self.classes if len(name) > MAX_NAME]
@@ -61,10 +64,22 @@ class Card:
 
 def num_classes(model: Mapping[str, Any]) -> int:
     """How many labels a model tells apart. Raises ValueError where its config does not say."""
+    return 2 if model.get("type") in REJECTORS else num_contents(model)
+
+
+def num_contents(model: Mapping[str, Any]) -> int:
+    """How many classes its network has; of a detector that rejects they are those of valid content."""
     told = model.get("decode_head", model.get("network", {})).get("num_classes")
     if type(told) is not int:
         raise ValueError("model has neither decode_head.num_classes nor network.num_classes")
     return told
+
+
+def check_valid(model: Mapping[str, Any]) -> None:
+    """Raise ValueError for a valid class that the network does not have."""
+    wrong = [one for one in model.get("valid_classes") or () if one >= num_contents(model)]
+    if wrong:
+        raise ValueError(f"valid_classes names class {wrong[0]}; the network has {num_contents(model)}, from 0 on")
 
 
 def card_from_json(text: Any, path: Path) -> Card:

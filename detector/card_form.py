@@ -13,6 +13,7 @@ from typing import Any
 from detector.forms import MAX_CHANNELS, MAX_CLASSES, MAX_STAGES, Check, Form
 from detector.forms import choice, flag, maybe, nothing, one_or_two, real, series, whole
 from detector.rejection.form import NETWORK
+from detector.rejection.names import PIXEL_SCORES, SCORES
 from shards.build import describe
 
 def part(*kinds: str) -> Check:
@@ -52,28 +53,33 @@ HEAD_DROPPED = {
     **dict.fromkeys(("init_cfg", "sampler", "conv_cfg", "out_channels", "threshold", "input_transform"), nothing),
 }
 NORM = {"requires_grad": flag, "eps": real(1e-12, 1)}
+ENCODER_DECODER = (
+    {
+        "data_preprocessor": part("SegDataPreProcessor"),
+        "backbone": part("SwinTransformer", "HubBackbone", "TraceBackbone"),
+        "decode_head": part("UPerHead", "FCNHead"),
+    },
+    {
+        "auxiliary_head": maybe(part("UPerHead", "FCNHead")),
+        "test_cfg": Form(
+            {"mode": choice("whole", "slide")}, {"crop_size": series(SIDE, 2, 2), "stride": series(SIDE, 2, 2)}
+        ),
+    },
+    {"train_cfg": maybe(Form()), "neck": nothing, **START},
+)
 SEGMENTER = (
     {"data_preprocessor": part("SegDataPreProcessor"), "network": NETWORK},
     {"keep_ratio": flag},
     {"train_cfg": maybe(Form()), **START},
 )
+VALID = {"valid_classes": maybe(series(whole(0, MAX_CLASSES - 1), 1, MAX_CLASSES))}
+"""Which classes of a segmenter count as valid content."""
 
 MODULES = {
-    "EncoderDecoder": Form(
-        {
-            "data_preprocessor": part("SegDataPreProcessor"),
-            "backbone": part("SwinTransformer", "HubBackbone", "TraceBackbone"),
-            "decode_head": part("UPerHead", "FCNHead"),
-        },
-        {
-            "auxiliary_head": maybe(part("UPerHead", "FCNHead")),
-            "test_cfg": Form(
-                {"mode": choice("whole", "slide")}, {"crop_size": series(SIDE, 2, 2), "stride": series(SIDE, 2, 2)}
-            ),
-        },
-        {"train_cfg": maybe(Form()), "neck": nothing, **START},
-    ),
+    "EncoderDecoder": Form(*ENCODER_DECODER),
     "MaskSegmenter": Form(*SEGMENTER),
+    "MaskRejector": Form(SEGMENTER[0], {**SEGMENTER[1], "score": choice(*SCORES), **VALID}, SEGMENTER[2]),
+    "PixelRejector": Form(ENCODER_DECODER[0], {**ENCODER_DECODER[1], "score": choice(*PIXEL_SCORES), **VALID}, ENCODER_DECODER[2]),
     "SegDataPreProcessor": Form(
         {"mean": series(real(-1e4, 1e4), 3, 3), "std": series(real(1e-4, 1e4), 3, 3)},
         {
@@ -159,4 +165,4 @@ MODULES = {
     ),
 }
 
-MODEL = part("EncoderDecoder", "MaskSegmenter")
+MODEL = part("EncoderDecoder", "MaskSegmenter", "MaskRejector", "PixelRejector")

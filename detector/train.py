@@ -63,7 +63,7 @@ def train(job: Job, resume: bool = False) -> dict[str, Any]:
     check_launcher(job.launcher)
     prepare_data(job)
     options = initial_options(job.config)
-    initial = None if options is None else find_initial(options)
+    initial = None if options is None else find_initial(options, "network" in job.config.model)
     card = make_card(job)
     if initial is not None:
         try_initial(card, initial)
@@ -115,6 +115,17 @@ def prepare_data(job: Job) -> None:
         config.val_dataloader = config.val_cfg = config.val_evaluator = None
 
 
+def names_of(config: Any, number: int) -> tuple[str, ...]:
+    """The labels' names: those of the scenes for a network whose classes are looked at by name, else numbers."""
+    from shards.extensions import load_target
+
+    told = config.train_dataloader.dataset.get("names")
+    if "network" not in config.model or told is None:
+        return tuple(str(i) for i in range(number))
+    named: Any = load_target(told)
+    return ("ground", *named)
+
+
 def told_apart(config: Any) -> int:
     """The number of labels of a config's model. Raises ConfigError."""
     try:
@@ -134,7 +145,7 @@ def make_card(job: Job) -> Card:
     """What the weights will say of themselves."""
     config = job.config
     number = told_apart(config)
-    classes = ("clean", "artifact") if number == 2 else tuple(str(i) for i in range(number))
+    classes = ("clean", "artifact") if number == 2 else names_of(config, number)
     facts = {"config": job.name}
     try:
         model = without_losses(plain(config.model.to_dict()))

@@ -46,6 +46,8 @@ SWIN = Form(
     },
 )
 BACKBONE = Form({"model_type": choice("swin"), "options": SWIN})
+OPTIONS = {"mask2former": MASK2FORMER, "swin": SWIN}
+"""Forms by `model_type`."""
 NETWORK = Form(
     {
         "model_type": choice("mask2former"),

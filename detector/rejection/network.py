@@ -20,15 +20,25 @@ def build_network(network: Mapping[str, Any]) -> Any:
 
     Raises ValueError where its numbers do not fit each other.
     """
+    return network_class(network)(network_config(network))
+
+
+def network_class(network: Mapping[str, Any]) -> Any:
     import transformers
 
-    config = transformers.AutoConfig.for_model(
+    return getattr(transformers, NETWORKS[network["model_type"]])
+
+
+def network_config(network: Mapping[str, Any]) -> Any:
+    """transformers' configuration of it."""
+    import transformers
+
+    return transformers.AutoConfig.for_model(
         network["model_type"],
         backbone_config=transformers.AutoConfig.for_model(**backbone_options(network["backbone"])),
         num_labels=network["num_classes"],
         **network["options"],
     )
-    return getattr(transformers, NETWORKS[network["model_type"]])(config)
 
 
 def backbone_options(backbone: Mapping[str, Any]) -> dict[str, Any]:

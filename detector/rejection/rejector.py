@@ -13,12 +13,10 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 
 from detector.rejection.loss import Suppression, losses
+from detector.rejection.names import learns
 from detector.rejection.scores import Queries, as_heat, of_pixels, rejection
 from detector.rejection.segmenter import TINY, MaskSegmenter
-
-LEARNS = ("queries_features.", "queries_embedder.", "class_predictor.")
-"""What adaptation changes, by a part of its name: the queries' embeddings and the class head (section 3.3.1)."""
-
+from shards.errors import ConfigError
 
 def two_logits(heat: torch.Tensor) -> torch.Tensor:
     """float BHW in 0..1 -> B2HW whose softmax is (1 - heat, heat)."""
@@ -75,10 +73,6 @@ class MaskRejector(MaskSegmenter):
         return losses(1 - self.look(inputs, ("msr",))["msr"], labels, self.suppression)
 
 
-def learns(name: str) -> bool:
-    return any(part in f"{name}." for part in LEARNS)
-
-
 @MODELS.register_module()
 class PixelRejector(EncoderDecoder):
     """A network that classifies each pixel, such as UPerNet on scenes, as a detector without training.
@@ -96,6 +90,10 @@ class PixelRejector(EncoderDecoder):
         metas = [{"ori_shape": inputs.shape[2:], "img_shape": inputs.shape[2:], "pad_shape": inputs.shape[2:]}]
         logits = super().encode_decode(inputs, metas * len(inputs))
         return {name: of_pixels(logits, name, self.valid) for name in names}
+
+    def loss(self, inputs: torch.Tensor, data_samples: Any) -> Any:
+        """Raises ConfigError: it is used as it is."""
+        raise ConfigError("a PixelRejector does not learn; adapt a MaskRejector, or train an EncoderDecoder on shards")
 
     def encode_decode(self, inputs: torch.Tensor, batch_img_metas: Any) -> torch.Tensor:
         """float B2HW whose softmax is (1 - heat, heat)."""

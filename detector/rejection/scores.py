@@ -13,17 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from detector.rejection.names import CLASS_SCORES, SCORES
+
 ACTIVE = 0.5
 """A query is active at a pixel where its mask is at least this."""
 CHUNK_VALUES = 1 << 24
 """Values of masks that are held together at a picture's resolution, 64 MiB as 32-bit floats."""
-QUERY_SCORES = ("msr", "msr_unweighted")
-"""Of one query at a pixel."""
-CLASS_SCORES = ("max_prob", "entropy", "pixel", "rba")
-"""Of p(c) = sum_q P_q(c) M_q."""
-SCORES = QUERY_SCORES + CLASS_SCORES
-PIXEL_SCORES = ("max_prob", "entropy", "pixel")
-"""What a network that classifies each pixel has too; its p(c) is a softmax."""
 
 
 @dataclass(frozen=True)

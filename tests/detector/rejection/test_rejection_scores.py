@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from detector.rejection.scores import SCORES, Queries, as_heat, of_pixels, rejection
+from detector.rejection.names import SCORES
+from detector.rejection.scores import Queries, as_heat, of_pixels, rejection
 
 # Two queries, two classes and "no object"; probabilities are chosen, logits are their logarithms.
 P = torch.tensor([[0.6, 0.2, 0.2], [0.1, 0.3, 0.6]])

@@ -7,7 +7,7 @@ Masks are at full resolution (patches of one pixel): at half of it, no query is 
 from mmengine.config import read_base
 
 with read_base():
-    from ..detector.scenes_swin_mini import *
+    from .scenes_swin_mini import *
 
 model = dict(
     type="MaskSegmenter",
