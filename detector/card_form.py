@@ -7,14 +7,28 @@ weights) is recognised in the forms that older cards hold, and dropped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from detector.forms import MAX_CHANNELS, MAX_CLASSES, MAX_STAGES, Check, Form
-from detector.forms import choice, flag, maybe, nothing, one_or_two, real, series, whole
+from detector.forms import (
+    MAX_CHANNELS,
+    MAX_CLASSES,
+    MAX_STAGES,
+    Check,
+    Form,
+    choice,
+    flag,
+    maybe,
+    nothing,
+    one_or_two,
+    real,
+    series,
+    whole,
+)
 from detector.rejection.form import NETWORK
 from detector.rejection.names import PIXEL_SCORES, SCORES
 from shards.build import describe
+
 
 def part(*kinds: str) -> Check:
     """One of the kinds of MODULES, named by its `type`."""
@@ -53,7 +67,7 @@ HEAD_DROPPED = {
     **dict.fromkeys(("init_cfg", "sampler", "conv_cfg", "out_channels", "threshold", "input_transform"), nothing),
 }
 NORM = {"requires_grad": flag, "eps": real(1e-12, 1)}
-ENCODER_DECODER = (
+ENCODER_DECODER = Form(
     {
         "data_preprocessor": part("SegDataPreProcessor"),
         "backbone": part("SwinTransformer", "HubBackbone", "TraceBackbone"),
@@ -67,19 +81,24 @@ ENCODER_DECODER = (
     },
     {"train_cfg": maybe(Form()), "neck": nothing, **START},
 )
-SEGMENTER = (
+SEGMENTER = Form(
     {"data_preprocessor": part("SegDataPreProcessor"), "network": NETWORK},
     {"keep_ratio": flag},
     {"train_cfg": maybe(Form()), **START},
 )
-VALID = {"valid_classes": maybe(series(whole(0, MAX_CLASSES - 1), 1, MAX_CLASSES))}
-"""Which classes of a segmenter count as valid content."""
+
+
+def rejecting(form: Form, scores: Sequence[str]) -> Form:
+    """A segmenter's form as a detector's: with a score, and which classes count as valid content."""
+    valid = maybe(series(whole(0, MAX_CLASSES - 1), 1, MAX_CLASSES))
+    return Form(form.needed, {**form.known, "score": choice(*scores), "valid_classes": valid}, form.dropped)
+
 
 MODULES = {
-    "EncoderDecoder": Form(*ENCODER_DECODER),
-    "MaskSegmenter": Form(*SEGMENTER),
-    "MaskRejector": Form(SEGMENTER[0], {**SEGMENTER[1], "score": choice(*SCORES), **VALID}, SEGMENTER[2]),
-    "PixelRejector": Form(ENCODER_DECODER[0], {**ENCODER_DECODER[1], "score": choice(*PIXEL_SCORES), **VALID}, ENCODER_DECODER[2]),
+    "EncoderDecoder": ENCODER_DECODER,
+    "MaskSegmenter": SEGMENTER,
+    "MaskRejector": rejecting(SEGMENTER, SCORES),
+    "PixelRejector": rejecting(ENCODER_DECODER, PIXEL_SCORES),
     "SegDataPreProcessor": Form(
         {"mean": series(real(-1e4, 1e4), 3, 3), "std": series(real(1e-4, 1e4), 3, 3)},
         {

@@ -73,13 +73,14 @@ def network_size(network: Mapping[str, Any], side: int) -> Size:
 
     options, spine = network["options"], network["backbone"]["options"]
     patch, window, embed = spine.get("patch_size", 4), spine.get("window_size", 7), spine["embed_dim"]
-    across = -(-(-(-side // patch)) // window) * window
+    across = math.ceil(math.ceil(side / patch) / window) * window
     wide = max(3 * embed, int(spine.get("mlp_ratio", 4) * embed), window**2 * spine["num_heads"][0])
     finest = (side // options.get("common_stride", 4) + 1) ** 2
     channels, queries = options.get("feature_size", 256), options.get("num_queries", 100)
-    tokens = sum(4**-i for i in range(3)) * across**2 / 4
+    third = across**2 / 4 ** (len(spine["depths"]) - 3)  # the finest of the three levels that are encoded
+    tokens = third * (1 + 1 / 4 + 1 / 16)
     encoded = tokens * max(options.get("encoder_feedforward_dim", 1024), 24 * options.get("num_attention_heads", 8))
-    attended = queries * options.get("num_attention_heads", 8) * across**2 / 4
+    attended = queries * options.get("num_attention_heads", 8) * third
     widest = max(across**2 * wide, finest * max(9 * channels, queries), int(encoded), int(attended))
     return Size((), (), count_values(network), 0, widest)
 

@@ -21,6 +21,10 @@ MAX_DEPTH = 32
 """Levels of dicts and lists in a value of free form; what is written down must be readable again."""
 
 
+WHERE_SET = "where_set"
+"""In a field's metadata: `plain` leaves it out where it is None, as if there were no such field."""
+
+
 class BuildError(ValueError):
     """A value that does not fit its field; the message names the field by its dotted path."""
 
@@ -68,7 +72,7 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "", *, require_al
     for name, field in fields.items():
         if name in values:
             built[name] = convert(hints[name], values[name], join(path, name), require_all)
-        elif require_all or (field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING):
+        elif (require_all and WHERE_SET not in field.metadata) or (field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING):
             raise BuildError(f"missing key '{join(path, name)}'")
     try:
         return cls(**built)
@@ -182,7 +186,8 @@ def convert_dict(args: tuple[Any, ...], value: Any, path: str, require_all: bool
 def plain(value: Any) -> Any:
     """The inverse of `build`: dataclasses and mappings to dicts, tuples to lists, numpy scalars to Python numbers."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        told = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {field.name: plain(one) for field, one in told if one is not None or WHERE_SET not in field.metadata}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -26,9 +26,7 @@ model.update(
 )
 train_pipeline = [dict(type="PackSegInputs")]
 train_dataloader.update(batch_size=4)
-train_dataloader["dataset"] = dict(
-    type="ShardDataset", shards=["out/shards"], pipeline=train_pipeline, seed=0, limit=0
-)
+train_dataloader["dataset"] = dict(type="ShardDataset", shards=["out/shards"], pipeline=train_pipeline, seed=0, limit=0)
 val_dataloader["dataset"] = dict(type="ShardDataset", shards=["out/validation"], pipeline=val_pipeline, limit=0)
 val_evaluator = dict(type="ArtifactIoU")
 val_score = "val/artifact_iou"

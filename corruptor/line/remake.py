@@ -12,6 +12,7 @@ import numpy as np
 from corruptor.line.batch import Batch, Loaded, Refused, Row
 from corruptor.line.config import LineConfig
 from corruptor.line.loader import load_picture
+from corruptor.line.opinion import open_opinion
 from corruptor.line.plan import Plan, make_plan
 from corruptor.line.record import Recorder
 from corruptor.line.run import ModelError, check_steps, open_model, published, resolve_compute
@@ -91,7 +92,8 @@ def remake(where: Path, key: str, out: Path | None, overrides: Sequence[str] = (
     check_steps(config, backbone)
     check_sides(loaded, stored, backbone.size_multiple)
     recorder = Recorder(backbone, published(config), plan, stored.meta.config_hash, digest)
-    worker = Worker(backbone, config, plan, recorder)
+    opinion = open_opinion(config.corruption.verification.second_opinion, config.compute.device)
+    worker = Worker(backbone, config, plan, recorder, opinion)
     row = Row(
         loaded=loaded,
         variant=stored.meta.variant,

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from detector.forms import MAX_CHANNELS, MAX_CLASSES, MAX_STAGES, Form, choice, flag, maybe, one_or_two, real
-from detector.forms import series, whole
+from detector.forms import (
+    MAX_CHANNELS,
+    MAX_CLASSES,
+    MAX_STAGES,
+    Form,
+    choice,
+    flag,
+    maybe,
+    one_or_two,
+    real,
+    series,
+    whole,
+)
 
 CHANNELS, LAYERS, HEADS, RATE = whole(1, MAX_CHANNELS), whole(1, 64), whole(1, 256), real(0, 0.99)
 DEPTHS = series(LAYERS, 1, MAX_STAGES)

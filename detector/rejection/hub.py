@@ -104,12 +104,13 @@ def has(path: Path, name: str) -> bool:
 def network_of(config: dict[str, Any], path: Path) -> dict[str, Any]:
     """transformers' config -> the form of detector.rejection.form, what it leaves out as transformers' defaults."""
     kind, spine = config.get("model_type"), config.get("backbone_config")
-    if kind not in NETWORKS:
+    if not isinstance(kind, str) or kind not in OPTIONS or kind not in NETWORKS:
         raise CheckpointError(
-            f"{path} holds {str(kind)[:60]!r}, which has no queries to reject with; needed: {' or '.join(NETWORKS)}"
+            f"{path} holds {str(kind)[:60]!r}, which has no queries to reject with; needed: {' or '.join(name for name in NETWORKS if name in OPTIONS)}"
         )
-    named = spine.get("model_type") if isinstance(spine, dict) else None
-    if named not in OPTIONS:
+    spine = spine if isinstance(spine, dict) else {}
+    named = spine.get("model_type")
+    if not isinstance(named, str) or named not in OPTIONS or named in NETWORKS:
         raise CheckpointError(f"{path / CONFIG}: a backbone of {str(named)[:60]!r} is not known here; needed: swin")
     labels = config.get("id2label", config.get("num_labels"))
     number = len(labels) if isinstance(labels, dict) else labels
@@ -193,7 +194,9 @@ def check_head(file: Path, size: int, classes: int) -> None:
     if rows == classes:
         raise CheckpointError(f"{file}: its class head has {rows} rows for {classes} classes: there is no 'no object'")
     if rows != classes + 1:
-        raise CheckpointError(f"{file}: its class head has {rows} rows; {classes} classes and 'no object' need one each")
+        raise CheckpointError(
+            f"{file}: its class head has {rows} rows; {classes} classes and 'no object' need one each"
+        )
 
 
 def rejector(card: Card, score: str, valid: tuple[int, ...] = ()) -> Card:
@@ -204,7 +207,10 @@ def rejector(card: Card, score: str, valid: tuple[int, ...] = ()) -> Card:
     allowed = SCORES if kind == "MaskSegmenter" else PIXEL_SCORES
     if score not in allowed:
         raise ConfigError(f"score {score[:60]!r} is not one of this network's; allowed: {', '.join(allowed)}")
-    model: dict[str, Any] = {**plain(card.model), "type": "MaskRejector" if kind == "MaskSegmenter" else "PixelRejector"}
+    model: dict[str, Any] = {
+        **plain(card.model),
+        "type": "MaskRejector" if kind == "MaskSegmenter" else "PixelRejector",
+    }
     model |= {"score": score, **({"valid_classes": list(valid)} if valid else {})}
     try:
         return Card(model, card.image_size, ("clean", "artifact"), card.iterations, card.seed, card.facts)
@@ -212,7 +218,9 @@ def rejector(card: Card, score: str, valid: tuple[int, ...] = ()) -> Card:
         raise ConfigError(str(error)) from error
 
 
-def load_segmenter(source: str | Path, score: str, valid: tuple[int, ...] = (), revision: str = "main") -> tuple[Any, Card]:
+def load_segmenter(
+    source: str | Path, score: str, valid: tuple[int, ...] = (), revision: str = "main"
+) -> tuple[Any, Card]:
     """A segmenter as a detector, ready to look at pictures, and its card.
 
     Raises MissingInputError, CheckpointError, ConfigError.

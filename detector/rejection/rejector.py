@@ -18,6 +18,7 @@ from detector.rejection.scores import Queries, as_heat, of_pixels, rejection
 from detector.rejection.segmenter import TINY, MaskSegmenter
 from shards.errors import ConfigError
 
+
 def two_logits(heat: torch.Tensor) -> torch.Tensor:
     """float BHW in 0..1 -> B2HW whose softmax is (1 - heat, heat)."""
     return torch.stack([1 - heat, heat], 1).clamp(min=TINY).log()

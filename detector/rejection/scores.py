@@ -90,7 +90,9 @@ def larger(before: torch.Tensor | None, now: torch.Tensor) -> torch.Tensor:
     return now if before is None else torch.maximum(before, now)
 
 
-def of_classes(summed: torch.Tensor, names: Collection[str], chunk_values: int = CHUNK_VALUES) -> dict[str, torch.Tensor]:
+def of_classes(
+    summed: torch.Tensor, names: Collection[str], chunk_values: int = CHUNK_VALUES
+) -> dict[str, torch.Tensor]:
     """float BHW for each name of CLASS_SCORES in `names`; `summed` is p, float BKHW, 0 or more.
 
     Bands of rows are treated one after the other, so that nothing of the size of `summed` is made beside it.

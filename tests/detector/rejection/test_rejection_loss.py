@@ -56,7 +56,9 @@ def test_gradient_is_the_finite_difference():
     assert torch.autograd.gradcheck(loss, (masks, classes), eps=1e-7, atol=1e-5)
 
 
-@pytest.mark.parametrize("values", [{"margin": 1.5}, {"margin": -0.1}, {"weight": -1.0}, {"background": "focal"}, {"m": 1}])
+@pytest.mark.parametrize(
+    "values", [{"margin": 1.5}, {"margin": -0.1}, {"weight": -1.0}, {"background": "focal"}, {"m": 1}]
+)
 def test_wrong_options_are_one_line(values):
     with pytest.raises(ConfigError, match="rejection_loss"):
         Suppression.of(values)
