@@ -72,7 +72,9 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "", *, require_al
     for name, field in fields.items():
         if name in values:
             built[name] = convert(hints[name], values[name], join(path, name), require_all)
-        elif (require_all and WHERE_SET not in field.metadata) or (field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING):
+        elif (require_all and WHERE_SET not in field.metadata) or (
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        ):
             raise BuildError(f"missing key '{join(path, name)}'")
     try:
         return cls(**built)

@@ -21,8 +21,8 @@ def open_opinion(config: SecondOpinion | None, device: str = "auto") -> Opinion 
     found = digest_of(config)
     if config.weights not in ("", found):
         raise ConfigError(
-            f"verification.second_opinion.detector {config.detector} has other files than the config tells of (sha256 "
-            f"{found[:16]}, then {config.weights[:16]}); name the right one, or empty verification.second_opinion.weights"
+            f"verification.second_opinion.detector {config.detector} has other files (sha256 {found[:16]}) than its "
+            f"weights {config.weights[:16]} tell of; name the right one, or leave weights empty"
         )
     return open_detector(config.detector, config.score, config.revision, device)
 
