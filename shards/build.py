@@ -72,9 +72,7 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "", *, require_al
     for name, field in fields.items():
         if name in values:
             built[name] = convert(hints[name], values[name], join(path, name), require_all)
-        elif (require_all and WHERE_SET not in field.metadata) or (
-            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        ):
+        elif (require_all and WHERE_SET not in field.metadata) or not has_default(field):
             raise BuildError(f"missing key '{join(path, name)}'")
     try:
         return cls(**built)
@@ -82,6 +80,10 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "", *, require_al
         raise
     except ValueError as error:
         raise BuildError(f"{path or cls.__name__}: {error}") from error
+
+
+def has_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
 
 
 def convert(hint: Any, value: Any, path: str, require_all: bool = False) -> Any:

@@ -104,9 +104,10 @@ def has(path: Path, name: str) -> bool:
 def network_of(config: dict[str, Any], path: Path) -> dict[str, Any]:
     """transformers' config -> the form of detector.rejection.form, what it leaves out as transformers' defaults."""
     kind, spine = config.get("model_type"), config.get("backbone_config")
-    if not isinstance(kind, str) or kind not in OPTIONS or kind not in NETWORKS:
+    known = [name for name in NETWORKS if name in OPTIONS]
+    if kind not in known:
         raise CheckpointError(
-            f"{path} holds {str(kind)[:60]!r}, which has no queries to reject with; needed: {' or '.join(name for name in NETWORKS if name in OPTIONS)}"
+            f"{path} holds {str(kind)[:60]!r}, which has no queries to reject with; needed: {' or '.join(known)}"
         )
     spine = spine if isinstance(spine, dict) else {}
     named = spine.get("model_type")

@@ -162,7 +162,8 @@ def count_rows(
     rows = []
     for name, pictures in made.items():
         risen = {
-            told: rises(pictures, made[ROUND_TRIP], sources.masks_NHW, look) for told, look in (opinions or {}).items()
+            told: rises(pictures, made[ROUND_TRIP], list(sources.masks_NHW), look)
+            for told, look in (opinions or {}).items()
         }
         for k, number in enumerate(sources.numbers):
             mask, fault = sources.masks_NHW[k], faults[name][k]

@@ -7,7 +7,7 @@ pixels. Purity is the share of passing components that hold a fault, recall the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ def open_opinions(told: Sequence[str]) -> dict[str, Look]:
 
 
 def rises(
-    pictures: NDArray[np.uint8], round_trips: NDArray[np.uint8], masks: Sequence[Mask], look: Look
+    pictures: NDArray[np.uint8], round_trips: NDArray[np.uint8], masks: Iterable[Mask], look: Look
 ) -> list[list[float]]:
     """Of each picture, the mean rise over each component of its mask."""
     before, after = look(list(round_trips)), look(list(pictures))

@@ -87,5 +87,5 @@ def test_a_config_without_one_says_nothing_of_it():
 
 @pytest.mark.parametrize("values", [{"detector": ""}, {"detector": "a", "rise": 2.0}, {"rise": 0.1}])
 def test_wrong_values(values):
-    with pytest.raises(ValueError, match="second_opinion|detector"):
+    with pytest.raises(ValueError, match=r"second_opinion|detector"):
         build(VerificationConfig, {"second_opinion": values})
