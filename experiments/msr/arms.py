@@ -23,7 +23,7 @@ from detector.score.api import Collector
 from detector.score.counts import Counts
 from detector.score.counts_io import COUNTS_NAME, load_counts, save_counts
 from detector.train import WEIGHTS, Job, train
-from experiments.msr.plan import Arm, MsrConfig, LabelledSet, facts
+from experiments.msr.plan import Arm, LabelledSet, MsrConfig, facts
 from experiments.msr.sets import Labelled
 from shards.config import find_config
 from shards.files import hash_file, make_folder

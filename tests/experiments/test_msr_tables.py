@@ -42,7 +42,10 @@ arms = (
 del tiny
 main = "adapted"
 tests = (dict(name="squares", shards="{{squares}}"),)
-real = (dict(name="clean", shards={str(root / "clean")!r}), dict(name="real", shards={str(root / "real")!r}, by="folder"))
+real = (
+    dict(name="clean", shards={str(root / "clean")!r}),
+    dict(name="real", shards={str(root / "real")!r}, by="folder"),
+)
 seeds = (3,)
 margins = (0.5,)
 ratios = (0.5,)
