@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from detector.rejection.names import SCORES
 from shards.arguments import add_overrides
@@ -20,18 +21,29 @@ EXAMPLES = """examples:
 """
 
 
-def parser(prog: str = "python -m detector", segmenter: bool = False) -> argparse.ArgumentParser:
-    """The whole command line; `prog` is what it is called by. segmenter: `predict` is given one, and no checkpoint."""
+class VerbParser(argparse.ArgumentParser):
+    """Where a segmenter is named, there is no CHECKPOINT before the input."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if any(word == SEGMENTER or str(word).startswith(f"{SEGMENTER}=") for word in args or ()):
+            for action in self._actions:
+                if action.dest == "checkpoint":
+                    action.nargs = argparse.SUPPRESS  # takes no word
+        return super().parse_known_args(args, namespace)
+
+
+def parser(prog: str = "python -m detector") -> argparse.ArgumentParser:
+    """The whole command line; `prog` is what it is called by."""
     top = argparse.ArgumentParser(
         prog,
         description=ABOUT,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=VerbParser)
     add_train(verbs)
     add_pretrain(verbs)
-    add_predict(verbs, segmenter)
+    add_predict(verbs)
     add_export(verbs)
     add_score(verbs)
     add_tasks(verbs)
@@ -50,7 +62,7 @@ def add_config(verb: argparse.ArgumentParser) -> None:
     verb.set_defaults(run=run_train, shards=[], val=[])
 
 
-def add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_train(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     train = verbs.add_parser(
         "train",
         help="train on shards; the same command again resumes a stopped run",
@@ -63,7 +75,7 @@ def add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
 
 
-def add_pretrain(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_pretrain(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     pretrain = verbs.add_parser(
         "pretrain",
         help="train on the data set that the config itself names: scene segmentation as a start",
@@ -72,7 +84,7 @@ def add_pretrain(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     add_config(pretrain)
 
 
-def add_predict(verbs: argparse._SubParsersAction[argparse.ArgumentParser], segmenter: bool = False) -> None:
+def add_predict(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     predict = verbs.add_parser(
         "predict",
         help="heat maps, masks, overlays, and pictures sorted from best to worst",
@@ -84,12 +96,9 @@ def add_predict(verbs: argparse._SubParsersAction[argparse.ArgumentParser], segm
 """,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    if segmenter:
-        predict.set_defaults(checkpoint=None)
-    else:
-        predict.add_argument(
-            "checkpoint", type=Path, metavar="CHECKPOINT", help=".safetensors, or .pth with --config; or --segmenter ID"
-        )
+    predict.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help=".safetensors, or .pth with --config; or --segmenter ID"
+    )
     predict.add_argument("input", metavar="INPUT", help="a picture, a folder, a glob, or shards")
     predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
     predict.add_argument(
@@ -124,7 +133,7 @@ def add_rejection(predict: argparse.ArgumentParser) -> None:
     predict.add_argument("--revision", default="main", help="of a hub id: a commit, tag or branch (default main)")
 
 
-def add_export(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_export(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     export = verbs.add_parser(
         "export",
         help="weights of a checkpoint as one safetensors file that trainings start from",
@@ -137,7 +146,7 @@ def add_export(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     export.set_defaults(run=run_export)
 
 
-def add_score(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_score(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     from detector.score import command
 
     score = verbs.add_parser("score", help=command.HELP)
@@ -145,7 +154,7 @@ def add_score(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     score.set_defaults(run=command.run)
 
 
-def add_tasks(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_tasks(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     from detector.score import pal_command
 
     tasks = verbs.add_parser("tasks", help=pal_command.HELP)
@@ -189,9 +198,7 @@ def run_export(args: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None, prog: str = "python -m detector") -> int:
     """Exit code: 0 done, 2 wrong input."""
-    words = sys.argv[1:] if argv is None else argv
-    named = any(word == SEGMENTER or word.startswith(f"{SEGMENTER}=") for word in words)
-    return run_verb(parser(prog, named).parse_args(words))
+    return run_verb(parser(prog).parse_args(argv))
 
 
 if __name__ == "__main__":
