@@ -204,7 +204,7 @@ class SecondOpinion:
     revision: str = "main"
     """Of a hub id."""
 
-    weights: str = ""
+    sha256: str = ""
     """sha256 of the detector's files; a run writes it down, and where it is given, others are refused."""
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from corruptor.line.batch import Batch, Loaded, Refused, Row
 from corruptor.line.config import LineConfig
 from corruptor.line.loader import load_picture
-from corruptor.line.opinion import open_opinion
+from corruptor.line.opinion import OPINION, open_opinion
 from corruptor.line.plan import Plan, make_plan
 from corruptor.line.record import Recorder
 from corruptor.line.run import ModelError, check_steps, open_model, published, resolve_compute
@@ -126,7 +126,9 @@ def located(manifest: dict[str, Any], folder: Path, overrides: Sequence[str]) ->
     told, known = manifest.get("places", []), read_places(folder)
     named = [text.partition("=")[0].strip() + "." for text in overrides]
     for name in told if isinstance(told, list) else []:
-        if not str(name).startswith(("source.options.", "model.")) or any(f"{name}.".startswith(one) for one in named):
+        if not str(name).startswith(("source.options.", "model.", f"{OPINION}.")) or any(
+            f"{name}.".startswith(one) for one in named
+        ):
             continue
         value: Any = manifest.get("config")
         for part in name.split("."):
