@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from detector.rejection.names import PIXEL_SCORES, SCORES
 from detector.score.bootstrap import Estimate, summarise
@@ -112,7 +113,7 @@ def scores_table(bench: Bench) -> Table:
             bench, "per-pixel network, zero-shot", PIXEL_SCORES, lambda test: [bench.seen(opened, test, PIXEL_SCORES)]
         )
     for arm in (*(one for one in bench.config.arms if not one.shards), bench.config.main_arm):
-        rows += score_rows(bench, arm.name, SCORES, lambda test, arm=arm: over_seeds(bench, arm, test, SCORES))
+        rows += score_rows(bench, arm.name, SCORES, partial(over_seeds, bench, arm, scores=SCORES))
     head = (
         "network",
         "score",
