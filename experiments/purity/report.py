@@ -103,7 +103,7 @@ def markdown(facts: Mapping[str, Any]) -> str:
             "or below the threshold calibrated on the other half of the pictures.",
             _table([{"setting": name, **one} for name, one in facts["purity"].items()], PURITY_COLUMNS),
             _table([{"setting": name, **one} for name, one in facts["purity"].items()], PICTURE_COLUMNS),
-            *opinion_words(facts["opinions"]),
+            *opinion_words(facts.get("opinions", ())),
             "Pixels of the labels, of the pictures that keep one:",
             _table([{"setting": s, **one} for s, many in facts["labels"].items() for one in many], LABEL_COLUMNS),
             f"`{facts['command']}`: {facts['sources']} sources, {told['processor']}, {told['cores']} cores, "
