@@ -24,7 +24,7 @@ IDENTITY = "source_sha256"
 """Text in the PNGs: sha256 of the picture's bytes, so that maps of another picture under its name are not kept."""
 STRIP = 256
 """Rows of an overlay that are computed together."""
-OVERLAY_PIXELS = 1 << 24
+OVERLAY_PIXELS = 3 << 22
 """An overlay is to be looked at: of a picture with more pixels it shows every second, third, .. row and column."""
 LONGEST_WEBP = 16383
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Sequence
 from typing import Any
 
 from PIL import Image
@@ -55,7 +54,7 @@ class Counted(io.BytesIO):
         return super().read(size)
 
 
-def open_picture(data: bytes, formats: Sequence[str]) -> Image.Image:
+def open_picture(data: bytes, formats: tuple[str, ...]) -> Image.Image:
     """A picture whose pixels may be asked for. Raises PictureTooLargeError, and what Pillow raises."""
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         check_tiff(data)
@@ -84,7 +83,7 @@ def is_slow(picture: Image.Image) -> bool:
 
 
 def decoding_bytes(picture: Image.Image, data: bytes) -> int:
-    """Most memory while an opened picture becomes RGB: its file, Pillow's picture, and that of the decoder or of RGB."""
+    """Most memory while a picture becomes RGB: its file, Pillow's picture, and what the decoder or RGB takes."""
     pixels = picture.width * picture.height
     if picture.format == "WEBP":
         return pixels * WEBP + 2 * len(data)

@@ -25,10 +25,9 @@ MAX_FILE_BYTES = 300_000_000
 """Largest file that is read as a picture: 8192 x 8192 pixels of 4 bytes, uncompressed, and a little."""
 ORIENTATION = 0x0112
 """EXIF tag."""
-TURNS: dict[int, tuple[int | str, ...]] = {
-    2: (1,), 3: (0, 1), 4: (0,), 5: ("swap",), 6: (1, "swap"), 7: (0, 1, "swap"), 8: (0, "swap"),
-}  # fmt: skip
-"""Orientation -> axes of the upright picture that are reversed or swapped, one after the other, to get the file's."""
+SWAP = 2
+TURNS = {2: (1,), 3: (0, 1), 4: (0,), 5: (SWAP,), 6: (1, SWAP), 7: (0, 1, SWAP), 8: (0, SWAP)}
+"""Orientation -> axes of the upright picture to be reversed, or SWAP both, one after the other, to get the file's."""
 STRIP_PIXELS = 1 << 20
 """Pixels that are converted at once, so that a large picture is in memory once and not three times."""
 
@@ -116,10 +115,10 @@ def to_rgb(picture: Image.Image) -> U8:
     picture.load()
     width, height = picture.size
     turn = TURNS.get(picture.getexif().get(ORIENTATION, 1), ())
-    image = np.empty((width, height, 3) if "swap" in turn else (height, width, 3), np.uint8)
+    image = np.empty((width, height, 3) if SWAP in turn else (height, width, 3), np.uint8)
     stored = image  # the same memory, seen as the file has it
     for step in turn:
-        stored = stored.swapaxes(0, 1) if step == "swap" else np.flip(stored, step)
+        stored = stored.swapaxes(0, 1) if step == SWAP else np.flip(stored, step)
     rows = max(1, STRIP_PIXELS // width)
     for top in range(0, height, rows):
         stored[top : top + rows] = strip_to_rgb(picture.crop((0, top, width, min(top + rows, height))))
