@@ -21,7 +21,7 @@ SLOW = ("bmp_rle", "ppm", "ppm_plain")
 """Pillow's names of those decoders."""
 READS, BYTES_A_READ, READS_A_VALUE = 1 << 16, 512, 3
 """A file may be read in so many pieces, and one more for so many bytes; a slow decoder takes three for a value."""
-MAX_PIECES = 1 << 16
+MAX_PIECES = 1 << 15
 """Most strips or tiles of a TIFF."""
 RGB = 3
 WEBP = 16

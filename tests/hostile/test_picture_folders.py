@@ -19,7 +19,7 @@ from mutate import mutated
 from PIL import Image
 
 from corruptor.line.config import SamplesConfig
-from shards.ahead import ahead
+from shards.ahead import IN_FLIGHT, Memory, ahead, ahead_within
 from shards.source import Reject, SourceItem, open_source
 from shards.sources.duplicates import END
 from shards.sources.file_source import MAX_CAPTION, FileSource
@@ -366,3 +366,35 @@ def test_ctrl_c_ends_the_line_while_readers_hang(model: Path, tmp_path: Path):
         assert process.returncode == 130
     finally:
         process.kill()
+
+
+def test_work_ahead_keeps_within_its_memory():
+    now, most, lock = [0], [0], threading.Lock()
+
+    def work(size: int) -> int:
+        with lock:
+            now[0] += size
+            most[0] = max(most[0], now[0])
+        time.sleep(0.005)
+        with lock:
+            now[0] -= size
+        return size
+
+    sizes = [IN_FLIGHT // 2, IN_FLIGHT // 3, 1, 2 * IN_FLIGHT, 0, IN_FLIGHT // 2, IN_FLIGHT // 2 + 1, 7] * 4
+    memory: Memory[int, int] = Memory(lambda size: size, lambda size: size // 2)
+    found = list(ahead_within(work, sizes, num_threads=4, num_waiting=8, name="test", memory=memory))
+    assert found == [(size, size) for size in sizes]
+    assert most[0] == 2 * IN_FLIGHT  # the one that is larger, alone
+
+
+def test_work_ahead_whose_size_cannot_be_told_fails_at_its_place():
+    def cost(number: int) -> int:
+        if number == 3:
+            raise OSError("three")
+        return IN_FLIGHT
+
+    memory: Memory[int, int] = Memory(cost, lambda number: 0)
+    results = ahead_within(lambda number: number, range(9), num_threads=2, num_waiting=4, name="test", memory=memory)
+    assert [next(results)[1] for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(OSError, match="three"):
+        next(results)
