@@ -26,13 +26,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from detector.checkpoint import fingerprint
 from detector.heat import Detector
 from detector.inputs import Inputs, Stored, open_inputs
 from detector.maps import HEAT, MASKS, OVERLAYS, Places, Row, finished, write_maps
 from detector.operating import choose_threshold
+from shards.ahead import IN_FLIGHT
 from shards.claims import Claim
 from shards.errors import ConfigError
 from shards.files import make_folder, write_bytes, write_json
@@ -44,10 +44,6 @@ RUN = "predict.json"
 AHEAD = 2
 """Batches that are read in advance."""
 MAX_BATCH = 1024
-IN_FLIGHT = 3 << 27
-"""Bytes that pictures may take together, 384 MiB; one that takes more is alone."""
-PILLOW_BLOCK = 1 << 26
-"""Bytes of Pillow's pieces of a picture: as large as this, glibc gives each back to the system when it is freed."""
 WRITING = 16
 """Bytes a pixel while the files of a picture are made."""
 NOTHING = np.empty((0, 0, 3), np.uint8)
@@ -152,7 +148,6 @@ class Looking:
 
     def run(self) -> tuple[list[Row], list[Reject]]:
         """Rows and rejects in the order of the input."""
-        Image.core.set_block_size(PILLOW_BLOCK)  # type: ignore[attr-defined]
         count = len(self.inputs)
         with (
             ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2))) as self.pool,

@@ -23,6 +23,8 @@ READS, BYTES_A_READ, READS_A_VALUE = 1 << 16, 512, 3
 """A file may be read in so many pieces, and one more for so many bytes; a slow decoder takes three for a value."""
 MAX_PIECES = 1 << 15
 """Most strips or tiles of a TIFF."""
+PILLOW_BLOCK = 1 << 26
+"""Bytes of Pillow's pieces of a picture: as large as this, glibc gives each back to the system when it is freed."""
 RGB = 3
 WEBP = 16
 """Bytes a pixel of a WebP: libwebp keeps two canvases, Pillow copies one twice."""
@@ -58,6 +60,7 @@ def open_picture(data: bytes, formats: tuple[str, ...]) -> Image.Image:
     """A picture whose pixels may be asked for. Raises PictureTooLargeError, and what Pillow raises."""
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         check_tiff(data)
+    Image.core.set_block_size(PILLOW_BLOCK)  # type: ignore[attr-defined]
     file = Counted(data)
     picture = Image.open(file, formats=formats)
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from harness import batches, run, run_apart
-from line_case import line_tools, make, make_case
+from line_case import COMMAND, line_tools, make, make_case
 from mutate import mutated
 from PIL import Image
 
@@ -25,7 +25,7 @@ from shards.sources.duplicates import END
 from shards.sources.file_source import MAX_CAPTION, FileSource
 from shards.sources.folder import FolderSource
 from shards.sources.image_headers import head_sides
-from shards.sources.pictures import read_mask, read_picture
+from shards.sources.pictures import MAX_FILE_BYTES, read_mask, read_picture
 
 
 def picture(kind: str = "PNG", mode: str = "RGB", side: int = 32, **options: object) -> bytes:
@@ -147,6 +147,28 @@ def test_gathering_such_a_folder(tmp_path: Path):
 def test_memory_over_such_a_folder(tmp_path: Path):
     fill(tmp_path / "pictures")
     run_apart(["shards", "gather", "folder", "--set", "root=pictures", "--out", "seen"], tmp_path, out="seen")
+
+
+@pytest.mark.slow
+def test_memory_of_gathering_large_files(tmp_path: Path):
+    """Eight files of the largest size, read by sixteen threads."""
+    (tmp_path / "pictures").mkdir()
+    for number in range(8):
+        path = tmp_path / "pictures" / f"{number}.png"
+        path.write_bytes(b"\x89PNG\r\n\x1a\n")
+        os.truncate(path, MAX_FILE_BYTES)
+    command = ["shards", "gather", "folder", "--set", "root=pictures", "--out", "seen"]
+    run_apart(command, tmp_path, out="seen", codes=(0,), seconds=20)
+
+
+@pytest.mark.slow
+def test_memory_of_the_line_over_large_pictures(model: Path, tmp_path: Path):
+    case = make_case(tmp_path, model, 1)
+    for number in range(4):
+        large = Image.new("RGBA", (8192, 8192), (number, 99, 180, 200))
+        large.save(case / "pictures" / f"{number}.png", compress_level=1)
+    done = run_apart(COMMAND, case, out="out", codes=(0,), seconds=60)
+    assert "4 samples" in done.out or "5 samples" in done.out
 
 
 def test_a_phones_picture_is_one_picture_and_an_animation_is_none():
