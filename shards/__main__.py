@@ -97,7 +97,7 @@ def run_show(args: argparse.Namespace) -> int:
 
 
 def run_index(args: argparse.Namespace) -> int:
-    """Make what is missing; the same command again goes on where it stopped."""
+    """Make what is missing; the same command again resumes where it stopped."""
     from shards.sources.remote_files import find_files
     from shards.sources.tars import open_indexes
 
