@@ -113,7 +113,7 @@ def visible_card(number: int) -> str:
 
 
 def attempt(work: Callable[[Any], None], task: Any, log: Path) -> Outcome:
-    """Do a task; an error is one line, and its traceback goes to the log where it is neither the user's nor of own code."""
+    """Do a task; an error is one line, with its traceback in the log unless it is the user's or of the user's code."""
     try:
         work(task)
     except UserError as error:

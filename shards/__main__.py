@@ -1,4 +1,4 @@
-"""`python -m shards VERB`: check a run, look at it, import an outside set."""
+"""`python -m shards VERB`: check a run, look at it, import an outside set, export to another tool."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from shards.arguments import add_values
+from shards.arguments import add_modules, add_values
 from shards.check import check_run
 from shards.errors import ConfigError, one_line, run_verb
+from shards.export.exporters import EXPORTERS
 from shards.files import make_folder
-from shards.human.importers import IMPORTERS, add_importers
+from shards.human.importers import IMPORTERS
 from shards.progress import progress
 from shards.reader import ShardReader
 from shards.show import Chosen, choose, write_sheet
@@ -67,8 +68,8 @@ def parser(prog: str = "python -m shards") -> argparse.ArgumentParser:
     add_values(gather, "--set", "options", "an option of it")
     gather.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write to")
     gather.set_defaults(run=run_gather)
-    if IMPORTERS:
-        add_importers(verbs)
+    add_modules(verbs, "import", "turn an outside set into shards", "NAME", IMPORTERS)
+    add_modules(verbs, "export", "write shards in the layout of another tool", "FORMAT", EXPORTERS)
     return top
 
 

@@ -124,7 +124,8 @@ def test_licence_and_set_of_ours_go_with_our_source(config: str, said: tuple[str
 )
 def test_licence_and_set_in_a_config_of_ones_own(text: str, credits: tuple[str, str], tmp_path: Path):
     mine = tmp_path / "mine.py"
-    base = "from mmengine.config import read_base\nwith read_base():\n    from configs.shards.sd15_progamer_step40 import *\n"
+    base = "from mmengine.config import read_base\nwith read_base():\n"
+    base += "    from configs.shards.sd15_progamer_step40 import *\n"
     mine.write_text(base + text)
     options = load_line(mine).source.options
     assert (options.get("licence", ""), options.get("set_name", "")) == credits
