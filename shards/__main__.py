@@ -21,7 +21,7 @@ ABOUT = __doc__.partition(": ")[2]
 EXAMPLES = """examples:
   blemish check out/miniworld
   blemish show out/miniworld --out sheet.png --n 16
-  blemish index 'pictures/data-{000000..000068}.tar'
+  blemish index 'data-{000000..000068}.tar'
 """
 MAX_PROBLEMS = 20
 
@@ -53,7 +53,7 @@ def parser(prog: str = "python -m shards") -> argparse.ArgumentParser:
     index = verbs.add_parser(
         "index",
         help="learn what lies where in tars, here or behind an address, so that runs start at once",
-        epilog="blemish index 'hf://datasets/OWNER/NAME@REVISION/data/data-{000000..000068}.tar'",
+        epilog="blemish index 'data-{000000..000068}.tar'",
     )
     index.add_argument("tars", nargs="+", metavar="TARS", help="path, glob, brace range or address")
     index.add_argument("--index", default="", metavar="DIR", help="folder for index files (docs/how-to/sources.md)")

@@ -60,7 +60,7 @@ def write_split(part: Part, pictures: Path, path: Path) -> tuple[Tally, int]:
             height, width = mask.shape
             picture = {"id": number, "file_name": f"{key}{part.suffix}", "width": width, "height": height}
             images.write(separated(picture, number == 1))
-            for one in annotations(mask):
+            for one in annotations_of(mask):
                 count += 1
                 file.write(separated({"id": count, "image_id": number, **one}, count == 1))
         file.write(b'],\n"images": [')
@@ -79,7 +79,7 @@ def copy_into(images: Any, file: HashingFile) -> None:
     shutil.copyfileobj(images, file)
 
 
-def annotations(mask: U8) -> Iterator[dict[str, Any]]:
+def annotations_of(mask: U8) -> Iterator[dict[str, Any]]:
     """What COCO says of a mask (uint8 HW with 0, 1, 255): each region in scan order, then the ignored pixels."""
     from scipy import ndimage
 

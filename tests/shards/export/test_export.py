@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from shards.__main__ import main
-from shards.export.coco import annotations, packed, run_lengths
+from shards.export.coco import annotations_of, packed, run_lengths
 from shards.reader import ShardReader
 from shards.schema import Sample
 from shards.source import Reject
@@ -116,7 +116,7 @@ def test_one_annotation_by_hand():
     mask[1:, 2] = 1
     assert run_lengths(mask == 1) == [7, 2, 3]
     assert run_lengths(mask == 0) == [0, 7, 2, 3]
-    assert list(annotations(mask)) == [
+    assert list(annotations_of(mask)) == [
         {
             "category_id": 1,
             "iscrowd": 0,
@@ -125,7 +125,7 @@ def test_one_annotation_by_hand():
             "segmentation": {"size": [3, 4], "counts": "723"},
         }
     ]
-    assert list(annotations(np.zeros((3, 4), np.uint8))) == []
+    assert list(annotations_of(np.zeros((3, 4), np.uint8))) == []
 
 
 @pytest.mark.parametrize(
