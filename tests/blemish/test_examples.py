@@ -72,7 +72,7 @@ CASES = [
     ),
     Case(
         "blemish detect pretrain configs/detector/scenes_swin_mini.py --out out/detector/scenes",
-        TINY_TRAINING,
+        f"{TINY_TRAINING} --set val_dataloader.dataset.count=8",
         "out/detector/scenes/weights.safetensors",
     ),
     Case(
