@@ -171,7 +171,7 @@ def look_at_all(makings: Sequence[Making], out: Path, options: Options) -> dict[
 
 
 def look(task: tuple[Making, int], out: Path, options: Options) -> tuple[tuple[str, int], Seen]:
-    """Train one detector, or resume its training, and count what it sees in the shams; ((folder of the making, seed), ..)."""
+    """Train one detector, or resume, and count what it sees in the shams; ((folder of the making, seed), ..)."""
     from detector.config import load_config, set_seed
     from detector.inputs import ShardPictures
     from detector.predict import Options as Looking
