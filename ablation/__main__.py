@@ -22,7 +22,7 @@ EXAMPLES = """examples:
   blemish ablate configs/ablation/timesteps_sd15_richhf.py --out out/sd15 --dry-run --gpu h100
   blemish ablate configs/ablation/closed_world.py --out out/try --scale 0.01
 
-The same command again goes on where a stopped one was. OUT/report.md and OUT/index.html have tables, plots and a
+The same command again resumes where a stopped one was. OUT/report.md and OUT/index.html have tables, plots and a
 sentence for each comparison; OUT/rows.csv a row for each arm, backbone, seed and test set.
 """
 
@@ -74,8 +74,8 @@ def run(args: argparse.Namespace, command: str) -> int:
         return 0
     if missing:
         raise MissingInputError(missing[0])
-    check_disk(remaining(plan, each, stages).bytes, args.out)
-    with claim(plan.grid, args.out):
+    check_disk(remaining(each, stages).bytes, args.out)
+    with claim(plan.grid, args.out).held():
         runner = Runner(plan, args.out, processes, each, cards)
         failed = runner.run()
         results = report(plan, args.out, failed, command)

@@ -223,7 +223,7 @@ def total(found: Iterable[Cost]) -> Cost:
     return sum(found, Cost())
 
 
-def remaining(plan: Plan, each: dict[str, Cost], stages: Path) -> Cost:
+def remaining(each: dict[str, Cost], stages: Path) -> Cost:
     """Of the stages that are not done."""
     return total(cost for name, cost in each.items() if not is_done(stages, name))
 
@@ -256,7 +256,7 @@ def cost_lines(plan: Plan, each: dict[str, Cost], machine: Machine, stages: Path
             lines.append(
                 f"  {name}: {len(mine)}{f', {done} done' if done else ''}; {words(total(each[one] for one in mine))}"
             )
-    left = remaining(plan, each, stages)
+    left = remaining(each, stages)
     lines.append(f"to do: {words(left)}")
     hours = left.seconds / 3600
     lines.append(f"about {readable_hours(hours / machine.workers)} on {machine.name}, reckoned, not measured")

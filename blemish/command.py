@@ -47,6 +47,7 @@ VERBS: dict[str, Verb] = {
     ),
     "gather": Verb("shards.__main__", "the pictures that a source gives, as plain files"),
     "import": Verb("shards.__main__", "turn an outside set into shards"),
+    "export": Verb("shards.__main__", "write shards in the layout of another tool"),
     "detect": Verb("detector.__main__", "train a detector on shards, look at pictures with it, score it", True),
     "regions": Verb("region_select.__main__", "where to damage: train a selector, use it, see what it selects", True),
     "ablate": Verb("ablation.__main__", "train and test the arms of a grid alike, and say what differs"),

@@ -295,5 +295,9 @@ def corrupt(
     """Put an artifact into a picture with the embedded generator, which is loaded on the first call.
 
     Arguments and result as of calling a `Corruptor`; for photographs make one of another model.
+
+    Raises InputError as that does.
     """
+    if "prompts" in options:
+        raise InputError("corrupt() takes `prompt`, one for all pictures or a list; `prompts` is the Corruptor's")
     return default_corruptor()(image, mask, prompt, seed, **options)

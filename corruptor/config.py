@@ -243,7 +243,8 @@ class CorruptionConfig:
 
     sham: bool = False
     """Keep the masks as labels and inject nothing under them; all else as ever. A detector that finds these masks knows
-    them by the making and not by an artifact (docs/explanation/leak_check.md). Needs verification.policy `keep`."""
+    them by how they were processed and not by an artifact (docs/explanation/leak_check.md). Needs
+    verification.policy `keep`."""
 
     def __post_init__(self) -> None:
         _within("num_grid_steps", self.num_grid_steps, 1, MOST_STEPS)

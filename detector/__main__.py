@@ -43,7 +43,7 @@ def add_config(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--iterations", type=int, metavar="N", help="how long to train; schedules shrink or grow with it")
     verb.add_argument("--seed", type=int, help="of weights, draws and augmentation (default the config's)")
     add_overrides(verb)
-    verb.add_argument("--resume", action="store_true", help="an error unless there is a training in DIR to go on with")
+    verb.add_argument("--resume", action="store_true", help="an error unless there is a training in DIR to resume")
     verb.add_argument("--launcher", choices=("none", "pytorch"), default="none", help="pytorch: started by torchrun")
     verb.set_defaults(run=run_train, shards=[], val=[])
 

@@ -56,7 +56,7 @@ class DrawSampler(torch.utils.data.Sampler[Draw]):
     Args:
         dataset: anything with a length. seed: of the orders.
 
-    Set `start` to the number of draws that all ranks together have already taken, and the next iteration goes on there.
+    Set `start` to the number of draws that all ranks together have already taken, and the next iteration resumes there.
     """
 
     def __init__(self, dataset: Any, seed: int = 0) -> None:

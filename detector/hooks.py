@@ -69,7 +69,7 @@ class SeedHook(Hook):
 
 @HOOKS.register_module()
 class InitialHook(Hook):
-    """Weights of another training as the start; nothing where the run goes on from a state."""
+    """Weights of another training as the start; nothing where the run resumes from a state."""
 
     def __init__(self, initial: Initial) -> None:
         self.initial = initial

@@ -1,4 +1,4 @@
-"""mmengine's loop over iterations, made restartable: data go on where they stopped; validate, then save."""
+"""mmengine's loop over iterations, made restartable: data resume where they stopped; validate, then save."""
 
 from __future__ import annotations
 

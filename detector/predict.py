@@ -5,7 +5,7 @@
     DIR/overlays/KEY.webp  the picture with heat in red and the mask's outline in white
     DIR/par.csv, par.json  a line for each picture, least artifact first; PAR = pixels in the mask / all pixels
     DIR/rejects.jsonl      inputs that are no pictures, each with its reason
-    DIR/predict.json       checkpoint, threshold and input; the same command again goes on
+    DIR/predict.json       checkpoint, threshold and input; the same command again resumes
 
 Maps are kept while the picture's bytes are the same: its sha256 stands in their PNGs. While the model looks at one
 batch, threads read the next and write the last: Pillow frees Python's lock. The bytes of pictures in memory are

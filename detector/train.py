@@ -1,6 +1,6 @@
 """Training a detector from shards: checks first, then mmengine's Runner, then the weights and what is known of them.
 
-OUT/run.json             what is trained on what; the same command again goes on, another one is refused
+OUT/run.json             what is trained on what; the same command again resumes, another one is refused
 OUT/state.pth            to resume from       OUT/log.jsonl   losses and scores
 OUT/best.safetensors     at the best validation so far
 OUT/weights.safetensors  the result: the best, or the last where nothing was validated
@@ -52,10 +52,10 @@ class Job:
 
 
 def train(job: Job, resume: bool = False) -> dict[str, Any]:
-    """Train, or go on training, and return what OUT/train.json holds. A finished training is not repeated.
+    """Train, or resume a training, and return what OUT/train.json holds. A finished training is not repeated.
 
     Args:
-        resume: insist on going on: an error where there is nothing to go on from.
+        resume: an error where there is nothing to resume.
 
     Raises MissingInputError, ConfigError, SchemaError, DataError, CheckpointError, ResumeError, OutputError; none of
     them leaves anything behind that was not there before.
@@ -173,7 +173,7 @@ def describe_shards(where: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def make_runner(job: Job, card: Card, initial: Initial | None, folder: Folder, scratch: Path) -> tuple[Any, Any]:
-    """mmengine's Runner with our hooks, and the hook that keeps states; goes on from OUT/state.pth if it is there."""
+    """mmengine's Runner with our hooks, and the hook that keeps states; resumes from OUT/state.pth if it is there."""
     import torch
     from mmengine.runner import Runner
 

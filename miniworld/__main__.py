@@ -83,7 +83,7 @@ def add_sample(verbs: Verbs) -> None:
 def add_train(verbs: Verbs) -> None:
     text = "train the generator, or train it further"
     verb = add_verb(verbs, "train", text, "train --minutes 60 --device auto", run_train)
-    verb.add_argument("--minutes", type=float, required=True, help="wall clock of this call; the next one goes on")
+    verb.add_argument("--minutes", type=float, required=True, help="wall clock of this call; the next one resumes")
     verb.add_argument("--device", default="auto", help="auto, cpu or cuda (default %(default)s)")
     verb.add_argument(
         "--work", type=Path, default=WORK, metavar="DIR", help="folder of the training state (default %(default)s)"

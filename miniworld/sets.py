@@ -2,7 +2,7 @@
 
 Wild sets are sampled from the generator and labelled by the oracle; drawn faults have exact masks; both those and the
 clean test pictures go through the autoencoder, so that its traces give nothing away. Every picture is a function of its
-seed, every shard of its number: a killed run goes on where it was, and equal weights give equal bytes.
+seed, every shard of its number: a killed run resumes where it was, and equal weights give equal bytes.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 write_masks:   OUT/masks/NAME.png     0 and 255, at the picture's own size; all 0 where no region was found
                OUT/regions.csv        a line for each picture: file, area, number of components
-               OUT/rejects.jsonl      what is no picture      OUT/masks.json  what was asked; the same again goes on
+               OUT/rejects.jsonl      what is no picture      OUT/masks.json  what was asked; the same again resumes
 pseudo_label:  OUT as every run of shards: the pictures as they are, the regions as their labels
 """
 
@@ -211,7 +211,7 @@ def read_ahead(source: Source, indices: Sequence[int]) -> Iterator[tuple[int, So
 
 
 def describe(file: str, uri: str, mask: U8) -> Row:
-    """The table's line, from the mask alone, so that a call that goes on writes the same table."""
+    """The table's line, from the mask alone, so that a call that resumes writes the same table."""
     pixels = int((mask == ARTIFACT).sum())
     height, width = mask.shape
     outcome = "ok" if pixels else "no_region"

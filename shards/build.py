@@ -63,7 +63,9 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "", *, require_al
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     for name in values:
         if name not in fields:
-            raise BuildError(f"unknown key '{join(path, str(name)[:60])}'{nearest(str(name)[:60], fields)}")
+            near = inner_place(cls, str(name))
+            hint = f"; did you mean '{join(path, near)}'?" if near else nearest(str(name)[:60], fields)
+            raise BuildError(f"unknown key '{join(path, str(name)[:60])}'{hint}")
     built: dict[str, Any] = {}
     for name, field in fields.items():
         if name in values:
@@ -76,6 +78,18 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "", *, require_al
         raise
     except ValueError as error:
         raise BuildError(f"{path or cls.__name__}: {error}") from error
+
+
+def inner_place(cls: Any, name: str) -> str:
+    """Dotted path of the field of this very name in a group within `cls`; "" where there is none, or more than one."""
+    groups = {group: hint for group, hint in hints_of(cls).items() if dataclasses.is_dataclass(hint)}
+    found = [join(group, inner) for group, hint in groups.items() if (inner := place_of(hint, name))]
+    return found[0] if len(found) == 1 else ""
+
+
+def place_of(cls: Any, name: str) -> str:
+    """`name` where `cls` has such a field itself, else as `inner_place`."""
+    return name if name in hints_of(cls) else inner_place(cls, name)
 
 
 def convert(hint: Any, value: Any, path: str, require_all: bool = False) -> Any:

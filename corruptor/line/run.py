@@ -138,7 +138,7 @@ def begun_manifest(out: Path) -> dict[str, Any]:
 def begun_threads(manifest: dict[str, Any]) -> int:
     """The number of threads that a run was begun with; 0 where there is none.
 
-    Launchers set another number for several processes than for one, and a run may go on with another number of them.
+    Launchers set another number for several processes than for one, and a run may be resumed with another number.
     """
     try:
         threads = manifest["config"]["compute"]["num_threads"]

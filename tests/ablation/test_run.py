@@ -180,14 +180,14 @@ def test_another_grid_in_the_same_folder_is_refused(finished: Finished, tiny: Pa
     other = write_grid(tmp_path / "grid.py", grid_values(tiny, arms=ARMS, axis="way", iterations=5))
     before = sorted(finished.out.rglob("*"))
     assert main([str(other), "--out", str(finished.out)]) == 2
-    assert "was begun with another grid (iterations: 4 there, 5 now)" in capsys.readouterr().err
+    assert "holds another grid (iterations: 4 there, 5 now)" in capsys.readouterr().err
     assert sorted(finished.out.rglob("*")) == before
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("")
-    with pytest.raises(ResumeError, match="holds other files"), claim(grid_of(tiny), tmp_path / "full"):
+    with pytest.raises(ResumeError, match="holds other files"), claim(grid_of(tiny), tmp_path / "full").held():
         pass
-    again = claim(grid_of(tiny), tmp_path / "new")
-    with claim(grid_of(tiny), tmp_path / "new"), pytest.raises(ResumeError, match="another process works on"), again:
+    first, again = (claim(grid_of(tiny), tmp_path / "new") for _ in range(2))
+    with first.held(), pytest.raises(ResumeError, match="another grid is at work there"), again.held():
         pass
 
 
