@@ -22,8 +22,6 @@ from shards.writer import read_manifest
 
 SELECTED = "the selector's"
 """Stands in a config for what a selector's training will decide: its weights, threshold, area."""
-IDLE = ("log_every", "state_every", "log_level", "visualizer")
-"""Values of a detector's config that change nothing in what is learned."""
 
 
 @dataclass(frozen=True)
@@ -233,12 +231,10 @@ def needs(data: Data | None) -> tuple[str, ...]:
 @cache
 def detector_facts(backbone: str, overrides: tuple[str, ...], iterations: int) -> dict[str, Any]:
     """The config of a detector as plain values, and the files it starts from. Raises ConfigError, MissingInputError."""
-    from detector.config import load_config, plain_config
+    from detector.config import decisive_config, load_config
 
     path = f"configs/detector/{backbone}.py"
-    config = plain_config(load_config(find_config(path), overrides, iterations or None))
-    for key in IDLE:
-        config.pop(key, None)
+    config = decisive_config(load_config(find_config(path), overrides, iterations or None))
     return {"backbone": backbone, "config": config, "files": named_files({"initialise": config.get("initialise")})}
 
 

@@ -45,6 +45,7 @@ VALUES: dict[str, Check] = {
     "train_cfg.type": choice("RestartableLoop"),
     "train_cfg.max_iters": TIMES,
     "train_cfg.val_interval": TIMES,
+    "train_cfg.patience": COUNT,
     "val_cfg.type": choice("ValLoop"),
     "val_evaluator.type": choice("ArtifactIoU", "PixelAccuracy"),
     "optim_wrapper.type": choice("OptimWrapper", "AmpOptimWrapper"),

@@ -40,7 +40,8 @@ val_evaluator = dict(type="ArtifactIoU")
 val_score = "val/artifact_iou"
 val_cfg = dict(type="ValLoop")
 
-train_cfg = dict(type="RestartableLoop", max_iters=10000, val_interval=500)
+# Stop after so many validations in a row without a new best score; 0 goes on to the end.
+train_cfg = dict(type="RestartableLoop", max_iters=10000, val_interval=500, patience=0)
 optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="AdamW", lr=6e-5, betas=(0.9, 0.999), weight_decay=0.01),
