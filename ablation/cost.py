@@ -141,7 +141,8 @@ class Pricer:
         if isinstance(work, DerivedWork):
             before = self.found.get(work.data.stage, Cost(FEWEST_SOURCES, bytes=FEWEST_SOURCES * MADE_BYTES))
             seconds = before.pictures * (WILD_SECONDS / 2 if work.relabel else ROW_SECONDS)
-            return Cost(before.pictures * (2 if work.twins else 1), seconds=seconds, bytes=2 * before.bytes)
+            times = 1 + work.twins + (work.shams is not None)
+            return Cost(before.pictures * times, seconds=seconds, bytes=times * before.bytes)
         return self.train(work)
 
     def line(self, stage: Stage, work: LineWork) -> Cost:
@@ -244,7 +245,7 @@ def cost_lines(plan: Plan, each: dict[str, Cost], machine: Machine, stages: Path
     names = {
         "made": "sampled sets",
         "shards": "runs of the line",
-        "derived": "relabelled sets",
+        "derived": "derived sets",
         "train": "trainings",
     }
     arms, jobs = len(plan.grid.arms), len(plan.jobs)

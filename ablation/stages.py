@@ -66,11 +66,22 @@ class LineWork:
 
 @dataclass(frozen=True)
 class DerivedWork:
-    """Samples of other shards with other labels, or with their twins beside them."""
+    """Samples of other shards with other labels, or with negatives beside them (ablation/derive.py)."""
 
     data: Data
-    relabel: str
-    twins: bool
+    relabel: str = ""
+    twins: bool = False
+    ignore_dropped: bool = False
+    shams: Data | None = None
+    """The same rows with nothing injected."""
+    kept: Data | None = None
+    """The same rows with nothing dropped: those that `data` lacks come in, as clean samples."""
+
+    def more(self) -> dict[str, Any]:
+        """What is asked for beyond labels and twins, by name: the part of its identity that came later."""
+        told = {"ignore_dropped": self.ignore_dropped}
+        told |= {name: data.identity for name, data in (("shams", self.shams), ("kept", self.kept)) if data is not None}
+        return {name: value for name, value in told.items() if value}
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,7 @@ def decisive_config(config: Any) -> dict[str, Any]:
     values: dict[str, Any] = plain(copy.deepcopy(config.to_dict()))
     for key in IDLE:
         values.pop(key, None)
-    if not values["train_cfg"].get("patience"):
-        values["train_cfg"].pop("patience", None)  # trainings from before it could be asked for are the same
+    for place, name in ((values["train_cfg"], "patience"), (values["train_dataloader"]["sampler"], "together")):
+        if not place.get(name):
+            place.pop(name, None)  # trainings from before it could be asked for are the same
     return values

@@ -28,6 +28,7 @@ def loader(least: int, sampler: str) -> dict[str, Check]:
         "persistent_workers": flag,
         "sampler.type": choice(sampler),
         "sampler.seed": SEED,
+        "sampler.together": flag,
         "dataset.type": choice("ShardDataset", "SceneDataset", "MemoryDataset"),
         "dataset.seed": SEED,
         "dataset.limit": COUNT,

@@ -26,7 +26,8 @@ train_dataloader = dict(
     batch_size=8,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type="DrawSampler", seed=0),
+    # together: a sample and its clean twin, where they stand side by side in the shards, come into one batch.
+    sampler=dict(type="DrawSampler", seed=0, together=False),
     dataset=dict(type="ShardDataset", shards=["out/shards"], pipeline=train_pipeline, seed=0, limit=0),
 )
 val_dataloader = dict(
