@@ -15,6 +15,8 @@ from ablation.grid import MadeSet
 from shards.config import config_hash
 
 DONE = "done.json"
+DECODED = "decoded"
+"""Folder of decoded pictures that all trainings share, beside that of the stages; deleted at the end."""
 Kind = Literal["made", "shards", "derived", "train"]
 
 
@@ -79,7 +81,7 @@ class DerivedWork:
 
     def more(self) -> dict[str, Any]:
         """What is asked for beyond labels and twins, by name: the part of its identity that came later."""
-        told = {"ignore_dropped": self.ignore_dropped}
+        told: dict[str, Any] = {"ignore_dropped": self.ignore_dropped}
         told |= {name: data.identity for name, data in (("shams", self.shams), ("kept", self.kept)) if data is not None}
         return {name: value for name, value in told.items() if value}
 

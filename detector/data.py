@@ -23,6 +23,7 @@ from mmengine.registry import DATA_SAMPLERS, DATASETS, DefaultScope
 from numpy.typing import NDArray
 
 from detector.errors import DataError
+from shards.decoded import DecodedShards
 from shards.masks import U8
 from shards.reader import ShardReader
 
@@ -139,6 +140,7 @@ class ShardDataset(PipelineDataset):
     Args:
         shards: run folders, folders of tars, tars or globs (shards.reader.find_shards).
         limit: use only the first `limit` samples; 0 for all.
+        decoded: a folder in which decoded pictures are shared with other processes (shards.decoded); "" for none.
 
     Raises DataError for an empty set, MissingInputError, SchemaError (damaged tar, other schema version).
     """
@@ -149,12 +151,14 @@ class ShardDataset(PipelineDataset):
         pipeline: Sequence[dict[str, Any]],
         seed: int = 0,
         limit: int = 0,
+        decoded: str = "",
     ) -> None:
         super().__init__(pipeline, seed)
         self.reader = ShardReader(shards)
         if not len(self.reader):
             raise DataError(f"shards {shards} hold no samples; make some with `python -m corruptor shards`")
         self.limit = limit
+        self.decoded = DecodedShards(self.reader, Path(decoded)) if decoded else None
 
     def __len__(self) -> int:
         return min(self.limit, len(self.reader)) if self.limit else len(self.reader)
@@ -166,6 +170,8 @@ class ShardDataset(PipelineDataset):
         return np.cumsum([False, *changes], dtype=np.int64)
 
     def load(self, index: int) -> tuple[U8, U8, str]:
+        if self.decoded is not None:
+            return *self.decoded.load(index), self.reader.key(index)
         return self.reader.image(index), self.reader.mask(index), self.reader.key(index)
 
 
