@@ -12,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from miniworld.sets import PER_SHARD, finished, members
+from miniworld.sets import PER_SHARD, finished
 from miniworld.source import LICENCE
 from miniworld.world.scenes import content_of
 from shards.errors import ConfigError, MissingInputError
 from shards.files import hash_file
 from shards.reader import ShardReader
-from shards.schema import make_key
+from shards.schema import META_MEMBER, encode_meta, make_key
 from shards.writer import MANIFEST, RunInfo, RunWriter
 
 TITLE = "Blemish miniworld: wild test pictures, half of each content broken"
@@ -78,9 +78,8 @@ def copy_shard(run: RunWriter, reader: ShardReader, shard: int, chosen: Sequence
     """The chosen pictures as one shard; `source.index` stays their place in the pool."""
     with run.shard(shard) as out:
         for row, index in enumerate(chosen):
-            sample = reader[index]
-            source = replace(sample.meta.source, set=str(run.info.source["name"]))
-            keyed = replace(
-                sample, key=make_key(shard, row), meta=replace(sample.meta, config_hash=run.hash, source=source)
-            )
-            out.write_members(keyed.key, members(keyed), artifact=bool(keyed.mask.any()))
+            meta = reader.meta(index)
+            source = replace(meta.source, set=str(run.info.source["name"]))
+            told = encode_meta(replace(meta, config_hash=run.hash, source=source))
+            members = {**reader.members(index), META_MEMBER: told}
+            out.write_members(make_key(shard, row), members, artifact=meta.label == "artifact")
