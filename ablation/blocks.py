@@ -10,11 +10,15 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+from PIL import Image
+
 from shards.markdown import table
 
 WIDTH = 118
 """Of Markdown, in characters."""
 UNBROKEN: Any = {"break_long_words": False, "break_on_hyphens": False}
+READABLE = 0.62
+"""Share of its size below which a figure is not shrunk on a small screen: it is moved sideways instead."""
 TYPES = {".png": "image/png", ".webp": "image/webp"}
 
 
@@ -91,10 +95,11 @@ def escaped(text: str) -> str:
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#222;background:#fff;max-width:62rem;margin:0 auto;padding:1rem}
 h1{font-size:1.5rem;line-height:1.25}h2{font-size:1.2rem;margin-top:2rem}
-.wide{overflow-x:auto;margin:.5rem 0 1.5rem}table{border-collapse:collapse;font-size:.85rem;white-space:nowrap}
+.wide{overflow-x:auto;margin:.5rem 0 1.5rem}figure .wide{margin:0}table{border-collapse:collapse;font-size:.85rem}
 caption{text-align:left;font-weight:600;padding:.3rem 0}th,td{padding:.25rem .6rem;text-align:right}
-th:first-child,td:first-child{text-align:left}th{border-bottom:2px solid #888}td{border-bottom:1px solid #ddd}
-figure{margin:1rem 0}img{max-width:100%;height:auto}figcaption{font-size:.85rem;color:#555}
+th{border-bottom:2px solid #888;vertical-align:bottom}td{border-bottom:1px solid #ddd;white-space:nowrap}
+th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:#fff;white-space:normal;min-width:7rem}
+figure{margin:1rem 0}img{max-width:100%;height:auto}figcaption{font-size:.85rem;color:#555}code{overflow-wrap:anywhere}
 """.strip()
 
 
@@ -129,7 +134,10 @@ def html_of(block: Block) -> str:
     data = base64.b64encode(block.path.read_bytes()).decode("ascii")
     told = html.escape(block.text)
     source = f"data:{TYPES[block.path.suffix]};base64,{data}"
-    return f'<figure><img src="{source}" alt="{told}"><figcaption>{told}</figcaption></figure>'
+    with Image.open(block.path) as picture:
+        least = round(picture.width * READABLE)
+    image = f'<img src="{source}" alt="{told}" style="min-width:{least}px">'
+    return f'<figure><div class="wide">{image}</div><figcaption>{told}</figcaption></figure>'
 
 
 def code(text: str) -> str:

@@ -220,6 +220,13 @@ class StateHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         self.first = runner.iter
+        self.lose_patience(runner)
+
+    def lose_patience(self, runner: Any) -> None:
+        """End the training where too many validations came after the best: known from the state, so a resume agrees."""
+        loop = runner.train_loop
+        waited = runner.iter - self.best["iteration"] if self.best else 0
+        loop.stop_training = 0 < loop.patience * loop.val_interval <= waited
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         self.best = dict(checkpoint["meta"].get("best", {}))
@@ -234,6 +241,7 @@ class StateHook(Hook):
             check_finite(runner)
             if is_main_process():
                 save_weights(self.out / BEST, bare(runner.model), self.card)
+        self.lose_patience(runner)
 
     def after_step(self, runner: Any) -> None:
         if not (runner.iter % self.every == 0 or runner.iter == runner.max_iters):
