@@ -36,6 +36,7 @@ INNER = {
     ("shards", "guard"): {"shards.errors"},
     ("shards", "sources"): {"shards", "shards.guard"},
     ("shards", "human"): {"shards", "shards.guard", "shards.sources"},
+    ("shards", "view"): {"shards", "shards.guard"},
     ("shards", ""): {"shards.guard"},
     ("corruptor", ""): set(),
     ("corruptor", "line"): {"corruptor"},

@@ -159,6 +159,7 @@ def here(tmp_path: Path, finished_run: Path, monkeypatch: pytest.MonkeyPatch) ->
     [
         ("blemish check out/miniworld", ""),
         ("blemish show out/miniworld --out sheet.png --n 16", "sheet.png"),
+        ("blemish view out/miniworld", "out/miniworld/view/index.html"),
         ("blemish config fields corruption.injection", ""),
         ("blemish config show configs/shards/miniworld.py --set seed=3", ""),
         ("blemish world render --n 16 --out out/scenes", "out/scenes.sheet.png"),
