@@ -15,6 +15,7 @@ from shards.human.importers import IMPORTERS, add_importers
 from shards.progress import progress
 from shards.reader import ShardReader
 from shards.show import Chosen, choose, write_sheet
+from shards.status import add_status
 from shards.view.command import add_view
 
 ABOUT = __doc__.partition(": ")[2]
@@ -52,6 +53,7 @@ def parser(prog: str = "python -m shards") -> argparse.ArgumentParser:
     show.add_argument("--side", type=int, default=160, help="longer side of a panel in pixels (default 160)")
     show.set_defaults(run=run_show)
     add_view(verbs)
+    add_status(verbs)
     index = verbs.add_parser(
         "index",
         help="learn what lies where in tars, here or behind an address, so that runs start at once",

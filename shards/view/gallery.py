@@ -23,7 +23,7 @@ from shards.files import leftover_of, make_folder, write_bytes
 from shards.view.plots import histogram
 
 PAGE, ENTRIES = "index.html", "entries"
-CHUNK = 16
+CHUNK = 12
 """Entries a file: few enough that a sorted page, whose entries lie in many files, stays quick."""
 ENTRY_FILE = re.compile(r"\d{5,}\.[0-9a-f]{8}\.js")
 

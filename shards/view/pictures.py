@@ -13,7 +13,7 @@ from shards.show import RED, YELLOW, outline, scaled
 
 SIDE = 192
 """Longer side of a picture on the page, in pixels, unless another is asked for."""
-QUALITY = 85
+QUALITY = 80
 FILL, EDGE = 90, 255
 """Opacity of the pixels within a region and of those at its border, of 255."""
 Colour = tuple[int, int, int]

@@ -10,6 +10,7 @@ from typing import Any
 
 from shards.ahead import ahead
 from shards.build import plain
+from shards.card import heading
 from shards.document import text
 from shards.reader import ShardReader
 from shards.schema import Meta, Sample
@@ -77,7 +78,7 @@ def view_run(
     indices = choose(len(reader), most)
     rejects = read_rejects(where) if manifest else Rejects()
     gallery = Gallery(
-        title=str(manifest.get("title") or where.resolve().name)[:CAPTION],
+        title=title_of(where, manifest)[:CAPTION],
         columns=COLUMNS,
         panels=PANELS,
         unit="samples",
@@ -93,6 +94,11 @@ def view_run(
 def manifest_of(where: Path) -> dict[str, Any]:
     """Of a run; empty for a folder of tars or a tar. Raises ResumeError where it is damaged."""
     return read_manifest(where / MANIFEST) if (where / MANIFEST).exists() else {}
+
+
+def title_of(where: Path, manifest: dict[str, Any]) -> str:
+    """As the run's card has it; of what is no run the name. Nothing of where a run lies: equal runs, equal pages."""
+    return heading(manifest) if isinstance(manifest.get("source"), dict) else where.resolve().name
 
 
 def entries(reader: ShardReader, indices: Iterable[int], side: int) -> Iterator[Entry]:
@@ -129,7 +135,7 @@ def words_above(
 ) -> Iterator[str]:
     """What the page says first."""
     part = f", of which {shown}, spread evenly, are shown" if shown < len(reader) else ""
-    yield f"{where.resolve().name}: {len(reader)} samples{part}."
+    yield f"{len(reader)} samples{part}."
     shards = manifest.get("num_shards")
     if isinstance(shards, int) and "totals" not in manifest:
         done = len(list((where / FOLDER).glob("*.stats.json")))

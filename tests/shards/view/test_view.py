@@ -74,8 +74,8 @@ def test_nothing_from_outside_becomes_html_or_script(hostile_run: Path, tmp_path
     page.check()
     assert not [tag for tag, _ in page.tags if tag == "img"]
     assert [entry["caption"] for entry in entries] == [HOSTILE] * 3  # as it was, but only as text
-    assert HOSTILE in page.words  # the heading, the reject's cells
-    assert page.words.count(HOSTILE) >= 5
+    assert HOSTILE.replace("\u2028", " ") in page.words  # the heading, as one line
+    assert page.words.count(HOSTILE) == 4  # the cells of the reject
     for path in (tmp_path / "page" / "entries").iterdir():
         assert b"<" not in path.read_bytes()
 
@@ -161,9 +161,9 @@ def test_entries_come_in_files_of_a_few(tmp_path: Path):
             yield Entry(str(number), (float(number),), (None,))
 
     gallery = Gallery("t", (Column("n", ""),), (Panel("one", (0,)),), "entries", "key")
-    assert write_gallery(tmp_path / "page", gallery, entries()) == 33
+    assert write_gallery(tmp_path / "page", gallery, entries()) == 2 * CHUNK + 1
     assert len(read_page(tmp_path / "page").data["files"]) == 3
-    assert len(read_entries(tmp_path / "page")) == 33
+    assert len(read_entries(tmp_path / "page")) == 2 * CHUNK + 1
 
 
 def test_overlay_of_a_small_mask():
@@ -209,4 +209,4 @@ def test_in_a_browser(hostile_run: Path, tmp_path: Path):
     pictures = [attrs for tag, attrs in page.tags if tag == "img"]
     assert len(cards) == 3
     assert [str(attrs["src"])[:16] for attrs in pictures] == ["data:image/webp;"] * 3
-    assert page.words.count(HOSTILE) >= 8
+    assert page.words.count(HOSTILE) >= 7
