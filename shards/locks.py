@@ -147,7 +147,8 @@ def is_held(path: Path, number: int) -> bool | None:
             return None
         try:
             asked = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0)
-            return struct.unpack(FLOCK, fcntl.fcntl(handle, fcntl.F_GETLK, asked))[0] != int(fcntl.F_UNLCK)
+            kind: int = struct.unpack(FLOCK, fcntl.fcntl(handle, fcntl.F_GETLK, asked))[0]
+            return kind != fcntl.F_UNLCK
         except (OSError, struct.error):
             return None
         finally:

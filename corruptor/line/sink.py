@@ -56,7 +56,7 @@ class Sink:
             while True:
                 waiting.update(self._settle(pool, work))
                 while row in waiting:
-                    self.settled(1, self._write(shard, waiting.pop(row)))
+                    self.settled(1, write_row(shard, waiting.pop(row)))
                     row += 1
                 if row == num_rows:
                     return
@@ -75,13 +75,13 @@ class Sink:
         members = encode_sample(sample, self.run.codec)
         return Encoded(sample.key, members, bool((sample.mask == ARTIFACT).any()))
 
-    @staticmethod
-    def _write(shard: ShardWriter, settled: Settled) -> str:
-        """Write a row; returns what it became."""
-        if isinstance(settled, Encoded):
-            shard.write_members(settled.key, settled.members, artifact=settled.artifact)
-            return SAMPLE
-        if settled.reject is None:
-            return UNMADE
-        shard.reject(settled.reject, settled.index, settled.variant)
-        return settled.reject.reason
+
+def write_row(shard: ShardWriter, settled: Settled) -> str:
+    """Write a row; returns what it became."""
+    if isinstance(settled, Encoded):
+        shard.write_members(settled.key, settled.members, artifact=settled.artifact)
+        return SAMPLE
+    if settled.reject is None:
+        return UNMADE
+    shard.reject(settled.reject, settled.index, settled.variant)
+    return settled.reject.reason

@@ -63,13 +63,14 @@ def view_run(
     side: int = SIDE,
     watch: Callable[[Iterable[int]], Iterable[int]] = lambda indices: indices,
     cache: bool = True,
+    remark: str = "",
 ) -> Viewed:
     """Write the page of a run, a folder of tars or a tar. A run that is still being made shows what is done.
 
     Args:
         out: folder of the page. most: samples shown, spread evenly. side: longer side of a picture in pixels.
         watch: wraps the samples' indices, such as with progress.
-        cache: as in ShardReader.
+        cache: as in ShardReader. remark: what the page says in place of how complete the run is.
 
     Raises MissingInputError, SchemaError for damaged shards, OutputError, ResumeError for a damaged manifest.
     """
@@ -77,13 +78,14 @@ def view_run(
     manifest = manifest_of(where)
     indices = choose(len(reader), most)
     rejects = read_rejects(where) if manifest else Rejects()
+    above = words_above(where, manifest, reader, len(indices), rejects, remark)
     gallery = Gallery(
         title=title_of(where, manifest)[:CAPTION],
         columns=COLUMNS,
         panels=PANELS,
         unit="samples",
         order="key",
-        above=tuple(f"<p>{text(line)}</p>" for line in words_above(where, manifest, reader, len(indices), rejects)),
+        above=tuple(f"<p>{text(line)}</p>" for line in above),
         below=tuple(rejects_html(rejects)),
     )
     count = write_gallery(out, gallery, entries(reader, watch(indices), side))
@@ -131,13 +133,15 @@ def facts_of(meta: Meta) -> str:
 
 
 def words_above(
-    where: Path, manifest: dict[str, Any], reader: ShardReader, shown: int, rejects: Rejects
+    where: Path, manifest: dict[str, Any], reader: ShardReader, shown: int, rejects: Rejects, remark: str
 ) -> Iterator[str]:
     """What the page says first."""
     part = f", of which {shown}, spread evenly, are shown" if shown < len(reader) else ""
     yield f"{len(reader)} samples{part}."
     shards = manifest.get("num_shards")
-    if isinstance(shards, int) and "totals" not in manifest:
+    if remark:
+        yield remark
+    elif isinstance(shards, int) and "totals" not in manifest:
         done = len(list((where / FOLDER).glob("*.stats.json")))
         yield f"The run is not complete: {done} of {shards} shards are done. The same command makes the page anew."
     if rejects.counts:
