@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from shards.document import data_url, document, text
 from shards.markdown import table
 
 WIDTH = 118
@@ -19,7 +18,6 @@ WIDTH = 118
 UNBROKEN: Any = {"break_long_words": False, "break_on_hyphens": False}
 READABLE = 0.62
 """Share of its size below which a figure is not shrunk on a small screen: it is moved sideways instead."""
-TYPES = {".png": "image/png", ".webp": "image/webp"}
 
 
 @dataclass(frozen=True)
@@ -105,35 +103,26 @@ figure{margin:1rem 0}img{max-width:100%;height:auto}figcaption{font-size:.85rem;
 
 def as_html(title: str, blocks: Sequence[Block]) -> str:
     """One page with its pictures inside: nothing is fetched, no script runs. Raises OSError for a missing picture."""
-    told = html.escape(title)
-    head = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{told}</title><style>{STYLE}</style></head><body>\n<h1>{told}</h1>"
-    )
-    return "\n".join([head, *(html_of(block) for block in blocks), "</body></html>"]) + "\n"
+    return document(title, STYLE, [html_of(block) for block in blocks])
 
 
 def html_of(block: Block) -> str:
     """One block."""
     if isinstance(block, Heading):
-        return f"<h2>{html.escape(block.text)}</h2>"
+        return f"<h2>{text(block.text)}</h2>"
     if isinstance(block, Text):
-        return f"<p>{code(html.escape(block.text))}</p>"
+        return f"<p>{code(text(block.text))}</p>"
     if isinstance(block, Bullets):
-        return "<ul>" + "".join(f"<li>{code(html.escape(item))}</li>" for item in block.items) + "</ul>"
+        return "<ul>" + "".join(f"<li>{code(text(item))}</li>" for item in block.items) + "</ul>"
     if isinstance(block, Table):
-        head = "".join(f"<th>{html.escape(one)}</th>" for one in block.columns)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in block.rows
-        )
+        head = "".join(f"<th>{text(one)}</th>" for one in block.columns)
+        rows = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row) + "</tr>" for row in block.rows)
         return (
-            f'<div class="wide"><table><caption>{html.escape(block.title)}</caption>'
+            f'<div class="wide"><table><caption>{text(block.title)}</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
         )
-    data = base64.b64encode(block.path.read_bytes()).decode("ascii")
-    told = html.escape(block.text)
-    source = f"data:{TYPES[block.path.suffix]};base64,{data}"
+    told = text(block.text)
+    source = data_url(block.path.read_bytes(), block.path.suffix)
     with Image.open(block.path) as picture:
         least = round(picture.width * READABLE)
     image = f'<img src="{source}" alt="{told}" style="min-width:{least}px">'

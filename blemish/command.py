@@ -17,6 +17,8 @@ EXAMPLES = """examples:
   blemish shards configs/shards/miniworld.py --out out/miniworld
   blemish check out/miniworld
   blemish show out/miniworld --out sheet.png
+  blemish view out/miniworld
+  blemish status out/miniworld
   blemish detect train configs/detector/swin_mini.py --shards out/miniworld --out out/detector
   blemish detect predict out/detector/weights.safetensors pictures --out out/seen
   blemish config fields
@@ -41,6 +43,11 @@ VERBS: dict[str, Verb] = {
     "remake": Verb("corruptor.__main__", "make one sample again from what its shard says of it, and compare"),
     "check": Verb("shards.__main__", "is every sample whole and valid? exit 0 yes, 1 no"),
     "show": Verb("shards.__main__", "contact sheet as PNG"),
+    "view": Verb("shards.__main__", "pages to look through a run in a browser: samples, masks, twins, facts, rejects"),
+    "status": Verb(
+        "shards.__main__",
+        "how far a run is and which of its processes work; exit 0 running or finished, 1 neither",
+    ),
     "index": Verb(
         "shards.__main__",
         "learn what lies where in tars, here or behind an address, so that runs start at once",

@@ -27,6 +27,7 @@ from detector.errors import DataError
 from detector.folder import RESULT, Folder
 from detector.initialise import Initial, find_initial
 from detector.tensors import read_tensors
+from detector.tracking import Tracking, check_tracker
 from shards.build import plain
 from shards.errors import ConfigError, ResumeError, SchemaError, UserError
 from shards.files import hash_file, write_json
@@ -50,6 +51,8 @@ class Job:
     """Training shards; () where the config's own data set is used, as scenes are."""
     val: tuple[str, ...] = ()
     launcher: str = "none"
+    track: str = ""
+    """Where the log also goes (detector.tracking); no part of what the training is."""
 
 
 def train(job: Job, resume: bool = False) -> dict[str, Any]:
@@ -62,6 +65,7 @@ def train(job: Job, resume: bool = False) -> dict[str, Any]:
     them leaves anything behind that was not there before.
     """
     check_launcher(job.launcher)
+    check_tracker(job.track)
     prepare_data(job)
     options = initial_options(job.config)
     initial = None if options is None else find_initial(options)
@@ -201,7 +205,9 @@ def make_runner(job: Job, card: Card, initial: Initial | None, folder: Folder, s
     keeper = StateHook(job.out, config.state_every, card, config.val_score)
     resume = runner.load_or_resume
     runner.load_or_resume = lambda: going_on(resume, job.out / STATE)
-    hooks = [BeginHook(folder), SeedHook(config.randomness.seed), LogHook(job.out, config.log_every, job.name), keeper]
+    tracking = Tracking(job.track, job.out, job.name, folder.claim.identity) if job.track else None
+    log = LogHook(job.out, config.log_every, job.name, tracking)
+    hooks = [BeginHook(folder), SeedHook(config.randomness.seed), log, keeper]
     hooks += [InitialHook(initial)] if initial is not None else []
     hooks += [PriorHook(config.prior_samples)] if config.get("prior_samples") else []
     for hook in hooks:

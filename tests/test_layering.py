@@ -37,6 +37,7 @@ INNER = {
     ("shards", "sources"): {"shards", "shards.guard"},
     ("shards", "human"): {"shards", "shards.guard", "shards.sources"},
     ("shards", "export"): {"shards", "shards.guard"},
+    ("shards", "view"): {"shards", "shards.guard"},
     ("shards", ""): {"shards.guard"},
     ("corruptor", ""): set(),
     ("corruptor", "line"): {"corruptor"},

@@ -9,6 +9,7 @@ the others; shards that were complete stay, the one under way leaves nothing.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -229,16 +230,20 @@ def check_steps(config: LineConfig, backbone: Backbone) -> None:
 
 
 def run_shards(
-    line: Line, shards: Iterable[int], progress: Callable[[int, int], None] = lambda rows, rejects: None
+    line: Line,
+    shards: Iterable[int],
+    settled: Callable[[int, str], None] = lambda rows, outcome: None,
+    worked: Callable[[float, int], None] = lambda seconds, nfe: None,
 ) -> None:
     """Make these shards, in order; which, may be decided while they are made (RunWriter.claims).
 
-    `progress` is called from a thread with numbers of rows settled and of rejects among them.
+    `settled` is called from a thread with a number of rows and what they became, `worked` after each batch with the
+    seconds that the model took and its noise predictions (Meter).
 
     Raises OutputError, SourceError, ConfigError: the first error of any part, after all parts have stopped.
     """
     loader = Loader(line.source, line.policy, line.config, line.plan, line.backbone.size_multiple)
-    sink = Sink(line.writer, line.plan, line.config.workers.num_encoders, progress)
+    sink = Sink(line.writer, line.plan, line.config.workers.num_encoders, settled)
     batches: Channel[Batch] = Channel(line.config.workers.num_batches_ahead)
     works: Channel[Done] = Channel(line.config.workers.num_batches_ahead)
     threads = [
@@ -248,7 +253,10 @@ def run_shards(
     patience = None
     try:
         for batch in batches:
-            works.put(line.worker.work(batch))
+            began, nfe = time.monotonic(), line.backbone.nfe.samples
+            done = line.worker.work(batch)
+            worked(time.monotonic() - began, line.backbone.nfe.samples - nfe)
+            works.put(done)
         works.close()
     except BaseException as error:
         batches.fail(error)
