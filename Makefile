@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev env-docs shards region-select detector score ablation world test lint bench docs clean
+.PHONY: help env env-dev env-docs shards region-select detector score msr-tables ablation world test lint bench docs clean
 
 TORCH  ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
@@ -59,6 +59,17 @@ score: env  ## look at the test sets with it and score: MODEL=.. TESTS="DIR .."
 	  $(PY) -m detector predict "$$trained/weights.safetensors" "$$set" --out "$$trained/seen/$$name"; \
 	  $(PY) -m detector score --pred "$$trained/seen/$$name" --truth "$$set" --out "$$trained/scores/$$name"; \
 	done
+
+# A segmenter of valid content, for mask-based semantic rejection: a folder as transformers reads it.
+detector/weights/segmenter_mini: | env
+	$(PY) -m detector pretrain configs/detector/scenes_mask2former_mini.py --out out/detector/scenes_mask2former_mini
+	$(PY) -m detector export out/detector/scenes_mask2former_mini/weights.safetensors --half --out $@
+
+PAL  ?= out/pal
+REAL ?= out/real
+
+msr-tables: env  ## tables of mask-based semantic rejection over an import of PAL: PAL=DIR REAL=DIR
+	$(PY) -m experiments.msr configs/msr/pal.py --place pal=$(call quoted,$(PAL)) real=$(call quoted,$(REAL)) --out out/msr_pal $(ARGS)
 
 LEAK    ?= out/leakcheck
 PROBE   ?= probe

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from detector.card_form import Check, Form, choice, flag, maybe, real, series, whole
+from detector.forms import Check, Form, choice, flag, maybe, real, series, whole
 from shards.build import describe, plain
 from shards.errors import ConfigError
 
@@ -48,7 +48,7 @@ VALUES: dict[str, Check] = {
     "train_cfg.val_interval": TIMES,
     "train_cfg.patience": COUNT,
     "val_cfg.type": choice("ValLoop"),
-    "val_evaluator.type": choice("ArtifactIoU", "PixelAccuracy"),
+    "val_evaluator.type": choice("ArtifactIoU", "PixelAccuracy", "SceneQuality"),
     "optim_wrapper.type": choice("OptimWrapper", "AmpOptimWrapper"),
     "optim_wrapper.optimizer.type": choice(*OPTIMIZERS),
     "optim_wrapper.optimizer.lr": real(1e-12, 1e6),

@@ -41,7 +41,7 @@ def largest_scores(detector: Detector, inputs: Inputs, where: str, batch: int) -
             group = [
                 (image.shape, detector.prepare(image)) for image in load(inputs, places[first : first + batch], where)
             ]
-            heats = detector.look([small for _, small in group]).float().cpu()
+            heats = detector.look([small for _, small in group])
             for (shape, _), heat in zip(group, heats, strict=True):
                 found.append(float(enlarge(heat, *shape[:2]).max()))
             shown.update(len(group))

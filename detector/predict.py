@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from detector.checkpoint import fingerprint
-from detector.heat import Detector
+from detector.heat import Detector, Rejecting
 from detector.inputs import Inputs, Stored, open_inputs
 from detector.maps import HEAT, MASKS, OVERLAYS, Places, Row, finished, write_maps
 from detector.operating import choose_threshold
@@ -61,6 +61,8 @@ class Options:
     """Choose the threshold so that at most this share of the clean pictures has a pixel in its mask, 0 <= f < 1."""
     clean: str = ""
     """Clean pictures or shards that the threshold is chosen on."""
+    rejects: Rejecting | None = None
+    """How a bare segmenter, named in place of a checkpoint, is a detector."""
 
     def __post_init__(self) -> None:
         if (self.max_fpr is None) != (not self.clean):
@@ -102,13 +104,14 @@ def predict(
         from detector.train import card_of_config
 
         card = card_of_config(config)
-    detector = Detector(checkpoint, card, options.device)
+    detector = Detector(checkpoint, card, options.device, options.rejects)
     if options.max_fpr is not None:
         threshold, num_clean = choose_threshold(detector, options.clean, options.max_fpr, options.batch)
         print(f"threshold {threshold:.6g}: at most {options.max_fpr:.3g} of {num_clean} clean pictures reach it")
         options = dataclasses.replace(options, threshold=threshold)
-    identity = {"checkpoint_sha256": fingerprint(checkpoint), "input": where, **asdict(options)}
-    lasting = {key: value for key, value in identity.items() if key not in ("batch", "device")}
+    identity = {"checkpoint_sha256": identify(checkpoint, options.rejects), "input": where, **asdict(options)}
+    left_out = ("batch", "device") if options.rejects else ("batch", "device", "rejects")
+    lasting = {key: value for key, value in identity.items() if key not in left_out}
     with Claim(out, RUN, lasting, "prediction").held():
         for name in (HEAT, MASKS, OVERLAYS) if options.overlays else (HEAT, MASKS):
             make_folder(out / name)
@@ -118,6 +121,15 @@ def predict(
         lines = "".join(json.dumps(asdict(reject), ensure_ascii=False) + "\n" for reject in rejects)
         write_bytes(out / "rejects.jsonl", lines.encode("utf-8", "backslashreplace"))
     return Outcome(rows, rejects, out)
+
+
+def identify(checkpoint: Path, rejects: Rejecting | None) -> str:
+    """sha256 of the weights."""
+    if rejects is None:
+        return fingerprint(checkpoint)
+    from detector.rejection.hub import find_segmenter, fingerprint_of
+
+    return fingerprint_of(find_segmenter(str(checkpoint), rejects.revision))
 
 
 @dataclass(frozen=True)
@@ -212,7 +224,7 @@ class Looking:
     def look(self) -> None:
         """The group through the model, and its files on their way."""
         group, self.group = self.group, []
-        heats = self.detector.look([one.prepared for _, one in group]).float().cpu() if group else []
+        heats = self.detector.look([one.prepared for _, one in group]) if group else []
         for place, ((index, loaded), heat) in enumerate(zip(group, heats, strict=True)):
             group[place] = (index, Loaded(loaded.stored, NOTHING, NOTHING))
             if torch.isfinite(heat).all():

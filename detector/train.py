@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from detector.card import Card, without_losses
+from detector.card import Card, num_classes, without_losses
 from detector.checkpoint import write_tensors
 from detector.compat import quiet
 from detector.config import decisive_config, initial_options
@@ -68,7 +68,7 @@ def train(job: Job, resume: bool = False) -> dict[str, Any]:
     check_tracker(job.track)
     prepare_data(job)
     options = initial_options(job.config)
-    initial = None if options is None else find_initial(options)
+    initial = None if options is None else find_initial(options, "network" in job.config.model)
     card = make_card(job)
     if initial is not None:
         try_initial(card, initial)
@@ -105,9 +105,9 @@ def prepare_data(job: Job) -> None:
 
     config = job.config
     if job.shards:
-        told = config.model.decode_head.num_classes
+        told = told_apart(config)
         if told != 2:
-            raise ConfigError(f"model.decode_head.num_classes is {told}; shards tell 2 apart, clean and artifact")
+            raise ConfigError(f"the model tells {told} classes apart; shards tell 2 apart, clean and artifact")
         config.train_dataloader.dataset.shards = list(job.shards)
         limit = config.train_dataloader.dataset.get("limit", 0)
         check_set(ShardDataset(job.shards, [], limit=limit), 2, "train a detector")
@@ -122,6 +122,25 @@ def prepare_data(job: Job) -> None:
         config.val_dataloader = config.val_cfg = config.val_evaluator = None
 
 
+def names_of(config: Any, number: int) -> tuple[str, ...]:
+    """The labels' names: those of the scenes for a network whose classes are looked at by name, else numbers."""
+    from shards.extensions import load_target
+
+    told = config.train_dataloader.dataset.get("names")
+    if "network" not in config.model or told is None:
+        return tuple(str(i) for i in range(number))
+    named: Any = load_target(told)
+    return ("ground", *named)
+
+
+def told_apart(config: Any) -> int:
+    """The number of labels of a config's model. Raises ConfigError."""
+    try:
+        return num_classes(config.model)
+    except ValueError as error:
+        raise ConfigError(f"config: {error}") from error
+
+
 def card_of_config(path: str) -> Card:
     """The card of what a config builds, for a checkpoint that has none. Raises MissingInputError, ConfigError."""
     from detector.config import load_config
@@ -132,8 +151,8 @@ def card_of_config(path: str) -> Card:
 def make_card(job: Job) -> Card:
     """What the weights will say of themselves."""
     config = job.config
-    head = config.model.decode_head
-    classes = ("clean", "artifact") if head.num_classes == 2 else tuple(str(i) for i in range(head.num_classes))
+    number = told_apart(config)
+    classes = ("clean", "artifact") if number == 2 else names_of(config, number)
     facts = {"config": job.name}
     try:
         model = without_losses(plain(config.model.to_dict()))

@@ -21,6 +21,10 @@ MAX_DEPTH = 32
 """Levels of dicts and lists in a value of free form; what is written down must be readable again."""
 
 
+WHERE_SET = "where_set"
+"""In a field's metadata: `plain` leaves it out where it is None, as if there were no such field."""
+
+
 class BuildError(ValueError):
     """A value that does not fit its field; the message names the field by its dotted path."""
 
@@ -70,7 +74,7 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "", *, require_al
     for name, field in fields.items():
         if name in values:
             built[name] = convert(hints[name], values[name], join(path, name), require_all)
-        elif require_all or (field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING):
+        elif (require_all and WHERE_SET not in field.metadata) or not has_default(field):
             raise BuildError(f"missing key '{join(path, name)}'")
     try:
         return cls(**built)
@@ -90,6 +94,10 @@ def inner_place(cls: Any, name: str) -> str:
 def place_of(cls: Any, name: str) -> str:
     """`name` where `cls` has such a field itself, else as `inner_place`."""
     return name if name in hints_of(cls) else inner_place(cls, name)
+
+
+def has_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
 
 
 def convert(hint: Any, value: Any, path: str, require_all: bool = False) -> Any:
@@ -196,7 +204,8 @@ def convert_dict(args: tuple[Any, ...], value: Any, path: str, require_all: bool
 def plain(value: Any) -> Any:
     """The inverse of `build`: dataclasses and mappings to dicts, tuples to lists, numpy scalars to Python numbers."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        told = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {field.name: plain(one) for field, one in told if one is not None or WHERE_SET not in field.metadata}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
