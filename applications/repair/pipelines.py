@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from transformers.utils import logging as transformers_logging
 
 from applications.repair.options import FillOptions, RepairError
 from corruptor.hub import fetch
+from corruptor.loading import quiet_library
 from corruptor.model_folder import (
     TOKENIZERS,
     check_index,
@@ -114,19 +116,20 @@ class MaskedInpainter:
         """As `Inpainter.fill`."""
         height, width = images.shape[1:3]
         words = {"negative_prompt": [self.options.negative_prompt] * len(prompts)} if self.row.has_negative else {}
-        found = self.pipe(
-            prompt=list(prompts),
-            image=[Image.fromarray(one) for one in images],
-            mask_image=[Image.fromarray(one * np.uint8(255)) for one in masks],
-            height=height,
-            width=width,
-            strength=self.options.strength,
-            num_inference_steps=self.steps,
-            guidance_scale=self.guidance,
-            generator=[sample_generator(seed) for seed in seeds],
-            output_type="np",
-            **words,
-        ).images
+        with quiet_library("diffusers"):
+            found = self.pipe(
+                prompt=list(prompts),
+                image=[Image.fromarray(one) for one in images],
+                mask_image=[Image.fromarray(one * np.uint8(255)) for one in masks],
+                height=height,
+                width=width,
+                strength=self.options.strength,
+                num_inference_steps=self.steps,
+                guidance_scale=self.guidance,
+                generator=[sample_generator(seed) for seed in seeds],
+                output_type="np",
+                **words,
+            ).images
         if not np.isfinite(found).all():
             raise RepairError(f"the inpainter gives no finite numbers in {self.pipe.dtype}; run it on another device")
         filled: U8 = np.rint(np.clip(found, 0, 1) * 255).astype(np.uint8)
@@ -229,13 +232,15 @@ def read(folder: Path, kind: str, row: MaskedPipeline, device: str) -> Any:
     import diffusers
 
     pipeline_class = getattr(diffusers, kind)
-    pipe = pipeline_class.from_pretrained(
-        folder,
-        dtype=row.half if device.startswith("cuda") else torch.float32,
-        use_safetensors=True,
-        local_files_only=True,
-        **dict.fromkeys(row.others),
-    ).to(device)
+    transformers_logging.disable_progress_bar()
+    with quiet_library("diffusers"):
+        pipe = pipeline_class.from_pretrained(
+            folder,
+            dtype=row.half if device.startswith("cuda") else torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            **dict.fromkeys(row.others),
+        ).to(device)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
