@@ -49,6 +49,9 @@ VERBS: dict[str, Verb] = {
     "import": Verb("shards.__main__", "turn an outside set into shards"),
     "detect": Verb("detector.__main__", "train a detector on shards, look at pictures with it, score it", True),
     "regions": Verb("region_select.__main__", "where to damage: train a selector, use it, see what it selects", True),
+    "repair": Verb(
+        "applications.__main__", "inpaint what a detector marks, look again, and undo what did not help"
+    ),
     "ablate": Verb("ablation.__main__", "train and test the arms of a grid alike, and say what differs"),
     "leakcheck": Verb("leakcheck.__main__", "can a detector tell a label by how its picture was made?", True),
     "world": Verb("miniworld.__main__", "the embedded world: its pictures, its generator, its labelled sets", True),
