@@ -10,11 +10,13 @@ from shards.errors import run_verb
 ABOUT = __doc__.partition(": ")[2]
 EXAMPLES = """examples:
   blemish repair pictures --detector out/detector/weights.safetensors --inpainter miniworld/weights --out out/repaired
+  blemish rank agree out/seen --pairs pairs.csv --out out/agreement
 """
 
 
 def parser(prog: str = "python -m applications") -> argparse.ArgumentParser:
     """The whole command line; `prog` is what it is called by."""
+    from applications.ranking import command as ranking
     from applications.repair import command as repair
 
     top = argparse.ArgumentParser(
@@ -22,6 +24,7 @@ def parser(prog: str = "python -m applications") -> argparse.ArgumentParser:
     )
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     repair.add_verb(verbs)
+    ranking.add_group(verbs)
     return top
 
 

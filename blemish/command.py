@@ -52,6 +52,10 @@ VERBS: dict[str, Verb] = {
     "repair": Verb(
         "applications.__main__", "inpaint what a detector marks, look again, and undo what did not help"
     ),
+    "rank": Verb(
+        "applications.__main__",
+        "pictures by their share of artifact: percentiles, best of several, agreement with people",
+    ),
     "ablate": Verb("ablation.__main__", "train and test the arms of a grid alike, and say what differs"),
     "leakcheck": Verb("leakcheck.__main__", "can a detector tell a label by how its picture was made?", True),
     "world": Verb("miniworld.__main__", "the embedded world: its pictures, its generator, its labelled sets", True),

@@ -144,8 +144,8 @@ class Repairer:
             if not waiting:
                 break
             judged: dict[int, Judged] = {}
-            for part in pieces(self.fill(waiting, number), self.options.batch):
-                for trial, attempt in self.judge(part, number):
+            for trials in pieces(self.fill(waiting, number), self.options.batch):
+                for trial, attempt in self.judge(trials, number):
                     judged.setdefault(id(trial.work), []).append((trial, attempt))
             self.keep([(work, judged[id(work)]) for work in works if id(work) in judged])
 
