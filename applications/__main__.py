@@ -18,6 +18,7 @@ def parser(prog: str = "python -m applications") -> argparse.ArgumentParser:
     """The whole command line; `prog` is what it is called by."""
     from applications.ranking import command as ranking
     from applications.repair import command as repair
+    from applications.statistics import command as statistics
 
     top = argparse.ArgumentParser(
         prog, description=ABOUT, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -25,6 +26,7 @@ def parser(prog: str = "python -m applications") -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     repair.add_verb(verbs)
     ranking.add_group(verbs)
+    statistics.add_verb(verbs)
     return top
 
 

@@ -56,6 +56,10 @@ VERBS: dict[str, Verb] = {
         "applications.__main__",
         "pictures by their share of artifact: percentiles, best of several, agreement with people",
     ),
+    "report": Verb(
+        "applications.__main__",
+        "how much artifact, where and in what: of labelled runs and of predictions, as one HTML file",
+    ),
     "ablate": Verb("ablation.__main__", "train and test the arms of a grid alike, and say what differs"),
     "leakcheck": Verb("leakcheck.__main__", "can a detector tell a label by how its picture was made?", True),
     "world": Verb("miniworld.__main__", "the embedded world: its pictures, its generator, its labelled sets", True),

@@ -172,8 +172,10 @@ def as_table(rows: Sequence[dict[str, Any]], reference: dict[str, Any], study: S
                 f"{row['par_before']:.4f}", f"{row['par_after']:.4f}",
             )
         )  # fmt: skip
-    heads = ("way", "faulty: none after", f"minus {reference['name']}", "clean: gained one", "faulty changed")
-    heads += ("clean changed", "PAR before", "PAR after")
+    heads = [
+        "way", "faulty: none after", f"minus {reference['name']}", "clean: gained one", "faulty changed",
+        "clean changed", "PAR before", "PAR after",
+    ]  # fmt: skip
     about = f"{study.faulty} pictures with a fault, {study.clean} without, {study.seeds} seeds; 95% over pictures."
     return table(heads, lines, numbers=True) + f"\n\n{about}\n"
 

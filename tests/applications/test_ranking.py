@@ -115,13 +115,13 @@ def seen(tmp_path: Path) -> Path:
     (folder / "masks").mkdir(parents=True)
     made = []
     for number in range(4):
-        Image.new("RGB", (8, 8), (60 * number, 0, 0)).save(pictures / f"p{number}.png")
+        Image.new("RGB", (32, 32), (60 * number, 0, 0)).save(pictures / f"p{number}.png")
         (pictures / f"p{number}.txt").write_text("cat" if number < 2 else "dog")
-        mask = np.zeros((8, 8), np.uint8)
-        mask[: 3 - number] = 255
+        mask = np.zeros((32, 32), np.uint8)
+        mask[: 4 * (3 - number)] = 255
         Image.fromarray(mask).save(folder / "masks" / f"p{number}.png")
         par = (3 - number) / 8
-        made.append(dict(zip(Row.__dataclass_fields__, (f"p{number}", par, par, par, 8 * (3 - number), 8, 8,
+        made.append(dict(zip(Row.__dataclass_fields__, (f"p{number}", par, par, par, 128 * (3 - number), 32, 32,
                                                         str(pictures / f"p{number}.png")), strict=True)))  # fmt: skip
     (folder / "par.json").write_text(json.dumps({"threshold": 0.5, "pictures": made[::-1]}))
     (folder / "predict.json").write_text(json.dumps({"input": str(pictures)}))
