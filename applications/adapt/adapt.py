@@ -75,18 +75,19 @@ def adapt(asked: Asked, out: Path) -> tuple[bool, str]:
     del identity["device"]
     with Claim(out, "run.json", identity, "adaptation").held():
         trained = train_further(asked, weights, out / "training")
-        rows, facts = [], {}
+        rows: list[tuple[str, ...]] = []
+        facts: dict[str, Any] = {}
         for name, where in (("new", asked.new), ("old", asked.old)):
-            before, after = (count(path, where, asked) for path in (weights, trained))
-            summaries = [summarise([one], asked.resamples) for one in (before, after)]
-            change = compare([after], [before], asked.resamples)
-            rows += rows_of(name, *summaries, change)
+            first, second = (count(path, where, asked) for path in (weights, trained))
+            before, after = (summarise([one], asked.resamples) for one in (first, second))
+            change = compare([second], [first], asked.resamples)
+            rows += rows_of(name, before, after, change)
             facts[name] = {
-                "before": plain_of(summaries[0]),
-                "after": plain_of(summaries[1]),
+                "before": plain_of(before),
+                "after": plain_of(after),
                 "difference": plain_of(change),
-                "pictures": len(before.keys),
-                "relative": relative(summaries[0], summaries[1]),
+                "pictures": len(first.keys),
+                "relative": relative(before, after),
             }
         loss = -(facts["old"]["relative"] or 0.0)
         holds = loss <= asked.most_loss

@@ -38,9 +38,9 @@ def run_report(args: argparse.Namespace) -> int:
     """Imports wait until the arguments are known to be right, so that --help is quick."""
     if (args.classes is None) != (args.class_names is None):
         raise ConfigError("--classes and --class-names belong together; give both")
-    from applications.statistics.items import items_of, read_classes
+    from applications.statistics.items import ALL, items_of, read_classes
     from applications.statistics.page import as_json, page
-    from applications.statistics.tally import ALL, Tally, tally
+    from applications.statistics.tally import Tally, tally
     from shards.files import make_folder, write_bytes, write_json
     from shards.progress import progress
 

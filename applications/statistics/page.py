@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from applications.statistics.tally import ALL, EDGES, F64, Group, Tally
+from applications.statistics.items import ALL
+from applications.statistics.tally import EDGES, F64, Group, Tally
 from shards.masks import U8
 
 STYLE = """body{font:14px sans-serif;margin:2em;max-width:70em;color:#222}table{border-collapse:collapse;margin:1em 0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 from pathlib import Path
@@ -171,3 +172,23 @@ def test_pictures_that_are_not_there(capsys: pytest.CaptureFixture[str], tmp_pat
     words = ["--detector", DETECTOR, "--inpainter", EMBEDDED, "--out", str(tmp_path / "out")]
     assert main(["repair", "no/pictures", *words]) == 2
     assert "no/pictures does not exist" in capsys.readouterr().err
+
+
+def test_memory_holds_one_group_whatever_the_number_of_pictures(
+    pictures: Path, tmp_path: Path, painter: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(run_module, "GROUP", 1)
+    held = []
+
+    class Counting(painter):  # type: ignore[misc]
+        def fill(self, *args: Any) -> Any:
+            held.append(sum(type(one) is run_module.Work for one in gc.get_objects()))
+            return super().fill(*args)
+
+    for number in range(4):
+        shutil.copy(pictures / "00000_00000.png", pictures / f"more{number}.png")
+    gc.collect()
+    before = sum(type(one) is run_module.Work for one in gc.get_objects())
+    repair(str(pictures), Path(DETECTOR), Counting((128, 128, 128)), tmp_path / "out", OPTIONS)
+    assert len(held) > 4
+    assert max(held) - before == 1
