@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from applications.repair.options import FillOptions, RepairError
-from corruptor.backbone import Backbone
-from corruptor.config import ResamplingConfig
+from applications.repair.options import NOISED, FillOptions, RepairError
+from corruptor.backbone import Backbone, Conditioning
+from corruptor.config import InversionConfig, ResamplingConfig
 from corruptor.noise import draw_noise, forward_noise, sample_generator
+from corruptor.renoise import invert
 from corruptor.resample import resample
 from shards.errors import ConfigError
 from shards.masks import U8
@@ -50,6 +51,7 @@ class BlendedInpainter:
             "steps": steps,
             "guidance": self.guidance,
             "strength": options.strength,
+            "known": options.known,
             "negative_prompt": options.negative_prompt,
             "size": self.size,
         }
@@ -66,11 +68,12 @@ class BlendedInpainter:
             words = self.options.negative_prompt
             return backbone.predict_noise(latents_BCHW, timestep, conditioning, self.guidance, words)
 
-        timesteps = self.schedule.ascending(self.start_step)
-        known = [z0, *(forward_noise(z0, noise, self.schedule.abar_at(timestep)) for timestep in timesteps)]
+        known = self.known(z0, noise, conditioning)
         cells = reached_cells(masks, backbone.factor).to(backbone.device)
         # At full strength nothing of what is there shines through the noise.
-        begin = torch.where(cells[:, None], noise, known[-1]) if self.start_step == 0 else known[-1]
+        start = self.schedule.abar_at(self.schedule.timestep_of(self.start_step))
+        fresh = noise if self.start_step == 0 else forward_noise(z0, noise, start)
+        begin = torch.where(cells[:, None], fresh, known[-1])
         config = ResamplingConfig(blend=True)
         latents = resample(predict, begin, self.schedule, self.start_step, config, stored=known, cells_BHW=cells)
         try:
@@ -78,6 +81,17 @@ class BlendedInpainter:
         except FloatingPointError as error:
             raise RepairError(f"the inpainter {backbone.model_id} gives no picture: {error}") from error
         return filled
+
+    def known(self, z0: Tensor, noise: Tensor, conditioning: Conditioning) -> list[Tensor]:
+        """Latents of the picture itself at every step, from clean to the one that is begun with."""
+        if self.options.known == NOISED:
+            timesteps = self.schedule.ascending(self.start_step)
+            return [z0, *(forward_noise(z0, noise, self.schedule.abar_at(timestep)) for timestep in timesteps)]
+
+        def predict(latents_BCHW: Tensor, timestep: int) -> Tensor:
+            return self.backbone.predict_noise(latents_BCHW, timestep, conditioning)
+
+        return list(invert(predict, z0, self.schedule, self.start_step, InversionConfig(warm_passes=(1,))))
 
 
 def reached_cells(masks: U8, factor: int) -> Tensor:

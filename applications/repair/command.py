@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from applications.repair.options import WHOLE
+from applications.repair.options import INVERTED, NOISED, WHOLE
 
 HELP = "inpaint what a detector marks, look again, and undo what did not help"
 EXAMPLE = """examples:
@@ -66,6 +66,9 @@ def add_how(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--steps", type=int, metavar="N", help="denoising steps (default the model's usual)")
     verb.add_argument("--guidance", type=float, metavar="G", help="guidance scale (default the model's usual)")
     verb.add_argument("--strength", type=float, default=1.0, metavar="F", help="share of the steps taken (default 1)")
+    verb.add_argument(
+        "--known", default=NOISED, metavar="HOW", help=f"{NOISED} or {INVERTED}: what blended latents are blended with"
+    )
     verb.add_argument("--size", type=int, default=0, metavar="N", help="pixels that a crop is brought to")
     verb.add_argument("--revision", default="", metavar="REV", help="of a hub id")
     verb.add_argument("--seed", type=int, default=0, help="of the noise (default 0)")
@@ -89,7 +92,7 @@ def run_repair(args: argparse.Namespace) -> int:
         batch=args.batch,
         device=args.device,
     )
-    how = FillOptions(args.steps, args.guidance, args.strength, args.negative_prompt, args.size)
+    how = FillOptions(args.steps, args.guidance, args.strength, args.negative_prompt, args.known, args.size)
     from applications.repair.inpainter import open_inpainter
     from applications.repair.run import repair
     from detector.inputs import open_inputs

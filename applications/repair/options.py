@@ -9,6 +9,7 @@ from shards.errors import ConfigError, UserError
 EMBEDDED = "miniworld/weights"
 """The generator that comes with this package."""
 WHOLE = "whole"
+NOISED, INVERTED = "noised", "inverted"
 MOST_REGIONS = 64
 """Regions of one picture that are tried in one round, those with most artifact first."""
 
@@ -66,6 +67,9 @@ class FillOptions:
     strength: float = 1.0
     """Share of the steps that are taken: 1 begins with noise alone, less keeps something of what was there."""
     negative_prompt: str = ""
+    known: str = NOISED
+    """Of blended latents: what is put back outside the mask. `noised`: the picture's latents with noise of the step's
+    level (Blended Latent Diffusion); `inverted`: the latents of its inversion, which cost a pass a step more."""
     size: int = 0
     """Longer side of what the model is given, in pixels; 0: the model's own."""
 
@@ -76,6 +80,8 @@ class FillOptions:
             within("--guidance", self.guidance, 1, 1000)
         if not 0 < self.strength <= 1:
             raise ConfigError(f"--strength is {self.strength:g}; allowed is above 0 and up to 1")
+        if self.known not in (NOISED, INVERTED):
+            raise ConfigError(f"--known is {self.known!r}; allowed are {NOISED} and {INVERTED}")
         if self.size and not 16 <= self.size <= 4096:
             raise ConfigError(f"--size is {self.size}; allowed are 16 to 4096 pixels, or 0 for the model's own")
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from transformers.utils import logging as transformers_logging
 
-from applications.repair.options import FillOptions, RepairError
+from applications.repair.options import NOISED, FillOptions, RepairError
 from corruptor.hub import fetch
 from corruptor.loading import quiet_library
 from corruptor.model_folder import (
@@ -99,6 +99,8 @@ class MaskedInpainter:
         self.steps, self.guidance = options.steps or self.row.steps, options.guidance or self.row.guidance
         if int(self.steps * options.strength) < 1:
             raise ConfigError(f"--strength {options.strength:g} of {self.steps} steps leaves none; use more of either")
+        if options.known != NOISED:
+            raise ConfigError(f"--known {options.known} is of blended latents; a model with mask channels takes none")
         if options.negative_prompt and not self.row.has_negative:
             raise ConfigError(f"a {type(pipe).__name__} takes no --negative-prompt; leave it out")
         self.facts: dict[str, object] = {

@@ -14,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-from applications.repair.options import EMBEDDED, FillOptions, RepairOptions, read_zoom
+from applications.repair.options import EMBEDDED, NOISED, FillOptions, RepairOptions, read_zoom
 from experiments.repair.study import Arm, Study, run_study
 from shards.errors import ConfigError, run_cli
 
@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--threshold", type=float, default=0.5)
     top.add_argument("--least-drop", type=float, default=0.1)
     top.add_argument("--steps", type=int)
+    top.add_argument("--known", default=NOISED, help="noised or inverted latents outside the mask")
     top.add_argument("--guidance", type=float)
     top.add_argument("--no-check", action="store_true", help="keep every repair unseen, in one round")
     top.add_argument("--batch", type=int, default=16)
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
                 check=not args.no_check,
                 batch=args.batch,
             ),
-            FillOptions(args.steps, args.guidance, strength),
+            FillOptions(args.steps, args.guidance, strength, known=args.known),
         )
         for zoom in args.zoom
         for strength in args.strength

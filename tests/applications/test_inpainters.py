@@ -13,7 +13,7 @@ import torch
 
 from applications.repair.blended import reached_cells
 from applications.repair.inpainter import open_inpainter
-from applications.repair.options import EMBEDDED, FillOptions, RepairError
+from applications.repair.options import EMBEDDED, INVERTED, FillOptions, RepairError
 from shards.errors import ConfigError, MissingInputError
 
 QUICK = FillOptions(steps=2)
@@ -61,6 +61,18 @@ def test_the_embedded_generator_blends():
     inside = np.abs(filled.astype(int) - trip)[masks == 1].mean()
     outside = np.abs(filled.astype(int) - trip)[:, 48:].mean()
     assert inside > 10 * outside
+
+
+def test_inverted_latents_bring_the_picture_back_where_nothing_is_masked():
+    options = FillOptions(steps=4, strength=0.5, known=INVERTED)
+    inpainter = open_inpainter(EMBEDDED, options=options, device="cpu")
+    images, masks = rows(64, 1)
+    backbone = inpainter.backbone  # type: ignore[attr-defined]
+    trip = backbone.decode(backbone.encode(torch.from_numpy(images))).numpy()
+    assert (inpainter.fill(images, np.zeros_like(masks), [""], [1]) == trip).all()
+    filled = inpainter.fill(images, masks, [""], [1])
+    assert np.abs(filled.astype(int) - trip)[masks == 1].mean() > 1
+    assert (filled != inpainter.fill(images, masks, [""], [2])).any()
 
 
 def test_less_strength_keeps_more():
@@ -112,6 +124,7 @@ def test_options_that_the_model_cannot_take(inpainters: dict[str, Path]):
     refuse("--size is 36; this model takes multiples of 8", ConfigError, sd, options=FillOptions(size=36))
     refuse("--size is 34; this model takes multiples of 4", ConfigError, masked, options=FillOptions(size=34))
     refuse("takes no --negative-prompt", ConfigError, flux, options=FillOptions(negative_prompt="blur"))
+    refuse("--known inverted is of blended latents", ConfigError, masked, options=FillOptions(known=INVERTED))
     refuse("leaves none", ConfigError, masked, options=FillOptions(steps=2, strength=0.3))
 
 
