@@ -17,6 +17,7 @@ EXAMPLES = """examples:
 def parser(prog: str = "python -m applications") -> argparse.ArgumentParser:
     """The whole command line; `prog` is what it is called by."""
     from applications.adapt import command as adapt
+    from applications.baselines import command as baselines
     from applications.ranking import command as ranking
     from applications.repair import command as repair
     from applications.statistics import command as statistics
@@ -29,6 +30,7 @@ def parser(prog: str = "python -m applications") -> argparse.ArgumentParser:
     ranking.add_group(verbs)
     statistics.add_verb(verbs)
     adapt.add_verb(verbs)
+    baselines.add_verb(verbs)
     return top
 
 

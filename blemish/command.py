@@ -64,6 +64,10 @@ VERBS: dict[str, Verb] = {
         "applications.__main__",
         "train a detector further on a few pictures of a new generator; exit 1 if it forgets the old ones",
     ),
+    "baseline": Verb(
+        "applications.__main__",
+        "heat maps of a method that the papers compare with, in the form that `detect score` takes",
+    ),
     "ablate": Verb("ablation.__main__", "train and test the arms of a grid alike, and say what differs"),
     "leakcheck": Verb("leakcheck.__main__", "can a detector tell a label by how its picture was made?", True),
     "world": Verb("miniworld.__main__", "the embedded world: its pictures, its generator, its labelled sets", True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +21,18 @@ from shards.errors import ConfigError
 from shards.masks import ARTIFACT, U8
 
 Heat = NDArray[np.float32]
+
+
+class Looker(Protocol):
+    """Whatever gives heat maps of pictures: a detector of ours, or another method brought to its form."""
+
+    def prepare(self, image: U8) -> U8:
+        """uint8 HWC RGB of any size -> uint8 SSC, the one size that it looks at."""
+        ...
+
+    def look(self, prepared: Sequence[U8]) -> torch.Tensor:
+        """Prepared pictures -> float NKK of any K, the probability 0..1 of an artifact."""
+        ...
 
 
 class Detector:

@@ -29,7 +29,7 @@ import torch
 from PIL import Image
 
 from detector.checkpoint import fingerprint
-from detector.heat import Detector
+from detector.heat import Detector, Looker
 from detector.inputs import Inputs, Stored, open_inputs
 from detector.maps import HEAT, MASKS, OVERLAYS, Places, Row, finished, write_maps
 from detector.operating import choose_threshold
@@ -107,11 +107,19 @@ def predict(
 
         card = card_of_config(config)
     detector = Detector(checkpoint, card, options.device)
+    return predict_with(detector, fingerprint(checkpoint), where, out, options, inputs)
+
+
+def predict_with(
+    detector: Looker, digest: str, where: str, out: Path, options: Options, inputs: Inputs | None = None
+) -> Outcome:
+    """As `predict`, with whatever looks at pictures; `digest` says which weights it has, `inputs` is `where` opened."""
+    inputs = inputs or open_inputs(where)
     if options.max_fpr is not None:
         threshold, num_clean = choose_threshold(detector, options.clean, options.max_fpr, options.batch)
         print(f"threshold {threshold:.6g}: at most {options.max_fpr:.3g} of {num_clean} clean pictures reach it")
         options = dataclasses.replace(options, threshold=threshold)
-    identity = {"checkpoint_sha256": fingerprint(checkpoint), "input": where, **asdict(options)}
+    identity = {"checkpoint_sha256": digest, "input": where, **asdict(options)}
     lasting = {key: value for key, value in identity.items() if key not in ("batch", "device")}
     with Claim(out, RUN, lasting, "prediction").held():
         for name in (HEAT, MASKS, OVERLAYS) if options.overlays else (HEAT, MASKS):
@@ -140,7 +148,7 @@ class Loaded:
 class Looking:
     """One pass over the inputs. What is done when depends on counts and sizes alone, never on which thread is first."""
 
-    def __init__(self, detector: Detector, inputs: Inputs, out: Path, options: Options) -> None:
+    def __init__(self, detector: Looker, inputs: Inputs, out: Path, options: Options) -> None:
         self.detector, self.inputs, self.out, self.options = detector, inputs, out, options
         self.rows: dict[int, Row] = {}
         self.rejects: dict[int, Reject] = {}
