@@ -57,6 +57,23 @@ VERBS: dict[str, Verb] = {
     "export": Verb("shards.__main__", "write shards in the layout of another tool"),
     "detect": Verb("detector.__main__", "train a detector on shards, look at pictures with it, score it", True),
     "regions": Verb("region_select.__main__", "where to damage: train a selector, use it, see what it selects", True),
+    "repair": Verb("applications.__main__", "inpaint what a detector marks, look again, and undo what did not help"),
+    "rank": Verb(
+        "applications.__main__",
+        "pictures by their share of artifact: percentiles, best of several, agreement with people",
+    ),
+    "report": Verb(
+        "applications.__main__",
+        "how much artifact, where and in what: of labelled runs and of predictions, as one HTML file",
+    ),
+    "adapt": Verb(
+        "applications.__main__",
+        "train a detector further on a few pictures of a new generator; exit 1 if it forgets the old ones",
+    ),
+    "baseline": Verb(
+        "applications.__main__",
+        "heat maps of a method that the papers compare with, in the form that `detect score` takes",
+    ),
     "ablate": Verb("ablation.__main__", "train and test the arms of a grid alike, and say what differs"),
     "leakcheck": Verb("leakcheck.__main__", "can a detector tell a label by how its picture was made?", True),
     "world": Verb("miniworld.__main__", "the embedded world: its pictures, its generator, its labelled sets", True),

@@ -85,6 +85,11 @@ class Backbone:
         self._prompts: OrderedDict[str, Conditioning] = OrderedDict()
 
     @property
+    def native_size(self) -> int:
+        """Side in pixels of the pictures that the UNet was made for, as its config says."""
+        return int(self._unet.config.sample_size) * self.factor
+
+    @property
     def unet_dtype(self) -> torch.dtype:
         """What the UNet computes in."""
         dtype: torch.dtype = self._unet.dtype

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from detector.tracking import TRACKERS
 from detector.rejection.names import SCORES
+from detector.tracking import TRACKERS
 from shards.arguments import add_overrides
 from shards.errors import run_verb
 

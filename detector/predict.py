@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from detector.checkpoint import fingerprint
-from detector.heat import Detector, Rejecting
+from detector.heat import Detector, Looker, Rejecting
 from detector.inputs import Inputs, Stored, open_inputs
 from detector.maps import HEAT, MASKS, OVERLAYS, Places, Row, finished, write_maps
 from detector.operating import choose_threshold
@@ -105,11 +105,19 @@ def predict(
 
         card = card_of_config(config)
     detector = Detector(checkpoint, card, options.device, options.rejects)
+    return predict_with(detector, identify(checkpoint, options.rejects), where, out, options, inputs)
+
+
+def predict_with(
+    detector: Looker, digest: str, where: str, out: Path, options: Options, inputs: Inputs | None = None
+) -> Outcome:
+    """As `predict`, with whatever looks at pictures; `digest` says which weights it has, `inputs` is `where` opened."""
+    inputs = inputs or open_inputs(where)
     if options.max_fpr is not None:
         threshold, num_clean = choose_threshold(detector, options.clean, options.max_fpr, options.batch)
         print(f"threshold {threshold:.6g}: at most {options.max_fpr:.3g} of {num_clean} clean pictures reach it")
         options = dataclasses.replace(options, threshold=threshold)
-    identity = {"checkpoint_sha256": identify(checkpoint, options.rejects), "input": where, **asdict(options)}
+    identity = {"checkpoint_sha256": digest, "input": where, **asdict(options)}
     left_out = ("batch", "device") if options.rejects else ("batch", "device", "rejects")
     lasting = {key: value for key, value in identity.items() if key not in left_out}
     with Claim(out, RUN, lasting, "prediction").held():
@@ -148,7 +156,7 @@ class Loaded:
 class Looking:
     """One pass over the inputs. What is done when depends on counts and sizes alone, never on which thread is first."""
 
-    def __init__(self, detector: Detector, inputs: Inputs, out: Path, options: Options) -> None:
+    def __init__(self, detector: Looker, inputs: Inputs, out: Path, options: Options) -> None:
         self.detector, self.inputs, self.out, self.options = detector, inputs, out, options
         self.rows: dict[int, Row] = {}
         self.rejects: dict[int, Reject] = {}
