@@ -17,6 +17,9 @@ from shards.guard.json_text import MAX_INTEGER
 
 T = TypeVar("T")
 
+LATER = "later"
+"""Key in the metadata of a field that came after runs had been made: `plain` leaves it out where it has its default, so
+that a config that does not use it stays the same run, with the same hash."""
 MAX_DEPTH = 32
 """Levels of dicts and lists in a value of free form; what is written down must be readable again."""
 
@@ -182,7 +185,11 @@ def convert_dict(args: tuple[Any, ...], value: Any, path: str, require_all: bool
 def plain(value: Any) -> Any:
     """The inverse of `build`: dataclasses and mappings to dicts, tuples to lists, numpy scalars to Python numbers."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {
+            field.name: plain(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if not (LATER in field.metadata and getattr(value, field.name) == field.default)
+        }
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -14,6 +14,7 @@ from corruptor.line.processes import ALONE, Place
 from corruptor.line.ready import model_remark
 from corruptor.line.report import (
     Meter,
+    cut_note,
     enlarged_note,
     is_complete,
     selection_note,
@@ -55,7 +56,8 @@ def make_shards(config: LineConfig, out: Path, place: Place = ALONE, extend: boo
         write_left_out(out, line.source)
         totals = line.writer.finalise()
     words = summary(out, totals, meter.rows, seconds, sheet)
-    return "\n".join(filter(None, [selection_note(line.source), enlarged_note(line.worker.recorder), words]))
+    recorder = line.worker.recorder
+    return "\n".join(filter(None, [selection_note(line.source), enlarged_note(recorder), cut_note(recorder), words]))
 
 
 class DryRun(NamedTuple):

@@ -13,7 +13,7 @@ import pytest
 from tiny_models import make_sdxl
 
 from corruptor.backbone import load_backbone
-from corruptor.families import FAMILIES
+from corruptor.families.table import FAMILIES
 from corruptor.hub import locate, pipeline_patterns
 from corruptor.line.config import SamplesConfig
 from corruptor.model_zoo import KNOWN
