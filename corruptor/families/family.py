@@ -42,6 +42,9 @@ class Denoiser(Protocol):
         timestep and scale (of guidance) are (1,), on the device; the scale is for networks that are told it.
         """
 
+    def blank_text(self) -> Conditioning:
+        """Zeros in place of a text, as long as one is: to count what a pass costs."""
+
     def check(self, vae_channels: int, embedded: Conditioning) -> None:
         """That VAE and text encoders are of the same model. `embedded`: any prompt's. Raises ValueError."""
 

@@ -18,7 +18,7 @@ from transformers import CLIPTextModel, T5EncoderModel
 from corruptor.conditioning import Conditioning, token_ids
 from corruptor.families.family import VAE, Family, ModelPart, Text
 from corruptor.families.packing import SIDE, check_packing, pack, unpack
-from corruptor.families.sd3 import check_text
+from corruptor.families.sd3 import blank_text, check_text
 from corruptor.flow_schedule import FlowSchedule
 from corruptor.guidance import DISTILLED, NONE
 
@@ -65,6 +65,10 @@ class FluxDenoiser:
             image = grid.reshape(-1, 3).to(hidden)
             self._places[size] = (hidden.new_zeros(hidden.shape[1], 3), image)
         return self._places[size]
+
+    def blank_text(self) -> Conditioning:
+        dev = self.network.config.guidance_embeds
+        return blank_text(self.network.config, DEV_TOKENS if dev else SCHNELL_TOKENS)
 
     def check(self, vae_channels: int, embedded: Conditioning) -> None:
         check_packing(self.network.config.in_channels, vae_channels)

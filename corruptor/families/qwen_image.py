@@ -63,6 +63,10 @@ class QwenDenoiser:
         )[0]
         return unpack(tokens, height, width)
 
+    def blank_text(self) -> Conditioning:
+        hidden = torch.zeros(1, NUM_TOKENS, self.network.config.joint_attention_dim)
+        return Conditioning(hidden, {"mask": torch.ones(1, NUM_TOKENS)})
+
     def check(self, vae_channels: int, embedded: Conditioning) -> None:
         config = self.network.config
         check_packing(config.in_channels, vae_channels)

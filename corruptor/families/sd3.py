@@ -16,6 +16,7 @@ from transformers import CLIPTextModelWithProjection, T5EncoderModel
 
 from corruptor.conditioning import Conditioning, token_ids
 from corruptor.families.family import VAE, Family, ModelPart, Text
+from corruptor.families.stable_diffusion import CLIP_TOKENS
 from corruptor.flow_schedule import FlowSchedule
 
 CLIP = ModelPart(CLIPTextModelWithProjection, "model", "text")
@@ -58,6 +59,9 @@ class Sd3Denoiser:
         )[0]
         return output
 
+    def blank_text(self) -> Conditioning:
+        return blank_text(self.network.config, CLIP_TOKENS + T5_TOKENS)
+
     def check(self, vae_channels: int, embedded: Conditioning) -> None:
         config = self.network.config
         if config.in_channels != vae_channels:
@@ -66,6 +70,12 @@ class Sd3Denoiser:
                 f"transformer/ and vae/ are of different models"
             )
         check_text(config, embedded)
+
+
+def blank_text(config: Any, num_tokens: int) -> Conditioning:
+    """Zeros in place of a text of so many tokens."""
+    pooled = torch.zeros(1, config.pooled_projection_dim)
+    return Conditioning(torch.zeros(1, num_tokens, config.joint_attention_dim), {"pooled": pooled})
 
 
 def check_text(config: Any, embedded: Conditioning) -> None:

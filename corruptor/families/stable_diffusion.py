@@ -24,6 +24,8 @@ SizeIds = Callable[[int, int], tuple[int, ...]]
 """(height, width) in pixels -> the UNet's `time_ids`."""
 UNET = ModelPart(UNet2DConditionModel, "diffusion_pytorch_model", "denoiser")
 CLIP = ModelPart(CLIPTextModel, "model", "text")
+CLIP_TOKENS = 77
+"""Of the published models."""
 
 
 class UnetDenoiser:
@@ -54,6 +56,16 @@ class UnetDenoiser:
                 self._size_ids[size] = torch.tensor([self.of_size(*size)], device=latents.device).float()
             added["time_ids"] = self._size_ids[size].expand(len(latents), -1)
         return added or None
+
+    def blank_text(self) -> Conditioning:
+        config = self.network.config
+        hidden = torch.zeros(1, CLIP_TOKENS, config.cross_attention_dim)
+        if self.of_size is None:
+            return Conditioning(hidden)
+        num_ids = len(self.of_size(0, 0)) * config.addition_time_embed_dim
+        return Conditioning(
+            hidden, {"text_embeds": torch.zeros(1, config.projection_class_embeddings_input_dim - num_ids)}
+        )
 
     def check(self, vae_channels: int, embedded: Conditioning) -> None:
         config = self.network.config

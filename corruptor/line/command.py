@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from corruptor.line.cards import DEFAULT_GPU, GPUS
 from corruptor.line.config import LineConfig
-from corruptor.line.cost import DEFAULT_GPU, GPUS, cost_lines
+from corruptor.line.cost import cost_lines
 from corruptor.line.inspect_source import inspect_source
 from corruptor.line.plan import make_plan
 from corruptor.line.processes import ALONE, Place
