@@ -27,8 +27,8 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "flux-schnell": partial(make_flux, dev=False),
     "qwen": make_qwen,
 }
-GRIDS = {"sdxl-turbo": (4, 3), "flux-schnell": (4, 3)}
-"""Grid steps and start step of models with a few-step grid; (50, 47) for others."""
+GRIDS = {"sdxl-turbo": (4, 3), "flux-schnell": (4, 3), "flux-dev": (50, 43)}
+"""Grid steps and start step of models whose grid is another; (50, 47) for others."""
 FLOW = ("sd3", "flux-dev", "flux-schnell", "qwen")
 NUM_PICTURES = 5
 
