@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -36,9 +37,8 @@ def _bits_4(dtype: torch.dtype) -> Any:
 
 def _torchao_8(dtype: torch.dtype) -> Any:
     from diffusers import TorchAoConfig
-    from torchao.quantization import Int8WeightOnlyConfig
 
-    return TorchAoConfig(Int8WeightOnlyConfig())
+    return TorchAoConfig(import_module("torchao.quantization").Int8WeightOnlyConfig())
 
 
 KINDS = {

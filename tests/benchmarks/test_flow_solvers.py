@@ -7,6 +7,7 @@ import math
 import torch
 
 from benchmarks.flow_solvers import midpoint, num_passes
+from corruptor.config import InversionConfig
 from corruptor.flow_schedule import FlowSchedule
 from corruptor.renoise import invert
 
@@ -20,15 +21,9 @@ def test_both_follow_a_curve_better_than_euler_and_are_counted() -> None:
         return x
 
     moves, one = schedule.upward(10), torch.ones(1, dtype=torch.float64)
-    euler = abs(float(_euler(velocity, one, schedule)) - math.sqrt(math.e))
+    euler = abs(float(invert(velocity, one, schedule, 10, InversionConfig(mode="ddim"))[-1]) - math.sqrt(math.e))
     for reuse in (False, True):
         calls.clear()
         error = abs(float(midpoint(velocity, one, schedule, moves, reuse)) - math.sqrt(math.e))
         assert error < euler / 10
         assert len(calls) == num_passes(moves, reuse) == (11 if reuse else 20)
-
-
-def _euler(velocity, x, schedule):  # type: ignore[no-untyped-def]
-    from corruptor.config import InversionConfig
-
-    return invert(velocity, x, schedule, 10, InversionConfig(mode="ddim"))[-1]

@@ -185,9 +185,7 @@ def test_guidance_costs_what_the_model_makes_of_it() -> None:
         for name in ("stabilityai/stable-diffusion-3.5-medium", "black-forest-labs/FLUX.1-dev", "Qwen/Qwen-Image")
     }
     assert list(passes.values()) == [20, 10, 20]
-    with pytest.raises(
-        ConfigError, match=r"resampling\.guidance_scale is 3\.5, but this model was distilled"
-    ):
+    with pytest.raises(ConfigError, match=r"resampling\.guidance_scale is 3\.5, but this model was distilled"):
         count_passes(guided, 1, sampling_grid(ModelConfig("black-forest-labs/FLUX.1-schnell"), 1024, 1024))
     noisy = CorruptionConfig(resampling=ResamplingConfig(eta=1.0))
     with pytest.raises(ConfigError, match="flow matching has no fresh noise"):
