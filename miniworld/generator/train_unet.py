@@ -27,7 +27,7 @@ from miniworld.generator.training import batches, half_precision, scene_bank, to
 from miniworld.world.scenes import caption, sample_scene
 from miniworld.world.splits import SPLITS
 
-OBJECTIVES = {"noise": NoiseObjective, "flow": FlowObjective}
+OBJECTIVES: dict[str, Callable[[Recipe, torch.device], Objective]] = {"noise": NoiseObjective, "flow": FlowObjective}
 """By the recipe's name."""
 
 
