@@ -14,18 +14,18 @@ from pathlib import Path
 
 from ablation.plan import Plan, detector_facts
 from ablation.stages import DerivedWork, LineWork, MadeWork, Stage, TrainWork, is_done
+from corruptor.line.cards import GPUS, Gpu
 from corruptor.line.config import LineConfig
 from corruptor.line.cost import (
     FEWEST_SOURCES,
-    GPUS,
     UTILISATION,
-    Gpu,
     bytes_of_samples,
     bytes_to_fetch,
     costs_of,
     count_passes,
     count_work,
     readable_hours,
+    sampling_grid,
     seconds_on,
     vae_overflows,
 )
@@ -160,7 +160,9 @@ class Pricer:
         look = self.look(stage, work, config)
         count = look.count or FEWEST_SOURCES
         known = KNOWN.get(config.model.folder)
-        passes = count_passes(config.corruption, config.samples.num_variants, known.spacing if known else "leading")
+        passes = count_passes(
+            config.corruption, config.samples.num_variants, sampling_grid(config.model, look.height, look.width)
+        )
         key = inversion_of(work, config)
         if key in self._inverted:
             # As far as an earlier run went it is inverted already; the first encoding and its round trip are shared.
@@ -177,7 +179,7 @@ class Pricer:
         if priced is None:
             return Cost(rows, count * passes.nfe, 0.0, 0, rows * ROW_SECONDS, size)
         flops = count_work(passes, priced, look.height, look.width)
-        tflop = count * (flops.unet + flops.vae)
+        tflop = count * (flops.denoiser + flops.vae)
         if self.machine.card is None:
             seconds = tflop / CORE_TFLOPS + rows * ROW_SECONDS
         else:

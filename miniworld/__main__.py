@@ -91,6 +91,11 @@ def add_train(verbs: Verbs) -> None:
     )
     verb.add_argument("--out", type=Path, default=WEIGHTS, metavar="DIR", help="folder the generator is written to")
     verb.add_argument("--stage", default="auto", help="auto, vae, decoder or unet (default %(default)s)")
+    verb.add_argument(
+        "--flow",
+        action="store_true",
+        help="instead, train the flow-matching sibling from the generator's weights; needs --work and --out of its own",
+    )
 
 
 def add_sets(verbs: Verbs) -> None:
@@ -155,11 +160,14 @@ def run_sample(args: argparse.Namespace) -> None:
 
 
 def run_train(args: argparse.Namespace) -> None:
-    from miniworld.generator.train import train
+    from miniworld.generator.train import train, train_flow
 
     if not args.minutes > 0:
         raise ConfigError(f"--minutes is {args.minutes:g}: give a number above 0")
-    train(args.minutes, args.work, args.out, device=args.device, stage=args.stage)
+    if args.flow:
+        train_flow(args.minutes, args.work, args.out, device=args.device)
+    else:
+        train(args.minutes, args.work, args.out, device=args.device, stage=args.stage)
 
 
 def run_sets(args: argparse.Namespace) -> None:

@@ -17,12 +17,11 @@ from shards.guard.json_text import MAX_INTEGER
 
 T = TypeVar("T")
 
+LATER = "later"
+"""Key in the metadata of a field that came after runs had been made: `plain` leaves it out where it has its default, so
+that a config that does not use it stays the same run, with the same hash."""
 MAX_DEPTH = 32
 """Levels of dicts and lists in a value of free form; what is written down must be readable again."""
-
-
-WHERE_SET = "where_set"
-"""In a field's metadata: `plain` leaves it out where it is None, as if there were no such field."""
 
 
 class BuildError(ValueError):
@@ -74,7 +73,7 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "", *, require_al
     for name, field in fields.items():
         if name in values:
             built[name] = convert(hints[name], values[name], join(path, name), require_all)
-        elif (require_all and WHERE_SET not in field.metadata) or not has_default(field):
+        elif (require_all and LATER not in field.metadata) or not has_default(field):
             raise BuildError(f"missing key '{join(path, name)}'")
     try:
         return cls(**built)
@@ -205,7 +204,7 @@ def plain(value: Any) -> Any:
     """The inverse of `build`: dataclasses and mappings to dicts, tuples to lists, numpy scalars to Python numbers."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         told = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
-        return {field.name: plain(one) for field, one in told if one is not None or WHERE_SET not in field.metadata}
+        return {field.name: plain(one) for field, one in told if LATER not in field.metadata or one != field.default}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from corruptor.line.cards import DEFAULT_GPU, GPUS
 from corruptor.line.config import LineConfig
-from corruptor.line.cost import DEFAULT_GPU, GPUS, cost_lines
+from corruptor.line.cost import cost_lines
 from corruptor.line.inspect_source import inspect_source
 from corruptor.line.meter import Meter
 from corruptor.line.plan import make_plan
 from corruptor.line.processes import ALONE, Place
 from corruptor.line.ready import model_remark
 from corruptor.line.report import (
+    cut_note,
     enlarged_note,
     is_complete,
     selection_note,
@@ -55,7 +57,8 @@ def make_shards(config: LineConfig, out: Path, place: Place = ALONE, extend: boo
         totals = line.writer.finalise()
         look = [str(sheet), write_run_view(out, anew=meter.rows > 0)] if sheet else []
     words = summary(out, totals, meter.rows, seconds, look)
-    return "\n".join(filter(None, [selection_note(line.source), enlarged_note(line.worker.recorder), words]))
+    recorder = line.worker.recorder
+    return "\n".join(filter(None, [selection_note(line.source), enlarged_note(recorder), cut_note(recorder), words]))
 
 
 class DryRun(NamedTuple):

@@ -82,6 +82,16 @@ def enlarged_note(recorder: Recorder) -> str:
     )
 
 
+def cut_note(recorder: Recorder) -> str:
+    """One line: how many of the samples that this process made have a prompt that the model takes in part; "" for 0."""
+    if not recorder.num_cut:
+        return ""
+    return (
+        f"{recorder.num_cut} samples have a prompt that is longer than the model's text encoders take, and whose end "
+        f"was cut (extra.prompt_cut in their JSON)"
+    )
+
+
 def summary(out: Path, totals: Mapping[str, Any], rows: int, seconds: float, look: Sequence[str]) -> str:
     """The closing words: what was made, what was not and why, how fast, where to look."""
     rejects: Mapping[str, int] = totals["rejects"]

@@ -206,6 +206,8 @@ def open_model(config: ModelConfig, device: str) -> Backbone:
             variant=config.variant,
             vae=config.vae,
             vae_revision=config.vae_revision,
+            text_encoders=config.text_encoders,
+            quantise=config.quantise,
         )
     except FileNotFoundError as error:
         raise MissingInputError(str(error)) from error
@@ -217,7 +219,9 @@ def open_model(config: ModelConfig, device: str) -> Backbone:
 def check_grid(corruption: CorruptionConfig, backbone: Backbone) -> None:
     """That the model has such a grid and such steps. Raises ConfigError."""
     try:
+        backbone.guidance.check(corruption)
         schedule = backbone.schedule.with_steps(corruption.num_grid_steps)
+        schedule.check(corruption)
         if corruption.start_step < corruption.num_grid_steps:
             schedule.descending(corruption.start_step, corruption.resampling.num_steps)
     except ValueError as error:
