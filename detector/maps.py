@@ -84,9 +84,11 @@ def write_maps(
         rows = slice(top, top + STRIP)
         mask[rows] = np.where(heat[rows] >= threshold, np.uint8(255), np.uint8(0))
         grey[rows] = np.rint(heat[rows] * 255).astype(np.uint8)
+    shown = heat if step == 1 else heat[::step, ::step].copy()
+    del heat
     if places.overlay is not None:
-        drawn = overlay(seen, heat[::step, ::step], mask[::step, ::step])
-        del heat, seen
+        drawn = overlay(seen, shown, mask[::step, ::step])
+        del shown, seen
         save(places.overlay, drawn, quality=90)
         del drawn
     marked = PngInfo()
