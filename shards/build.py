@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 LATER = "later"
 """Key in the metadata of a field that came after runs had been made: `plain` leaves it out where it has its default, so
-that a config that does not use it stays the same run, with the same hash."""
+that a config that does not use it stays the same run, with the same hash; `build` never demands it."""
 MAX_DEPTH = 32
 """Levels of dicts and lists in a value of free form; what is written down must be readable again."""
 

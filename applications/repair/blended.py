@@ -22,6 +22,8 @@ from shards.errors import ConfigError
 from shards.masks import U8
 
 STEPS, GUIDANCE = 30, 7.5
+FEW_STEPS = 8
+"""A model whose own grid is no larger was distilled to few steps, without guidance."""
 
 
 class BlendedInpainter:
@@ -35,11 +37,12 @@ class BlendedInpainter:
         self.size = options.size or backbone.native_size
         if self.size % self.multiple:
             raise ConfigError(f"--size is {self.size}; this model takes multiples of {self.multiple}")
-        distilled = backbone.schedule.spacing == "trailing"
+        distilled = backbone.schedule.num_steps <= FEW_STEPS
         steps = options.steps or (backbone.schedule.num_steps if distilled else STEPS)
         self.guidance = options.guidance or (1.0 if distilled else GUIDANCE)
+        cells = self.size // backbone.factor
         try:
-            self.schedule = backbone.schedule.with_steps(steps)
+            self.schedule = backbone.schedule.with_steps(steps).for_size(cells, cells)
         except ValueError as error:
             raise ConfigError(f"--steps {steps}: {error}") from error
         self.start_step = min(round((1 - options.strength) * steps), steps - 1)
@@ -64,14 +67,14 @@ class BlendedInpainter:
         noise = draw_noise([sample_generator(seed) for seed in seeds], z0.shape[1:], backbone.device)
         conditioning = backbone.embed(prompts)
 
-        def predict(latents_BCHW: Tensor, timestep: int) -> Tensor:
+        def predict(latents_BCHW: Tensor, timestep: float) -> Tensor:
             words = self.options.negative_prompt
             return backbone.predict_noise(latents_BCHW, timestep, conditioning, self.guidance, words)
 
         known = self.known(z0, noise, conditioning)
         cells = reached_cells(masks, backbone.factor).to(backbone.device)
         # At full strength nothing of what is there shines through the noise.
-        start = self.schedule.abar_at(self.schedule.timestep_of(self.start_step))
+        start = self.schedule.factors(self.schedule.timestep_of(self.start_step))
         fresh = noise if self.start_step == 0 else forward_noise(z0, noise, start)
         begin = torch.where(cells[:, None], fresh, known[-1])
         config = ResamplingConfig(blend=True)
@@ -86,9 +89,9 @@ class BlendedInpainter:
         """Latents of the picture itself at every step, from clean to the one that is begun with."""
         if self.options.known == NOISED:
             timesteps = self.schedule.ascending(self.start_step)
-            return [z0, *(forward_noise(z0, noise, self.schedule.abar_at(timestep)) for timestep in timesteps)]
+            return [z0, *(forward_noise(z0, noise, self.schedule.factors(timestep)) for timestep in timesteps)]
 
-        def predict(latents_BCHW: Tensor, timestep: int) -> Tensor:
+        def predict(latents_BCHW: Tensor, timestep: float) -> Tensor:
             return self.backbone.predict_noise(latents_BCHW, timestep, conditioning)
 
         return list(invert(predict, z0, self.schedule, self.start_step, InversionConfig(warm_passes=(1,))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from itertools import islice
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 
 from miniworld.__main__ import main
-from miniworld.balance import draw, pair_up
+from miniworld.balance import draw, pair_up, things_broken
 from miniworld.sets import FOLDER, VERSION, finished, scenes_of
+from miniworld.world.render import silhouette
 from miniworld.world.scenes import content_of
 from shards.check import check_run
 from shards.errors import ConfigError, MissingInputError, ResumeError
@@ -41,6 +43,8 @@ def test_a_balanced_set_of_the_one_for_selection(tmp_path: Path):
     metas = [made.meta(i) for i in range(len(made))]
     counts = Counter((content_of(meta.source.caption), meta.label) for meta in metas)
     assert all(counts[content, "artifact"] == counts[content, "clean"] for content, _ in counts)
+    told = [(meta.label, things_broken(meta, made.mask(i))) for i, meta in enumerate(metas)]
+    assert all(set(things) == {label == "artifact"} for label, things in told)
     assert {meta.source.set for meta in metas} == {"miniworld-wild-even"}
     for i in (0, 17, 39):
         np.testing.assert_array_equal(made.image(i), pool.image(metas[i].source.index))
@@ -52,6 +56,19 @@ def test_a_balanced_set_of_the_one_for_selection(tmp_path: Path):
     assert [(tmp_path / "again" / path.relative_to(tmp_path)).read_bytes() for path, _ in before] == [
         b for _, b in before
     ]
+
+
+def test_a_thing_is_broken_where_a_fault_touches_it_or_nearly():
+    scene = next(scene for scene in scenes_of("wild-pool") if len(scene.things) == 2)
+    meta = dataclasses.replace(ShardReader(POOL).meta(0), extra={"nearest": scene.to_dict()})
+    outline = silhouette(scene.things[1])
+    row, column = np.argwhere(outline)[0]  # its topmost
+    for above, expected in ((0, True), (2, True), (3, False)):
+        mask = np.zeros(outline.shape, np.uint8)
+        mask[max(row - above, 0), column] = 1
+        assert things_broken(meta, mask) == [False, expected]
+    with pytest.raises(ConfigError, match="was not labelled by the oracle"):
+        things_broken(dataclasses.replace(meta, extra={}), mask)
 
 
 def test_what_cannot_be_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
