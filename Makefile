@@ -90,10 +90,12 @@ FINDER   ?= region_select/weights/swin_mini.safetensors
 INPAINTER ?= miniworld/weights
 PICTURES ?= $(SETS)/validation/shards/00000.tar
 REPAIRED ?= out/repaired
+# For the embedded generator, whose cells are 4 of 64 pixels wide and which knows whole scenes alone.
+REPAIR   ?= $(if $(filter miniworld/weights,$(INPAINTER)),--zoom whole --strength 0.8 --dilation 30 --known inverted --steps 20 --least-drop 0.02)
 
 repair: env | $(FINDER)  ## predict, repair, predict again: FINDER=weights INPAINTER=model PICTURES=.. REPAIRED=DIR
 	$(PY) -m detector predict $(call quoted,$(FINDER)) $(call quoted,$(PICTURES)) --out $(call quoted,$(REPAIRED)/before)
-	$(PY) -m applications repair $(call quoted,$(PICTURES)) --detector $(call quoted,$(FINDER)) --inpainter $(call quoted,$(INPAINTER)) --out $(call quoted,$(REPAIRED)/repaired) $(ARGS)
+	$(PY) -m applications repair $(call quoted,$(PICTURES)) --detector $(call quoted,$(FINDER)) --inpainter $(call quoted,$(INPAINTER)) --out $(call quoted,$(REPAIRED)/repaired) $(REPAIR) $(ARGS)
 	$(PY) -m detector predict $(call quoted,$(FINDER)) $(call quoted,$(REPAIRED)/repaired/pictures) --out $(call quoted,$(REPAIRED)/after)
 	@echo "look at $(REPAIRED)/repaired/sheets"
 
