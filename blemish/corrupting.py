@@ -70,7 +70,8 @@ class Corruptor:
                 configs/shards/sd15_progamer_step40.py, of which `corruption` is used. None takes what is recommended:
                 for the embedded generator what `make shards` uses, else the defaults of CorruptionConfig.
             model: further fields of `corruptor.line.config.ModelConfig`: dtype, vae_dtype, revision, variant, vae,
-                vae_revision, channels_last, text_encoders, quantise; and `single_file_config`, the folder of configs that a single file needs.
+                vae_revision, channels_last, text_encoders, quantise; and `single_file_config`, the folder of configs
+                that a single file needs.
 
         Raises MissingInputError (a FileNotFoundError: no such model), ModelError, ConfigError (both ValueErrors).
         """
