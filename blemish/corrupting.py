@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from shards.resize import SizePolicy, resize_image, resize_mask
 
 if TYPE_CHECKING:
     from corruptor.backbone import Backbone
-    from corruptor.corrupt import CorruptedBatch, Opinion
+    from corruptor.corrupt import CorruptedBatch
 
 EMBEDDED = "miniworld/weights"
 """The generator that comes with this package: small pictures (64 x 64) of a toy world."""
@@ -70,8 +70,8 @@ class Corruptor:
                 configs/shards/sd15_progamer_step40.py, of which `corruption` is used. None takes what is recommended:
                 for the embedded generator what `make shards` uses, else the defaults of CorruptionConfig.
             model: further fields of `corruptor.line.config.ModelConfig`: dtype, vae_dtype, revision, variant, vae,
-                vae_revision, channels_last, text_encoders, quantise; and `single_file_config`, the folder of configs that
-                a single file needs.
+                vae_revision, channels_last, text_encoders, quantise; and `single_file_config`, the folder of configs
+                that a single file needs.
 
         Raises MissingInputError (a FileNotFoundError: no such model), ModelError, ConfigError (both ValueErrors).
         """
@@ -218,13 +218,7 @@ class Corruptor:
         from corruptor.corrupt import corrupt as corrupt_batch
 
         images, masks = torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(planes))
-        return corrupt_batch(self.backbone, images, masks, prompts, seeds, self.config, source_of_row, self._opinion)
-
-    @cached_property
-    def _opinion(self) -> Opinion | None:
-        from corruptor.line.opinion import open_opinion
-
-        return open_opinion(self.config.verification.second_opinion)
+        return corrupt_batch(self.backbone, images, masks, prompts, seeds, self.config, source_of_row)
 
 
 @dataclass(frozen=True)
@@ -302,9 +296,5 @@ def corrupt(
     """Put an artifact into a picture with the embedded generator, which is loaded on the first call.
 
     Arguments and result as of calling a `Corruptor`; for photographs make one of another model.
-
-    Raises InputError as that does.
     """
-    if "prompts" in options:
-        raise InputError("corrupt() takes `prompt`, one for all pictures or a list; `prompts` is the Corruptor's")
     return default_corruptor()(image, mask, prompt, seed, **options)
