@@ -6,7 +6,7 @@ becomes depends on it alone, but for the rounding of batches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -131,6 +131,10 @@ class Repairer:
     def __init__(self, detector: Detector, inpainter: Inpainter, options: RepairOptions) -> None:
         self.detector, self.inpainter, self.options = detector, inpainter, options
         self.least_crop = options.least_crop or max(8, inpainter.size // 4)
+        self.num_filled = 0
+        """Crops inpainted so far."""
+        self.tell: Callable[[int], None] = lambda count: None
+        """Is told that number after each batch."""
 
     def __call__(self, works: Sequence[Work]) -> None:
         """Take a group of pictures through all rounds. Raises RepairError."""
@@ -185,6 +189,8 @@ class Repairer:
                 masks = np.stack([resized_mask(region.mask, shape) for _, region, _ in part])
                 prompts, seeds = [work.prompt for work, _, _ in part], [seed for _, _, seed in part]
                 filled = self.inpainter.fill(images, masks, prompts, seeds)
+                self.num_filled += len(part)
+                self.tell(self.num_filled)
                 for (work, region, seed), one in zip(part, filled, strict=True):
                     height, width = region.weight.shape
                     yield Trial(work, region, seed, resized(one, (height, width)))

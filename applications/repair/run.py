@@ -117,6 +117,7 @@ def repair(
             make_folder(out / name)
         run = Run(inputs, out, Repairer(detector, inpainter, options), prompt)
         with Progress(len(inputs), "picture", resumes=GOES_ON) as shown:
+            run.repairer.tell = lambda count: shown.note(crops_inpainted=count)
             for number, group in enumerate(groups(inputs)):
                 rejected = run.group(number, group)
                 shown.update(len(group), rejected)

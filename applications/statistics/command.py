@@ -42,13 +42,15 @@ def run_report(args: argparse.Namespace) -> int:
     from applications.statistics.page import as_json, page
     from applications.statistics.tally import Tally, tally
     from shards.files import make_folder, write_bytes, write_json
+    from shards.guard.names import distinct_names
     from shards.progress import progress
 
     classes = read_classes(args.classes, args.class_names) if args.classes else None
     runs: dict[str, Tally] = {}
-    for where in args.runs:
+    # The page may be published: a run is named by the last part of its path.
+    for where, name in zip(args.runs, distinct_names(run.name for run in args.runs), strict=True):
         items = items_of(where, args.by, args.categories, classes, args.real)
-        runs[str(where)] = tally(progress(items, "picture", where.name))
+        runs[name] = tally(progress(items, "picture", where.name))
     make_folder(args.out)
     write_json(args.out / "report.json", as_json(runs))
     write_bytes(args.out / "report.html", page("Artifact statistics", runs).encode("utf-8", "backslashreplace"))

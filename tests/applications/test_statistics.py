@@ -108,7 +108,7 @@ def test_the_page_is_whole_and_asks_for_nothing():
 def test_a_labelled_run_with_its_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["report", SET, "--by", "label", "--out", str(tmp_path)]) == 0
     assert "100 pictures" in capsys.readouterr().out
-    told = json.loads((tmp_path / "report.json").read_text())["runs"][SET]
+    told = json.loads((tmp_path / "report.json").read_text())["runs"]["select"]
     assert told["groups"]["all"]["pictures"] == 100
     assert told["groups"]["clean"]["share_marked"]["value"] == 0
     assert sum(told["groups"]["artifact"]["histogram"]) == told["groups"]["artifact"]["marked"]
@@ -131,7 +131,7 @@ def test_predictions_by_folder_and_by_table(tmp_path: Path, capsys: pytest.Captu
     table.write_text("key,category\ncats__1,old\ndogs__1,new\n")
     assert {one.group for one in items_of(seen, categories=table)} == {"old", "new", "all"}
     assert main(["report", str(seen), "--real", "--out", str(tmp_path / "r")]) == 0
-    told = json.loads((tmp_path / "r" / "report.json").read_text())["runs"][str(seen)]
+    told = json.loads((tmp_path / "r" / "report.json").read_text())["runs"]["seen"]
     assert told["groups"]["cats"]["clean"] == 2
     assert told["groups"]["cats"]["fpr"]["value"] == told["groups"]["cats"]["share_marked"]["value"]
 
