@@ -33,7 +33,9 @@ FLOW = ("sd3", "flux-dev", "flux-schnell", "qwen")
 NUM_PICTURES = 5
 
 
-@pytest.mark.parametrize("family", MAKERS)
+@pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=pytest.mark.slow if name in ("flux-schnell", "sd3") else ()) for name in MAKERS]
+)
 def test_a_model_of_the_family_makes_shards(family: str, tmp_path: Path):
     rng = np.random.default_rng(0)
     (tmp_path / "pictures").mkdir()
