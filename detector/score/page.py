@@ -64,7 +64,7 @@ def write_page(
         columns=COLUMNS_SHOWN,
         panels=PANELS if counts.kind == "scores" else PANELS[:-1],
         unit="images",
-        order="wrong pixels",
+        order="worst first",
         above=(
             f"<p>{text(shown)}{len(counts.keys)} images; {text(counts.kind)}, threshold {counts.threshold:g}.</p>",
             "<p>Errors: green found, red false, blue missed, yellow ignored. Point at a panel to see its counterpart; "
