@@ -9,7 +9,7 @@ from shards.errors import ConfigError
 
 HELP = "how much artifact, where and in what: of labelled runs and of predictions, as one HTML file"
 EXAMPLE = """examples:
-  blemish report miniworld/sets/v1/wild-test out/seen --out out/report
+  blemish report miniworld/sets/v1/validation out/seen --out out/report
   blemish report out/seen_photos --real --out out/photos
   blemish report out/seen --classes out/ade --class-names ade.csv --out out/report
 """
