@@ -59,7 +59,7 @@ def overrides(source: Path) -> tuple[str, ...]:
     """What makes configs/detector/msr_mini.py this small, started from `source`."""
     settings = {f"model.network.options.{name}": value for name, value in OPTIONS.items()}
     settings |= {f"model.network.backbone.options.{name}": value for name, value in BACKBONE.items()}
-    settings |= {"model.network.num_classes": 3, "image_size": 32, "state_every": 2, "log_every": 1}
+    settings |= {"model.network.num_classes": 3, "image_size": 32, "state_every": 1, "log_every": 1}
     settings |= {"initialise.source": f"'{source}'", "model.data_preprocessor.size": "(32, 32)"}
     settings |= {"val_pipeline.0.size": 32, "val_dataloader.dataset.pipeline.0.size": 32}
     settings |= {"optim_wrapper.optimizer.lr": 0.01}

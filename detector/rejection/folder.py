@@ -10,7 +10,7 @@ import torch
 
 from detector.card import Card
 from detector.compat import quiet
-from detector.rejection.hub import CONFIG, FILES, PREFIX, PREPROCESSOR, WEIGHTS
+from detector.rejection.hub import CONFIG, FILES, PREFIX, PREPROCESSOR, WEIGHTS, no_bar
 from detector.rejection.network import build_network
 from detector.tensors import Tensors
 from shards.errors import ConfigError
@@ -33,7 +33,7 @@ def write_folder(out: Path, card: Card, tensors: Tensors, half: bool = False) ->
     if half:
         model = model.to(torch.float16)
     make_folder(out)
-    with tempfile.TemporaryDirectory() as scratch, quiet():
+    with tempfile.TemporaryDirectory() as scratch, quiet(), no_bar():
         model.save_pretrained(scratch, safe_serialization=True)
         for name in (CONFIG, WEIGHTS):
             write_bytes(out / name, (Path(scratch) / name).read_bytes())

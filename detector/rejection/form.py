@@ -16,7 +16,7 @@ from detector.forms import (
     whole,
 )
 
-CHANNELS, LAYERS, HEADS, RATE = whole(1, MAX_CHANNELS), whole(1, 64), whole(1, 256), real(0, 0.99)
+CHANNELS, LAYERS, HEADS, RATE = whole(1, MAX_CHANNELS), whole(1, 32), whole(1, 256), real(0, 0.99)
 DEPTHS = series(LAYERS, 1, MAX_STAGES)
 TRAINING = {
     "train_num_points": whole(1, 1 << 20),

@@ -104,10 +104,9 @@ def has(path: Path, name: str) -> bool:
 def network_of(config: dict[str, Any], path: Path) -> dict[str, Any]:
     """transformers' config -> the form of detector.rejection.form, what it leaves out as transformers' defaults."""
     kind, spine = config.get("model_type"), config.get("backbone_config")
-    known = [name for name in NETWORKS if name in OPTIONS]
-    if kind not in known:
+    if not isinstance(kind, str) or kind not in NETWORKS:
         raise CheckpointError(
-            f"{path} holds {str(kind)[:60]!r}, which has no queries to reject with; needed: {' or '.join(known)}"
+            f"{path} holds {str(kind)[:60]!r}, which is not known here to have queries; needed: {' or '.join(NETWORKS)}"
         )
     spine = spine if isinstance(spine, dict) else {}
     named = spine.get("model_type")

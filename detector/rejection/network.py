@@ -1,4 +1,4 @@
-"""Mask2Former and MaskFormer of the transformers library, built from plain numbers, and how large they are.
+"""Mask2Former of the transformers library, built from plain numbers, and how large they are.
 
 Legend: B pictures, Q queries, K classes, h w the masks' own resolution, H W that of the picture.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-NETWORKS = {"mask2former": "Mask2FormerForUniversalSegmentation", "maskformer": "MaskFormerForInstanceSegmentation"}
+NETWORKS = {"mask2former": "Mask2FormerForUniversalSegmentation"}
 """Architecture as transformers names it -> its class."""
 
 

