@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from shards.resize import SizePolicy, resize_image, resize_mask
 
 if TYPE_CHECKING:
     from corruptor.backbone import Backbone
-    from corruptor.corrupt import CorruptedBatch, Opinion
+    from corruptor.corrupt import CorruptedBatch
 
 EMBEDDED = "miniworld/weights"
 """The generator that comes with this package: small pictures (64 x 64) of a toy world."""
@@ -70,7 +70,8 @@ class Corruptor:
                 configs/shards/sd15_progamer_step40.py, of which `corruption` is used. None takes what is recommended:
                 for the embedded generator what `make shards` uses, else the defaults of CorruptionConfig.
             model: further fields of `corruptor.line.config.ModelConfig`: dtype, vae_dtype, revision, variant, vae,
-                vae_revision, channels_last; and `single_file_config`, the folder of configs that a single file needs.
+                vae_revision, channels_last, text_encoders, quantise; and `single_file_config`, the folder of configs
+                that a single file needs.
 
         Raises MissingInputError (a FileNotFoundError: no such model), ModelError, ConfigError (both ValueErrors).
         """
@@ -98,8 +99,8 @@ class Corruptor:
         """Use a diffusers pipeline that is in memory, on its device and in its dtypes.
 
         Its networks are used in place: nothing is loaded, copied or changed, so the pipeline stays usable. The classes
-        that can be used are those of `corruptor.families` (Stable Diffusion 1, 2, XL and Turbo: text to image, image to
-        image, inpainting with a plain UNet).
+        that can be used are those of `corruptor.families` (Stable Diffusion 1, 2, XL, Turbo, 3 and 3.5, FLUX.1 and
+        Qwen-Image: text to image, image to image, inpainting with a plain denoiser).
 
         Raises ValueError, one line: another class (naming what is allowed), offloaded parts, a VAE in float16 that
         overflows in it, or parts that do not fit each other.
@@ -217,13 +218,7 @@ class Corruptor:
         from corruptor.corrupt import corrupt as corrupt_batch
 
         images, masks = torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(planes))
-        return corrupt_batch(self.backbone, images, masks, prompts, seeds, self.config, source_of_row, self._opinion)
-
-    @cached_property
-    def _opinion(self) -> Opinion | None:
-        from corruptor.line.opinion import open_opinion
-
-        return open_opinion(self.config.verification.second_opinion)
+        return corrupt_batch(self.backbone, images, masks, prompts, seeds, self.config, source_of_row)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from shards.build import WHERE_SET
+from shards.build import LATER
 
 INVERSION_MODES = ("warm", "renoise", "ddim")
 METRICS = ("mean_abs", "changed_share")
@@ -233,7 +233,7 @@ class VerificationConfig:
     pixel_threshold: float = 8.0
     """Mean absolute change over the colour channels, 0..255, above which a pixel counts as changed."""
 
-    second_opinion: SecondOpinion | None = field(default=None, metadata={WHERE_SET: True})
+    second_opinion: SecondOpinion | None = field(default=None, metadata={LATER: True})
     """What a component must pass as well: change alone does not tell a fault from another way to draw the thing."""
 
     def __post_init__(self) -> None:
@@ -276,7 +276,8 @@ class CorruptionConfig:
 
     sham: bool = False
     """Keep the masks as labels and inject nothing under them; all else as ever. A detector that finds these masks knows
-    them by the making and not by an artifact (docs/explanation/leak_check.md). Needs verification.policy `keep`."""
+    them by how they were processed and not by an artifact (docs/explanation/leak_check.md). Needs
+    verification.policy `keep`."""
 
     def __post_init__(self) -> None:
         _within("num_grid_steps", self.num_grid_steps, 1, MOST_STEPS)

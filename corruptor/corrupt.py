@@ -2,8 +2,8 @@
 
     z_0 = E(x)                                                     encode
     z_t = invert(z_0, prompt)                  t = start step      ReNoise, or warm passes (corruptor.renoise)
-    z_t[m] = sqrt(abar_t) z_0[m] + sqrt(1 - abar_t) eps            inject: noise under the mask m (corruptor.inject)
-    z_0' = resample(z_t, prompt)               t .. 0              DDIM down again (corruptor.resample)
+    z_t[m] = signal_t z_0[m] + noise_t eps                         inject: noise under the mask m (corruptor.inject)
+    z_0' = resample(z_t, prompt)               t .. 0              DDIM, or Euler for flow (corruptor.resample)
     x' = D(z_0')                                                   decode
     label = m where |x' - D(z_0)| is large                         verify (corruptor.verify)
 
@@ -27,7 +27,7 @@ from corruptor.inject import cells_from_mask, inject, transform_images
 from corruptor.noise import draw_noise, sample_generator
 from corruptor.renoise import NoisePredictor, invert
 from corruptor.resample import resample
-from corruptor.schedule import NoiseSchedule
+from corruptor.schedule import Schedule
 from corruptor.verify import Verification, verify
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Nfe:
-    """Noise predictions: samples summed over the UNet's calls (guidance counts twice)."""
+    """Noise predictions: samples summed over the denoiser's calls (guidance counts twice)."""
 
     inversion: int
     resampling: int
@@ -162,7 +162,7 @@ def invert_images(
     before = backbone.nfe.samples
     predict = _predictor(backbone, conditioning, config.inversion.guidance_scale, config.negative_prompt)
     with torch.no_grad():
-        trajectory = invert(predict, z0, _schedule(backbone, config), config.start_step, config.inversion)
+        trajectory = invert(predict, z0, _schedule(backbone, config, z0), config.start_step, config.inversion)
     spent = backbone.nfe.samples - before
     return InvertedBatch(images_BHWC.cpu(), round_trips, conditioning, tuple(trajectory), spent)
 
@@ -258,8 +258,9 @@ def _resampled_latents(
     Of a sham no cell is filled, and the same cells as otherwise are left free where the rest is blended.
     """
     index = torch.tensor(rows.source_of_row, device=backbone.device)
-    schedule, method = _schedule(backbone, config), config.injection
+    method = config.injection
     z0, z_t = inverted.trajectory[0][index], inverted.trajectory[-1][index]
+    schedule = _schedule(backbone, config, z0)
     generators = [sample_generator(seed) for seed in rows.seeds]
     noise = draw_noise(generators, z0.shape[1:], backbone.device)
     changed_z0 = None
@@ -271,9 +272,9 @@ def _resampled_latents(
     free = cells.to(backbone.device)
     filled = torch.zeros_like(free) if config.sham else free
     if not METHODS[method.method].resampled:
-        return inject(z_t, z0, noise, filled, 1.0, method)
-    abar = schedule.abar_at(schedule.timestep_of(config.start_step))
-    injected = inject(z_t, z0, noise, filled, abar, method, changed_z0)
+        return inject(z_t, z0, noise, filled, (1.0, 0.0), method)
+    factors = schedule.factors(schedule.timestep_of(config.start_step))
+    injected = inject(z_t, z0, noise, filled, factors, method, changed_z0)
     conditioning = inverted.conditioning.rows(rows.source_of_row)
     predict = _predictor(backbone, conditioning, config.resampling.guidance_scale, config.negative_prompt)
     stored = [latents[index] for latents in inverted.trajectory] if config.resampling.blend else []
@@ -292,14 +293,14 @@ def _with_source_pixels(images: Tensor, sources: Tensor, masks: Tensor, config: 
     return images
 
 
-def _schedule(backbone: Backbone, config: CorruptionConfig) -> NoiseSchedule:
-    return backbone.schedule.with_steps(config.num_grid_steps)
+def _schedule(backbone: Backbone, config: CorruptionConfig, latents_BCHW: Tensor) -> Schedule:
+    return backbone.schedule.with_steps(config.num_grid_steps).for_size(latents_BCHW.shape[2], latents_BCHW.shape[3])
 
 
 def _predictor(
     backbone: Backbone, conditioning: Conditioning, guidance_scale: float, negative_prompt: str
 ) -> NoisePredictor:
-    def predict(latents_BCHW: Tensor, timestep: int) -> Tensor:
+    def predict(latents_BCHW: Tensor, timestep: float) -> Tensor:
         return backbone.predict_noise(latents_BCHW, timestep, conditioning, guidance_scale, negative_prompt)
 
     return predict

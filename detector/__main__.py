@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detector.rejection.names import SCORES
+from detector.tracking import TRACKERS
 from shards.arguments import add_overrides
 from shards.errors import run_verb
 
@@ -57,8 +58,11 @@ def add_config(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--iterations", type=int, metavar="N", help="how long to train; schedules shrink or grow with it")
     verb.add_argument("--seed", type=int, help="of weights, draws and augmentation (default the config's)")
     add_overrides(verb)
-    verb.add_argument("--resume", action="store_true", help="an error unless there is a training in DIR to go on with")
+    verb.add_argument("--resume", action="store_true", help="an error unless there is a training in DIR to resume")
     verb.add_argument("--launcher", choices=("none", "pytorch"), default="none", help="pytorch: started by torchrun")
+    verb.add_argument(
+        "--track", choices=TRACKERS, default="", help="send the log there as well (pip install 'blemish[track]')"
+    )
     verb.set_defaults(run=run_train, shards=[], val=[])
 
 
@@ -172,7 +176,7 @@ def run_train(args: argparse.Namespace) -> int:
         set_seed(config, args.seed)
     name = Path(args.config).stem
     out = args.out or Path("out/detector") / name
-    job = Job(config, name, out, tuple(args.shards), tuple(args.val), args.launcher)
+    job = Job(config, name, out, tuple(args.shards), tuple(args.val), args.launcher, args.track)
     print(summary(train(job, args.resume), out))
     return 0
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -35,6 +35,18 @@ class Rejecting:
     """Positions of the classes that count as valid content; () for all."""
     revision: str = "main"
     """Of a hub id."""
+
+
+class Looker(Protocol):
+    """Whatever gives heat maps of pictures: a detector of ours, or another method brought to its form."""
+
+    def prepare(self, image: U8) -> U8:
+        """uint8 HWC RGB of any size -> uint8 SSC, the one size that it looks at."""
+        ...
+
+    def look(self, prepared: Sequence[U8]) -> torch.Tensor:
+        """Prepared pictures -> float NKK of any K, the probability 0..1 of an artifact."""
+        ...
 
 
 class Detector:

@@ -31,8 +31,9 @@ class InitialOptions:
 
     source: str
     """A .safetensors or .pth file (as named, or beside the installed packages), or a hub id."""
-    part: Literal["backbone", "all"] = "all"
-    """all: everything but the classifiers. backbone: the heads stay random too."""
+    part: Literal["backbone", "all", "whole"] = "all"
+    """all: everything but the classifiers. backbone: the heads stay random too. whole: the classifiers as well, where a
+    detector of the same classes is trained further."""
     revision: str = "main"
     """Of a hub id: a branch, tag or commit."""
     make: str = ""
@@ -107,8 +108,9 @@ def initialise_model(model: Any, initial: Initial) -> list[str]:
     wanted = model.state_dict()
     used, random = {}, []
     for name, own in wanted.items():
-        belongs = initial.part == "all" or name.startswith("backbone.")
-        follows = ".conv_seg." in name or name.endswith(INDEX)  # from the classes, from the window size
+        belongs = initial.part in ("all", "whole") or name.startswith("backbone.")
+        # From the classes, from the window size.
+        follows = (".conv_seg." in name and initial.part != "whole") or name.endswith(INDEX)
         given = named.get(name) if belongs and not follows else None
         if given is not None and given.shape == own.shape:
             used[name] = given

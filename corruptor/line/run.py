@@ -9,6 +9,7 @@ the others; shards that were complete stay, the one under way leaves nothing.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -143,7 +144,7 @@ def begun_manifest(out: Path) -> dict[str, Any]:
 def begun_threads(manifest: dict[str, Any]) -> int:
     """The number of threads that a run was begun with; 0 where there is none.
 
-    Launchers set another number for several processes than for one, and a run may go on with another number of them.
+    Launchers set another number for several processes than for one, and a run may be resumed with another number.
     """
     try:
         threads = manifest["config"]["compute"]["num_threads"]
@@ -205,6 +206,8 @@ def open_model(config: ModelConfig, device: str) -> Backbone:
             variant=config.variant,
             vae=config.vae,
             vae_revision=config.vae_revision,
+            text_encoders=config.text_encoders,
+            quantise=config.quantise,
         )
     except FileNotFoundError as error:
         raise MissingInputError(str(error)) from error
@@ -216,7 +219,9 @@ def open_model(config: ModelConfig, device: str) -> Backbone:
 def check_grid(corruption: CorruptionConfig, backbone: Backbone) -> None:
     """That the model has such a grid and such steps. Raises ConfigError."""
     try:
+        backbone.guidance.check(corruption)
         schedule = backbone.schedule.with_steps(corruption.num_grid_steps)
+        schedule.check(corruption)
         if corruption.start_step < corruption.num_grid_steps:
             schedule.descending(corruption.start_step, corruption.resampling.num_steps)
     except ValueError as error:
@@ -234,16 +239,20 @@ def check_steps(config: LineConfig, backbone: Backbone) -> None:
 
 
 def run_shards(
-    line: Line, shards: Iterable[int], progress: Callable[[int, int], None] = lambda rows, rejects: None
+    line: Line,
+    shards: Iterable[int],
+    settled: Callable[[int, str], None] = lambda rows, outcome: None,
+    worked: Callable[[float, int], None] = lambda seconds, nfe: None,
 ) -> None:
     """Make these shards, in order; which, may be decided while they are made (RunWriter.claims).
 
-    `progress` is called from a thread with numbers of rows settled and of rejects among them.
+    `settled` is called from a thread with a number of rows and what they became, `worked` after each batch with the
+    seconds that the model took and its noise predictions (Meter).
 
     Raises OutputError, SourceError, ConfigError: the first error of any part, after all parts have stopped.
     """
     loader = Loader(line.source, line.policy, line.config, line.plan, line.backbone.size_multiple)
-    sink = Sink(line.writer, line.plan, line.config.workers.num_encoders, progress)
+    sink = Sink(line.writer, line.plan, line.config.workers.num_encoders, settled)
     batches: Channel[Batch] = Channel(line.config.workers.num_batches_ahead)
     works: Channel[Done] = Channel(line.config.workers.num_batches_ahead)
     threads = [
@@ -253,7 +262,10 @@ def run_shards(
     patience = None
     try:
         for batch in batches:
-            works.put(line.worker.work(batch))
+            began, nfe = time.monotonic(), line.backbone.nfe.samples
+            done = line.worker.work(batch)
+            worked(time.monotonic() - began, line.backbone.nfe.samples - nfe)
+            works.put(done)
         works.close()
     except BaseException as error:
         batches.fail(error)

@@ -5,7 +5,7 @@
 Scenes of the validation split are corrupted in every way under the same masks. The oracle says which masked components
 hold a fault; the threshold of verification is chosen so that it tells them from the others, and purity is counted with
 and without it. `--split calibration` judges a threshold on scenes that did not choose it. A run that was
-stopped goes on where it was when the same command is given again.
+stopped resumes where it was when the same command is given again.
 """
 
 from __future__ import annotations

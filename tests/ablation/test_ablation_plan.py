@@ -18,7 +18,7 @@ from ablation.digests import named_files
 from ablation.plan import SELECTED, Plan, make_plan
 from ablation.stages import LineWork, TrainWork
 from ablation.work import tasks_of, together
-from corruptor.line.cost import GPUS
+from corruptor.line.cards import GPUS
 from shards.errors import MissingInputError, OutputError
 
 EMBEDDED = Path("miniworld/weights")
@@ -69,7 +69,7 @@ def test_a_name_holds_what_files_hold(tmp_path: Path):
     manifest.write_text(manifest.read_text().replace('"seed', '"sead', 1) + " ")
     assert name() != before
     manifest.write_text("{}")
-    with pytest.raises(MissingInputError, match="is a run without an end"):
+    with pytest.raises(MissingInputError, match="is a run that is not complete"):
         name()
 
 
