@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace, command: str) -> int:
     from ablation.plan import make_plan
     from ablation.run import STAGES, Runner, claim
     from ablation.scale import scaled
+    from ablation.stages import DECODED
 
     name = Path(args.grid).stem.replace("_", "-")
     if args.docs and not args.dry_run:
@@ -78,6 +80,7 @@ def run(args: argparse.Namespace, command: str) -> int:
     with claim(plan.grid, args.out).held():
         runner = Runner(plan, args.out, processes, each, cards)
         failed = runner.run()
+        shutil.rmtree(args.out / DECODED, ignore_errors=True)
         results = report(plan, args.out, failed, command)
     if args.docs:
         write_docs(args.docs, name, results)

@@ -3,6 +3,7 @@
 OUT/grid.json   the grid; another one in the same folder is refused
 OUT/stages/     products of stages by name, kept (ablation/stages.py)
 OUT/logs/       what processes printed
+OUT/decoded/    pictures that trainings share, while they are under way (shards/decoded.py)
 """
 
 from __future__ import annotations

@@ -19,19 +19,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler
 from torch import Tensor
 
 from benchmarks.report import spread, write_report
 from corruptor.backbone import Backbone, Conditioning
 from corruptor.config import CorruptionConfig
 from corruptor.corrupt import corrupt
-from corruptor.families import FAMILIES
-from corruptor.line.cost import GPUS, count_passes
+from corruptor.families.table import FAMILIES
+from corruptor.line.cards import GPUS
+from corruptor.line.cost import count_passes
 from corruptor.loading import DTYPES, Loaded
-from corruptor.shapes import NUM_TOKENS, SHAPES, Flops, count_flops
+from corruptor.model_zoo import KNOWN
+from corruptor.shapes import SHAPES, Flops, count_flops
 
-SIDES = {"sd15": 512, "sd21": 768, "sdxl": 1024, "tiny": 32}
+SIDES = {"sd15": 512, "sd21": 768, "tiny": 32}
+"""Pixels, of shapes that are not run at 1024."""
+KNOWN_GRIDS = {known.shape: known.flow for known in KNOWN.values() if known.flow is not None}
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,9 @@ def main() -> None:
     args = arguments()
     rows: list[dict[str, Any]] = []
     for name in args.shape:
-        side = args.side or SIDES[name]
+        side = args.side or SIDES.get(name, 1024)
         shape = SHAPES[name]
-        flops = count_flops(shape.unet, shape.vae, side, side)
+        flops = count_flops(shape.family, shape.denoiser, shape.vae, side, side)
         for channels_last in [False, True] if args.channels_last == "both" else [args.channels_last == "on"]:
             for compiled in [False, True] if args.compile else [False]:
                 backbone = random_backbone(name, args.device, DTYPES[args.dtype], channels_last, compiled)
@@ -88,31 +92,37 @@ def passes_of_one() -> Any:
 
 def random_backbone(name: str, device: str, dtype: torch.dtype, channels_last: bool, compiled: bool) -> Backbone:
     """A model of this shape with random weights. Prompts become fixed random numbers: text costs next to nothing."""
-    shape, family = SHAPES[name], FAMILIES["sdxl" if SHAPES[name].pooled_dim else "sd"]
+    shape = SHAPES[name]
+    family = FAMILIES[shape.family]
     with torch.device(device):
         torch.manual_seed(0)
         # Past diffusers' own `to`, which warns of layers that these models do not have.
-        unet = torch.nn.Module.to(UNet2DConditionModel(**shape.unet), dtype=dtype)
-        vae = torch.nn.Module.to(AutoencoderKL(**shape.vae), dtype=dtype)
+        networks = {
+            part: torch.nn.Module.to(family.models[part].model_class.from_config(dict(config)), dtype=dtype)
+            for part, config in ((family.denoiser, shape.denoiser), ("vae", shape.vae))
+        }
     layout = torch.channels_last if channels_last else torch.contiguous_format
     parts: dict[str, Any] = {
-        "unet": unet.eval().requires_grad_(False).to(memory_format=layout),
-        "vae": vae.eval().requires_grad_(False).to(memory_format=layout),
-        "scheduler": DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, steps_offset=1),
+        part: network.eval().requires_grad_(False).to(memory_format=layout) for part, network in networks.items()
     }
-    width, pooled = shape.unet["cross_attention_dim"], shape.pooled_dim
+    flow = KNOWN_GRIDS.get(name)
+    if flow is None:
+        told = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1}
+        parts["scheduler"] = DDIMScheduler(**told)
+    blank = family.speak(networks[family.denoiser], family.latents.factor(networks["vae"])).blank_text()
 
     def embed(parts: Any, prompt: str) -> Conditioning:
         made = torch.Generator().manual_seed(len(prompt))
-        added = {"text_embeds": torch.randn(1, pooled, generator=made).to(device)} if pooled else {}
-        return Conditioning(torch.randn(1, NUM_TOKENS, width, generator=made).to(device), added)
+        return blank.each(lambda value: torch.randn(value.shape, generator=made).to(device))
 
-    loaded = Loaded(replace(family, embed_one=embed), parts, {}, zero_negative=False)
+    row = replace(family, embed_one=embed)
+    if flow is not None:
+        row = replace(row, schedule_of=lambda parts, num_steps: flow.with_steps(num_steps))
+    loaded = Loaded(row, parts, {}, zero_negative=False)
     backbone = Backbone(loaded, torch.device(device), model_id=name)
     if compiled:
-        unet.compile()
-        vae.encoder.compile()
-        vae.decoder.compile()
+        for network in (networks[family.denoiser], networks["vae"].encoder, networks["vae"].decoder):
+            network.compile()
     return backbone
 
 
@@ -128,7 +138,7 @@ def measure_all(
         for setting in [*settings[first:], *settings[:first]]:
             rates[setting.batch].append(one_rate(backbone, setting, args.images))
     passes = passes_of_one()
-    each = passes.nfe * flops.unet + passes.encodes * flops.encode + passes.decodes * flops.decode
+    each = passes.nfe * flops.denoiser + passes.encodes * flops.encode + passes.decodes * flops.decode
     peak = GPUS[args.gpu].half_tflops if args.gpu else 0.0
     rows = []
     for setting in settings:

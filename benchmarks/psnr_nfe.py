@@ -3,26 +3,32 @@
     python -m benchmarks.psnr_nfe --config configs/shards/miniworld.py --n 32 --out out/bench
 
 The reconstruction is measured against the VAE round trip of the source, so that the VAE's own loss does not count.
+Flow-matching models are also inverted by midpoint and FireFlow, and taken back by Euler as in the line, or by the
+same solver.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.flow_solvers import midpoint, num_passes
 from benchmarks.report import write_report
 from corruptor.backbone import Backbone
 from corruptor.config import InversionConfig
+from corruptor.flow_schedule import FlowSchedule
 from corruptor.line.config import LineConfig
 from corruptor.line.run import open_model, resolve_compute
-from corruptor.renoise import invert
+from corruptor.renoise import NoisePredictor, invert
 from corruptor.resample import resample
-from corruptor.schedule import num_inversion_passes
+from corruptor.schedule import Schedule, num_inversion_passes
 from shards.arguments import add_overrides
 from shards.config import load_config
 from shards.resize import resize_item
@@ -41,6 +47,8 @@ INVERSIONS: dict[str, dict[str, Any]] = {
     "warm 3,5,2,1 (default)": {"mode": "warm", "warm_passes": (3, 5, 2, 1)},
     "warm 2": {"mode": "warm", "warm_passes": (2,)},
 }
+Way = Callable[[NoisePredictor, torch.Tensor, Schedule], torch.Tensor]
+"""Latents from one end of a path to the other."""
 
 
 def main() -> None:
@@ -49,19 +57,19 @@ def main() -> None:
     config = resolve_compute(load_config(args.config, LineConfig, args.overrides))
     backbone = open_model(config.model, config.compute.device)
     images, prompts = load_images(config, args.n)
+    size = (images.shape[1] // backbone.factor, images.shape[2] // backbone.factor)
+    schedule = backbone.schedule.with_steps(config.corruption.num_grid_steps).for_size(*size)
     rows = []
-    for name, options in INVERSIONS.items():
-        inversion = InversionConfig(**options)
+    for name, (there, back, passes) in ways(config, schedule).items():
         errors, largest = [], config.compute.batch_size
         for first in range(0, len(images), largest):
             part = slice(first, first + largest)
-            errors.append(reconstruct(backbone, images[part], prompts[part], config, inversion))
+            errors.append(reconstruct(backbone, images[part], prompts[part], schedule, there, back))
         latent, psnr = (np.concatenate([one[k] for one in errors]) for k in (0, 1))
-        schedule = backbone.schedule.with_steps(config.corruption.num_grid_steps)
         rows.append(
             {
                 "inversion": name,
-                "nfe": num_inversion_passes(schedule, config.corruption.start_step, inversion),
+                "nfe": passes,
                 "psnr": float(np.mean(psnr)),
                 "psnr_low": float(np.quantile(psnr, 0.1)),
                 "latent_mse": float(np.mean(latent)),
@@ -81,6 +89,33 @@ def main() -> None:
     write_report(args.out, "psnr_nfe", title, columns, rows, model=config.model.folder)
 
 
+def ways(config: LineConfig, schedule: Schedule) -> dict[str, tuple[Way, Way, int]]:
+    """How to go up, how to come down again, and passes upward; by name."""
+    start, how = config.corruption.start_step, replace(config.corruption.resampling, eta=0.0, blend=False)
+
+    def inverted(predict: NoisePredictor, z0: torch.Tensor, on: Schedule, by: InversionConfig) -> torch.Tensor:
+        return invert(predict, z0, on, start, by)[-1]
+
+    def sampled(predict: NoisePredictor, z_t: torch.Tensor, on: Schedule) -> torch.Tensor:
+        return resample(predict, z_t, on, start, how)
+
+    found: dict[str, tuple[Way, Way, int]] = {}
+    for name, options in INVERSIONS.items():
+        by = InversionConfig(**options)
+        found[name] = (partial(inverted, by=by), sampled, num_inversion_passes(schedule, start, by))
+    if isinstance(schedule, FlowSchedule):
+        up, down = schedule.upward(start), schedule.downward(start)
+        for name, reuse in (("midpoint", False), ("FireFlow", True)):
+            there: Way = partial(midpoint, moves=up, reuse=reuse)
+            found[f"{name}, back by Euler"] = (there, sampled, num_passes(up, reuse))
+            found[f"{name}, back by {name}"] = (
+                there,
+                partial(midpoint, moves=down, reuse=reuse),
+                num_passes(up, reuse),
+            )
+    return found
+
+
 def load_images(config: LineConfig, count: int) -> tuple[torch.Tensor, list[str]]:
     """The first pictures of the source, uint8 BHWC, and their prompts."""
     source = open_source(config.source.name, **config.source.options)
@@ -95,18 +130,16 @@ def load_images(config: LineConfig, count: int) -> tuple[torch.Tensor, list[str]
 
 @torch.no_grad()
 def reconstruct(
-    backbone: Backbone, images: torch.Tensor, prompts: list[str], config: LineConfig, inversion: InversionConfig
+    backbone: Backbone, images: torch.Tensor, prompts: list[str], schedule: Schedule, there: Way, back: Way
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Per image: mean squared error of the latents, and PSNR of the pixels against the round trip."""
-    schedule = backbone.schedule.with_steps(config.corruption.num_grid_steps)
-    conditioning, start = backbone.embed(prompts), config.corruption.start_step
+    conditioning = backbone.embed(prompts)
 
-    def predict(latents: torch.Tensor, timestep: int) -> torch.Tensor:
+    def predict(latents: torch.Tensor, timestep: float) -> torch.Tensor:
         return backbone.predict_noise(latents, timestep, conditioning)
 
     z0 = backbone.encode(images)
-    z_t = invert(predict, z0, schedule, start, inversion)[-1]
-    again = resample(predict, z_t, schedule, start, replace(config.corruption.resampling, eta=0.0, blend=False))
+    again = back(predict, there(predict, z0, schedule), schedule)
     latent = ((again - z0) ** 2).flatten(1).mean(dim=1).clamp(min=1e-14)
     error = (backbone.decode(again).float() - backbone.decode(z0).float()) ** 2
     # Equal 8-bit pictures have no PSNR; one unit in one value is the least error there is.

@@ -70,7 +70,8 @@ class Corruptor:
                 configs/shards/sd15_progamer_step40.py, of which `corruption` is used. None takes what is recommended:
                 for the embedded generator what `make shards` uses, else the defaults of CorruptionConfig.
             model: further fields of `corruptor.line.config.ModelConfig`: dtype, vae_dtype, revision, variant, vae,
-                vae_revision, channels_last; and `single_file_config`, the folder of configs that a single file needs.
+                vae_revision, channels_last, text_encoders, quantise; and `single_file_config`, the folder of configs
+                that a single file needs.
 
         Raises MissingInputError (a FileNotFoundError: no such model), ModelError, ConfigError (both ValueErrors).
         """
@@ -98,8 +99,8 @@ class Corruptor:
         """Use a diffusers pipeline that is in memory, on its device and in its dtypes.
 
         Its networks are used in place: nothing is loaded, copied or changed, so the pipeline stays usable. The classes
-        that can be used are those of `corruptor.families` (Stable Diffusion 1, 2, XL and Turbo: text to image, image to
-        image, inpainting with a plain UNet).
+        that can be used are those of `corruptor.families` (Stable Diffusion 1, 2, XL, Turbo, 3 and 3.5, FLUX.1 and
+        Qwen-Image: text to image, image to image, inpainting with a plain denoiser).
 
         Raises ValueError, one line: another class (naming what is allowed), offloaded parts, a VAE in float16 that
         overflows in it, or parts that do not fit each other.
@@ -295,9 +296,5 @@ def corrupt(
     """Put an artifact into a picture with the embedded generator, which is loaded on the first call.
 
     Arguments and result as of calling a `Corruptor`; for photographs make one of another model.
-
-    Raises InputError as that does.
     """
-    if "prompts" in options:
-        raise InputError("corrupt() takes `prompt`, one for all pictures or a list; `prompts` is the Corruptor's")
     return default_corruptor()(image, mask, prompt, seed, **options)

@@ -2,7 +2,7 @@
 
 Legend: B images, H and W pixels (images) or latent cells (latents), C colour or latent channels, L tokens,
 D embedding width. Images are uint8 BHWC, 0..255; latents are fp32 BCHW whatever the networks compute in.
-Which parts a kind of model has is data in `families.py`; where its files are is for `hub.py`; `loading.py` loads them.
+Which parts a kind of model has is data in `families/`; where its files are is for `hub.py`; `loading.py` loads them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,21 +20,21 @@ import torch
 from torch import Tensor
 
 from corruptor.conditioning import Conditioning
-from corruptor.families import FAMILIES, check_fit
+from corruptor.families.table import FAMILIES
+from corruptor.guidance import Guidance
 from corruptor.hub import Located, locate, locate_vae
-from corruptor.loading import Loaded, load_parts
-from corruptor.schedule import NoiseSchedule
+from corruptor.loading import Loaded, Precision, load_parts
+from corruptor.schedule import Schedule
 from shards.places import public_text
 
 __all__ = ["FAMILIES", "Backbone", "Conditioning", "NfeCounter", "load_backbone"]
 
 _NUM_CACHED_PROMPTS = 256
-_PREDICTION_TYPES = ("epsilon", "v_prediction")
 
 
 @dataclass
 class NfeCounter:
-    """UNet evaluations since the start or the last `reset`: calls, and samples over all calls."""
+    """Denoiser evaluations since the start or the last `reset`: calls, and samples over all calls."""
 
     calls: int = 0
     samples: int = 0
@@ -46,48 +47,40 @@ class NfeCounter:
 class Backbone:
     """A loaded latent diffusion model.
 
-    Attributes: `schedule` (NoiseSchedule on the model's own grid), `factor` (pixels a latent cell and side),
-    `latent_channels`, `size_multiple` (image sides must be multiples of it), `nfe` (NfeCounter), `model_id`,
-    `revision`, `licence`.
+    Attributes: `schedule` (Schedule on the model's own grid), `guidance` (what a scale above 1 is to it), `factor`
+    (pixels a latent cell and side), `latent_channels`, `size_multiple` (image sides must be multiples of it), `nfe`
+    (NfeCounter), `model_id`, `revision`, `licence`.
     """
 
     def __init__(
         self, loaded: Loaded, device: torch.device, *, model_id: str = "", revision: str = "", licence: str = ""
     ) -> None:
-        """Raises ValueError where the parts do not belong together or predict something else than noise or v."""
+        """Raises ValueError where the parts do not belong together or predict something that is not known."""
         self.device, self.model_id, self.revision, self.licence = device, model_id, revision, licence
-        parts = loaded.parts
-        self._parts, self._family, self._files = parts, loaded.family, loaded.files
-        self._unet, self._vae, self._zero_negative = parts["unet"], parts["vae"], loaded.zero_negative
-        scheduler = parts["scheduler"]
-        self.prediction_type: str = scheduler.config.prediction_type
-        if self.prediction_type not in _PREDICTION_TYPES:
-            raise ValueError(
-                f"the scheduler's prediction_type is {self.prediction_type!r}; "
-                f"allowed are {', '.join(_PREDICTION_TYPES)}"
-            )
-        with torch.no_grad():
-            check_fit(self._family, self._unet, self._vae, self._family.embed_one(parts, ""))
-        self.latent_channels: int = self._vae.config.latent_channels
-        self.factor: int = 2 ** (len(self._vae.config.block_out_channels) - 1)
-        self.size_multiple: int = self.factor * 2 ** (len(self._unet.config.block_out_channels) - 1)
-        abar = tuple(float(value) for value in scheduler.alphas_cumprod.tolist())
-        self.schedule = NoiseSchedule(
-            abar,
-            num_steps=self._family.num_grid_steps,
-            steps_offset=scheduler.config.steps_offset,
-            spacing=self._family.spacing,
-        )
+        parts, family = loaded.parts, loaded.family
+        self._parts, self._family, self._files, self._text_leaves = parts, family, loaded.files, loaded.text_leaves
+        self._vae, self._zero_negative = parts["vae"], loaded.zero_negative
+        self.latent_channels, self.factor = family.latents.channels(self._vae), family.latents.factor(self._vae)
+        self._denoiser = family.speak(parts[family.denoiser], self.factor)
+        self.schedule: Schedule = family.schedule_of(parts, family.num_grid_steps)
+        self.guidance: Guidance = family.guidance
+        self.size_multiple: int = self.factor * self._denoiser.cells
         self.nfe = NfeCounter()
         # On the device once: a number made in the loop would be copied there every pass.
-        self._timesteps = torch.arange(len(abar), device=device)
-        self._size_ids: dict[tuple[int, int], Tensor] = {}
+        self._numbers: dict[tuple[type, float], Tensor] = {}
         self._prompts: OrderedDict[str, Conditioning] = OrderedDict()
+        self._denoiser.check(self.latent_channels, self.embed([""]))
 
     @property
-    def unet_dtype(self) -> torch.dtype:
-        """What the UNet computes in."""
-        dtype: torch.dtype = self._unet.dtype
+    def native_size(self) -> int:
+        """Side in pixels of the pictures that the denoiser was made for: as its config says, else 1024."""
+        cells = self._denoiser.network.config.get("sample_size")
+        return int(cells) * self.factor if cells else 1024
+
+    @property
+    def denoiser_dtype(self) -> torch.dtype:
+        """What the denoiser computes in."""
+        dtype: torch.dtype = self._denoiser.network.dtype
         return dtype
 
     @torch.no_grad()
@@ -108,8 +101,7 @@ class Backbone:
             )
         # Contiguous in and out: with other strides a convolution may round otherwise, and equal work must be equal.
         pixels = (images_BHWC.to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1.0).contiguous()
-        latents = self._vae.encode(pixels.to(self._vae.dtype)).latent_dist.mode().float()
-        return ((latents - self._shift) * self._vae.config.scaling_factor).contiguous()
+        return self._family.latents.encode(self._vae, pixels.to(self._vae.dtype)).contiguous()
 
     @torch.no_grad()
     def decode(self, latents_BCHW: Tensor) -> Tensor:
@@ -117,8 +109,7 @@ class Backbone:
 
         Raises FloatingPointError where the VAE gives NaN or infinity, which half precision can do.
         """
-        latents = latents_BCHW / self._vae.config.scaling_factor + self._shift
-        pixels = self._vae.decode(latents.to(self._vae.dtype)).sample.float()
+        pixels = self._family.latents.decode(self._vae, latents_BCHW)
         if not bool(torch.isfinite(pixels).all()):
             raise FloatingPointError(
                 f"the latents or the VAE hold NaN or infinity (VAE in {self._vae.dtype}); load with vae_dtype=float32"
@@ -132,43 +123,46 @@ class Backbone:
 
         Each prompt is embedded alone: what a row holds must not depend on the others or on what was cached.
         """
-        rows = []
-        for prompt in prompts:
-            if prompt not in self._prompts:
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._prompts]
+        with self._text_encoders() if new else nullcontext():
+            for prompt in new:
                 one = self._family.embed_one(self._parts, prompt)
-                self._prompts[prompt] = one.each(lambda value: value.to(self.unet_dtype))
+                self._prompts[prompt] = one.each(lambda value: value.to(self.device, self.denoiser_dtype))
+        for prompt in prompts:
             self._prompts.move_to_end(prompt)
-            rows.append(self._prompts[prompt])
-            if len(self._prompts) > _NUM_CACHED_PROMPTS:
-                self._prompts.popitem(last=False)
+        rows = [self._prompts[prompt] for prompt in prompts]
+        while len(self._prompts) > _NUM_CACHED_PROMPTS:
+            self._prompts.popitem(last=False)
         return Conditioning.join(rows)
+
+    def is_cut(self, prompt: str) -> bool:
+        """Whether the end of a prompt reaches no text encoder, because it is longer than each takes."""
+        return self._family.is_cut(self._parts, prompt)
 
     @torch.no_grad()
     def predict_noise(
         self,
         latents_BCHW: Tensor,
-        timestep: int,
+        timestep: float,
         conditioning: Conditioning,
         guidance_scale: float = 1.0,
         negative_prompt: str = "",
     ) -> Tensor:
-        """Predicted noise, fp32 (B, C, h, w), whatever the model predicts.
+        """What the schedule calls the direction, fp32 (B, C, h, w): predicted noise, whatever a diffusion model
+        predicts; the velocity of a flow-matching model.
 
-        guidance_scale above 1 is classifier-free guidance away from the negative prompt (the same for all rows), in
-        one UNet call of twice the samples; 1 and below is the plain conditional prediction.
-        v = sqrt(abar) eps - sqrt(1 - abar) z0 (Salimans and Ho 2022), hence eps = sqrt(abar) v + sqrt(1 - abar) z_t.
+        guidance_scale above 1 is what `guidance` says: mostly classifier-free guidance away from the negative prompt
+        (the same for all rows), in one call of twice the samples. 1 and below is the plain conditional prediction.
         """
-        if guidance_scale <= 1.0:
-            output = self._call_unet(latents_BCHW, timestep, conditioning)
+        scale = max(guidance_scale, 1.0)
+        if self.guidance.samples_at(scale) == 1:
+            output = self._call(latents_BCHW, timestep, conditioning, scale)
         else:
             num = len(latents_BCHW)
             both = Conditioning.join([self._negative(negative_prompt).repeated(num), conditioning])
-            doubled = self._call_unet(latents_BCHW.repeat(2, 1, 1, 1), timestep, both)
-            output = doubled[:num] + guidance_scale * (doubled[num:] - doubled[:num])
-        if self.prediction_type == "epsilon":
-            return output
-        abar = self.schedule.abar_at(timestep)
-        return float(abar**0.5) * output + float((1.0 - abar) ** 0.5) * latents_BCHW
+            doubled = self._call(latents_BCHW.repeat(2, 1, 1, 1), timestep, both, scale)
+            output = self._family.combine(doubled[:num], doubled[num:], guidance_scale)
+        return self.schedule.direction(output, latents_BCHW, timestep)
 
     def digest(self) -> str:
         """sha256 over the weights and configs that were read, hex; reads every byte, so call it once a run.
@@ -185,37 +179,36 @@ class Backbone:
                 total.update(hashlib.file_digest(file, "sha256").digest())
         return total.hexdigest()
 
-    @property
-    def _shift(self) -> float:
-        return float(getattr(self._vae.config, "shift_factor", None) or 0.0)
-
     def _negative(self, prompt: str) -> Conditioning:
         """One row. No negative prompt is the empty one, or zeros where the model was trained with those."""
         row = self.embed([prompt])
         return row.each(torch.zeros_like) if self._zero_negative and not prompt else row
 
-    def _added(self, latents: Tensor, conditioning: Conditioning) -> dict[str, Tensor] | None:
-        """`added_cond_kwargs`: pooled text, and the picture's size in pixels where the family takes it."""
-        added = dict(conditioning.added)
-        if self._family.size_ids is not None:
-            size = (latents.shape[2] * self.factor, latents.shape[3] * self.factor)
-            if size not in self._size_ids:
-                self._size_ids[size] = torch.tensor([self._family.size_ids(*size)], device=self.device).float()
-            added["time_ids"] = self._size_ids[size].expand(len(latents), -1)
-        return added or None
-
-    def _call_unet(self, latents: Tensor, timestep: int, conditioning: Conditioning) -> Tensor:
+    def _call(self, latents: Tensor, timestep: float, conditioning: Conditioning, scale: float) -> Tensor:
         self.nfe.calls += 1
         self.nfe.samples += len(latents)
-        output = self._unet(
-            latents.to(self.unet_dtype),
-            self._timesteps[timestep : timestep + 1],
-            encoder_hidden_states=conditioning.hidden_BLD,
-            added_cond_kwargs=self._added(latents, conditioning),
-            return_dict=False,
-        )[0]
-        result: Tensor = output.float()
-        return result
+        numbers = self._number(timestep), self._number(scale)
+        return self._denoiser(latents.to(self.denoiser_dtype), numbers[0], conditioning, numbers[1]).float()
+
+    def _number(self, value: float) -> Tensor:
+        """A number on the device, (1,): int64 or float32 as it is in Python."""
+        key = (type(value), value)  # 1 and 1.0 are one key
+        if key not in self._numbers:
+            self._numbers[key] = torch.tensor([value], device=self.device)
+        return self._numbers[key]
+
+    @contextmanager
+    def _text_encoders(self) -> Iterator[None]:
+        """Text encoders on the device for as long as prompts are embedded, where they leave it after use."""
+        names = [name for name, part in self._family.models.items() if part.role == "text" and name in self._parts]
+        moved = names if self._text_leaves else []
+        for name in moved:
+            self._parts[name].to(self.device)
+        try:
+            yield
+        finally:
+            for name in moved:
+                self._parts[name].to("cpu")
 
 
 def _add_part(total: Any, name: str, part: Any) -> None:
@@ -242,22 +235,26 @@ def load_backbone(
     variant: str = "",
     vae: str = "",
     vae_revision: str = "",
+    text_encoders: str = "auto",
+    quantise: str = "",
 ) -> Backbone:
     """Loads a model of one of FAMILIES, safetensors only.
 
     Args:
         folder_or_id: a local folder in diffusers format, a single .safetensors file in the original format, or a hub
             id `owner/name`, of which only the needed files are fetched.
-        dtype: of the UNet: `float32`, `float16`, `bfloat16`, or `auto`: half precision on a GPU, float32 on the
-            CPU, where half precision is slow. Weights on disk may be of any precision.
-        vae_dtype: the same for the VAE; `auto` follows the UNet in the half precision that is safe for the family,
+        dtype: of the denoiser: `float32`, `float16`, `bfloat16`, or `auto`: the family's half precision on a GPU,
+            float32 on the CPU, where half precision is slow. Weights on disk may be of any precision.
+        vae_dtype: the same for the VAE; `auto` follows the denoiser in the half precision that is safe for the family,
             and is float32 for a VAE that overflows in float16 (SDXL's).
         revision: branch, tag or commit of a hub id; "" takes the pinned commit of a well-known model.
-        channels_last: memory layout of UNet and VAE; faster on some machines, equal but for rounding.
+        channels_last: memory layout of denoiser and VAE; faster on some machines, equal but for rounding.
         config: for a single file, a local folder with model_index.json, configs and tokenizers of its family.
         variant: `fp16` fetches the half-precision weights of a hub id.
         vae, vae_revision: another VAE in place of the model's: a folder or a hub id, such as the one that is safe in
             float16, madebyollin/sdxl-vae-fp16-fix.
+        text_encoders: `stay` on the device, `leave` it after use, or `auto`: leave a card where they are large.
+        quantise: one of `corruptor.quantise.KINDS`, or "": the denoiser as it is.
 
     Raises:
         FileNotFoundError: the model or one of its parts is missing (the message names it, and how to get it).
@@ -266,9 +263,9 @@ def load_backbone(
     target = torch.device(device)
     found = locate(folder_or_id, revision, config, variant)
     other = locate_vae(vae, vae_revision) if vae else None
-    loaded = load_parts(found, target, dtype, vae_dtype, other)
+    loaded = load_parts(found, target, Precision(dtype, vae_dtype, quantise), other, text_encoders)
     if channels_last:
-        for name in ("unet", "vae"):
+        for name in (loaded.family.denoiser, "vae"):
             loaded.parts[name].to(memory_format=torch.channels_last)
     return Backbone(loaded, target, model_id=found.model_id, revision=_revision(found, other), licence=found.licence)
 

@@ -1,4 +1,4 @@
-"""What a UNet is told besides latents and timestep, and how each family makes it of a prompt.
+"""What a denoiser is told besides latents and timestep, and how Stable Diffusion makes it of a prompt.
 
 Legend: B rows, L tokens, D embedding width.
 """
@@ -15,12 +15,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Conditioning:
-    """Prompts as the UNet takes them; row i belongs to image i."""
+    """Prompts as the denoiser takes them; row i belongs to image i."""
 
     hidden_BLD: Tensor
-    """Text encoder states, in the UNet's dtype."""
+    """Text encoder states, in the denoiser's dtype."""
     added: Mapping[str, Tensor] = field(default_factory=dict)
-    """The UNet's `added_cond_kwargs` of families that have them, each (B, ...)."""
+    """What else a family gives its denoiser of the text, each (B, ...)."""
 
     def rows(self, index: Sequence[int]) -> Conditioning:
         """The conditioning of some rows, in that order."""
@@ -46,7 +46,7 @@ class Conditioning:
 def embed_clip(parts: Mapping[str, Any], prompt: str) -> Conditioning:
     """Last hidden state of one CLIP text encoder (SD 1.x, 2.x; 2.x has its last layer cut off on disk)."""
     tokenizer, encoder = parts["tokenizer"], parts["text_encoder"]
-    return Conditioning(encoder(_tokens(tokenizer, encoder, prompt))[0].float())
+    return Conditioning(encoder(token_ids(tokenizer, encoder, prompt))[0].float())
 
 
 def embed_two_clips(parts: Mapping[str, Any], prompt: str) -> Conditioning:
@@ -54,7 +54,7 @@ def embed_two_clips(parts: Mapping[str, Any], prompt: str) -> Conditioning:
     hidden, pooled = [], None
     for suffix in ("", "_2"):
         encoder = parts[f"text_encoder{suffix}"]
-        tokens = _tokens(parts[f"tokenizer{suffix}"], encoder, prompt)
+        tokens = token_ids(parts[f"tokenizer{suffix}"], encoder, prompt)
         output = encoder(tokens, output_hidden_states=True)
         hidden.append(output.hidden_states[-2].float())
         pooled = output[0]
@@ -67,9 +67,14 @@ def size_ids(height: int, width: int) -> tuple[int, ...]:
     return (height, width, 0, 0, height, width)
 
 
-def _tokens(tokenizer: Any, encoder: Any, prompt: str) -> Tensor:
-    """Token ids (1, L), padded to the encoder's full length as in training."""
-    length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
+def token_ids(tokenizer: Any, encoder: Any, prompt: str, length: int = 0) -> Tensor:
+    """Token ids (1, L), padded to L = `length` or the encoder's full length, as in training; the rest is cut."""
+    length = length or most_tokens(tokenizer, encoder)
     tokens = tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
     ids: Tensor = tokens.input_ids.to(encoder.device)
     return ids
+
+
+def most_tokens(tokenizer: Any, encoder: Any) -> int:
+    """Tokens that a text encoder with numbered places has room for."""
+    return int(min(tokenizer.model_max_length, encoder.config.max_position_embeddings))

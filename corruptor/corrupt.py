@@ -2,8 +2,8 @@
 
     z_0 = E(x)                                                     encode
     z_t = invert(z_0, prompt)                  t = start step      ReNoise, or warm passes (corruptor.renoise)
-    z_t[m] = sqrt(abar_t) z_0[m] + sqrt(1 - abar_t) eps            inject: noise under the mask m (corruptor.inject)
-    z_0' = resample(z_t, prompt)               t .. 0              DDIM down again (corruptor.resample)
+    z_t[m] = signal_t z_0[m] + noise_t eps                         inject: noise under the mask m (corruptor.inject)
+    z_0' = resample(z_t, prompt)               t .. 0              DDIM, or Euler for flow (corruptor.resample)
     x' = D(z_0')                                                   decode
     label = m where |x' - D(z_0)| is large                         verify (corruptor.verify)
 
@@ -13,11 +13,13 @@ C channels, H and W pixels or latent cells. Images uint8 0..255, masks uint8 (0 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from corruptor.config import METHODS, CorruptionConfig
@@ -25,7 +27,7 @@ from corruptor.inject import cells_from_mask, inject, transform_images
 from corruptor.noise import draw_noise, sample_generator
 from corruptor.renoise import NoisePredictor, invert
 from corruptor.resample import resample
-from corruptor.schedule import NoiseSchedule
+from corruptor.schedule import Schedule
 from corruptor.verify import Verification, verify
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Nfe:
-    """Noise predictions: samples summed over the UNet's calls (guidance counts twice)."""
+    """Noise predictions: samples summed over the denoiser's calls (guidance counts twice)."""
 
     inversion: int
     resampling: int
@@ -108,6 +110,10 @@ class CorruptedBatch:
     nfe: Nfe
 
 
+Opinion = Callable[[Sequence[NDArray[np.uint8]]], Sequence[NDArray[np.float32]]]
+"""uint8 HWC pictures -> float HW of each, 0..1, higher is an artifact (`verification.second_opinion`)."""
+
+
 def corrupt(
     backbone: Backbone,
     images_BHWC: Tensor,
@@ -116,6 +122,7 @@ def corrupt(
     seeds: Sequence[int],
     config: CorruptionConfig,
     source_of_row: Sequence[int] | None = None,
+    opinion: Opinion | None = None,
 ) -> CorruptedBatch:
     """Injects artifacts into images under masks; rows with an empty mask come out as clean reconstructions.
 
@@ -126,13 +133,14 @@ def corrupt(
         seeds: N seeds, see `corruptor.noise.sample_seed`. A row's noise depends on its seed alone.
         source_of_row: which image each row corrupts; default one row an image. Several rows of one image share
             its inversion.
+        opinion: what `config.verification.second_opinion` names; needed where that is set.
 
     Raises ValueError for shapes, types or values that do not fit each other.
     """
     rows = make_rows(images_BHWC, masks_NHW, seeds, source_of_row)
     if len(prompts) != len(images_BHWC):
         raise ValueError(f'{len(prompts)} prompts for {len(images_BHWC)} images; needed: one each, "" for none')
-    return corrupt_inverted(backbone, invert_images(backbone, images_BHWC, prompts, config), rows, config)
+    return corrupt_inverted(backbone, invert_images(backbone, images_BHWC, prompts, config), rows, config, opinion)
 
 
 def make_rows(
@@ -154,17 +162,21 @@ def invert_images(
     before = backbone.nfe.samples
     predict = _predictor(backbone, conditioning, config.inversion.guidance_scale, config.negative_prompt)
     with torch.no_grad():
-        trajectory = invert(predict, z0, _schedule(backbone, config), config.start_step, config.inversion)
+        trajectory = invert(predict, z0, _schedule(backbone, config, z0), config.start_step, config.inversion)
     spent = backbone.nfe.samples - before
     return InvertedBatch(images_BHWC.cpu(), round_trips, conditioning, tuple(trajectory), spent)
 
 
 def corrupt_inverted(
-    backbone: Backbone, inverted: InvertedBatch, rows: Rows, config: CorruptionConfig
+    backbone: Backbone,
+    inverted: InvertedBatch,
+    rows: Rows,
+    config: CorruptionConfig,
+    opinion: Opinion | None = None,
 ) -> CorruptedBatch:
     """Steps 3 to 5 on inverted sources; `config` must be the one they were inverted with."""
     resampled = resample_rows(backbone, inverted, rows, config)
-    return finish_rows(resampled, inverted, rows, config, backbone.factor)
+    return finish_rows(resampled, inverted, rows, config, backbone.factor, opinion)
 
 
 def resample_rows(backbone: Backbone, inverted: InvertedBatch, rows: Rows, config: CorruptionConfig) -> ResampledRows:
@@ -184,15 +196,24 @@ def resample_rows(backbone: Backbone, inverted: InvertedBatch, rows: Rows, confi
 
 
 def finish_rows(
-    resampled: ResampledRows, inverted: InvertedBatch, rows: Rows, config: CorruptionConfig, factor: int
+    resampled: ResampledRows,
+    inverted: InvertedBatch,
+    rows: Rows,
+    config: CorruptionConfig,
+    factor: int,
+    opinion: Opinion | None = None,
 ) -> CorruptedBatch:
-    """Step 5: source pixels where the config wants them, and labels of what changed. `factor`: pixels a latent cell."""
+    """Step 5: source pixels where the config wants them, and labels of what changed. `factor`: pixels a latent cell.
+
+    Raises ValueError where the config asks for a second opinion and there is none.
+    """
     sources, masks = list(rows.source_of_row), rows.masks_NHW.cpu()
     images = _with_source_pixels(resampled.images_NHWC, inverted.images_BHWC[sources], masks, config)
     round_trips = inverted.round_trips_BHWC[sources]
+    rises = rises_of(images, round_trips, masks, config, opinion)
     checked = [
-        verify(image.numpy(), twin.numpy(), mask.numpy(), factor, config.verification)
-        for image, twin, mask in zip(images, round_trips, masks, strict=True)
+        verify(image.numpy(), twin.numpy(), mask.numpy(), factor, config.verification, rise)
+        for image, twin, mask, rise in zip(images, round_trips, masks, rises, strict=True)
     ]
     cells = resampled.cells_NHW
     return CorruptedBatch(
@@ -208,6 +229,26 @@ def finish_rows(
     )
 
 
+def rises_of(
+    images: Tensor, round_trips: Tensor, masks: Tensor, config: CorruptionConfig, opinion: Opinion | None
+) -> list[NDArray[np.float32] | None]:
+    """For each row float HW, how much more of an artifact the opinion sees in the picture than in its twin.
+
+    None where nothing was asked for, of the config or of the row. Raises ValueError where there is no opinion.
+    """
+    rises: list[NDArray[np.float32] | None] = [None] * len(images)
+    if config.verification.second_opinion is None:
+        return rises
+    if opinion is None:
+        raise ValueError("verification.second_opinion is set, and no detector was given; give one as `opinion`")
+    asked = [place for place, mask in enumerate(masks) if (mask == 1).any()]
+    pictures = [images[place].numpy() for place in asked] + [round_trips[place].numpy() for place in asked]
+    heats = opinion(pictures) if asked else []
+    for at, place in enumerate(asked):
+        rises[place] = heats[at] - heats[len(asked) + at]
+    return rises
+
+
 @torch.no_grad()
 def _resampled_latents(
     backbone: Backbone, inverted: InvertedBatch, rows: Rows, cells: Tensor, config: CorruptionConfig
@@ -217,8 +258,9 @@ def _resampled_latents(
     Of a sham no cell is filled, and the same cells as otherwise are left free where the rest is blended.
     """
     index = torch.tensor(rows.source_of_row, device=backbone.device)
-    schedule, method = _schedule(backbone, config), config.injection
+    method = config.injection
     z0, z_t = inverted.trajectory[0][index], inverted.trajectory[-1][index]
+    schedule = _schedule(backbone, config, z0)
     generators = [sample_generator(seed) for seed in rows.seeds]
     noise = draw_noise(generators, z0.shape[1:], backbone.device)
     changed_z0 = None
@@ -230,9 +272,9 @@ def _resampled_latents(
     free = cells.to(backbone.device)
     filled = torch.zeros_like(free) if config.sham else free
     if not METHODS[method.method].resampled:
-        return inject(z_t, z0, noise, filled, 1.0, method)
-    abar = schedule.abar_at(schedule.timestep_of(config.start_step))
-    injected = inject(z_t, z0, noise, filled, abar, method, changed_z0)
+        return inject(z_t, z0, noise, filled, (1.0, 0.0), method)
+    factors = schedule.factors(schedule.timestep_of(config.start_step))
+    injected = inject(z_t, z0, noise, filled, factors, method, changed_z0)
     conditioning = inverted.conditioning.rows(rows.source_of_row)
     predict = _predictor(backbone, conditioning, config.resampling.guidance_scale, config.negative_prompt)
     stored = [latents[index] for latents in inverted.trajectory] if config.resampling.blend else []
@@ -251,14 +293,14 @@ def _with_source_pixels(images: Tensor, sources: Tensor, masks: Tensor, config: 
     return images
 
 
-def _schedule(backbone: Backbone, config: CorruptionConfig) -> NoiseSchedule:
-    return backbone.schedule.with_steps(config.num_grid_steps)
+def _schedule(backbone: Backbone, config: CorruptionConfig, latents_BCHW: Tensor) -> Schedule:
+    return backbone.schedule.with_steps(config.num_grid_steps).for_size(latents_BCHW.shape[2], latents_BCHW.shape[3])
 
 
 def _predictor(
     backbone: Backbone, conditioning: Conditioning, guidance_scale: float, negative_prompt: str
 ) -> NoisePredictor:
-    def predict(latents_BCHW: Tensor, timestep: int) -> Tensor:
+    def predict(latents_BCHW: Tensor, timestep: float) -> Tensor:
         return backbone.predict_noise(latents_BCHW, timestep, conditioning, guidance_scale, negative_prompt)
 
     return predict

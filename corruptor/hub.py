@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from corruptor.families import FAMILIES, VAE, Family
+from corruptor.families.family import VAE, Family
+from corruptor.families.table import FAMILIES
 from corruptor.model_zoo import KNOWN
 from shards.guard.plain_file import size_of
 
@@ -118,8 +119,7 @@ def pipeline_patterns(repo: str, variant: str = "") -> list[str]:
     for family in families:
         wanted += config_patterns(family)
         wanted += [f"{name}/{part.weights}{ending}" for name, part in family.models.items()]
-        # Weights in several files, which well-known models do not have.
-        if not known:
+        if not known or known.pieces:
             for name, part in family.models.items():
                 stem = f"{name}/{part.weights}"
                 wanted += [f"{stem}-*.safetensors", f"{stem}.safetensors.index.json"]

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler
 
 from corruptor.backbone import Backbone
-from corruptor.families import FAMILIES, Family
+from corruptor.families.family import Family
+from corruptor.families.table import FAMILIES, marked
 from corruptor.loading import DTYPES, Loaded, pick_vae_dtype
 
 
@@ -30,14 +30,16 @@ def backbone_of(pipe: Any) -> Backbone:
     """
     family = family_of_pipeline(pipe)
     names = [*family.models, *family.tokenizers]
-    missing = [name for name in (*names, "scheduler") if getattr(pipe, name, None) is None]
+    absent = [name for name in names if getattr(pipe, name, None) is None]
+    missing = [name for name in absent if name not in family.optional]
+    missing += [] if getattr(pipe, "scheduler", None) is not None else ["scheduler"]
     if missing:
         raise ValueError(f"the pipeline has no {', '.join(missing)}; needed are {', '.join(names)}")
-    parts = {name: getattr(pipe, name) for name in names}
-    device = check_networks({name: parts[name] for name in family.models})
-    check_vae(family, parts["unet"], parts["vae"])
-    # Whatever sampler the pipeline has: its noise schedule, prediction type and offset are read as DDIM's.
-    parts["scheduler"] = DDIMScheduler.from_config(pipe.scheduler.config)
+    parts = {name: getattr(pipe, name) for name in names if name not in absent}
+    networks = {name: parts[name] for name in family.models if name in parts}
+    device = check_networks(networks)
+    check_vae(family, parts[family.denoiser], parts["vae"])
+    parts["scheduler"] = family.read_scheduler(pipe.scheduler.config)
     zero_negative = bool(pipe.config.get("force_zeros_for_empty_prompt", family.zero_negative))
     name = str(pipe.config.get("_name_or_path") or type(pipe).__name__)
     model_id = Path(name).name if Path(name).is_absolute() else name
@@ -51,10 +53,14 @@ def family_of_pipeline(pipe: Any) -> Family:
     if not rows:
         allowed = ", ".join(dict.fromkeys(name for family in FAMILIES.values() for name in family.in_memory))
         raise ValueError(f"a {type(pipe).__name__} is not supported; allowed are {allowed}")
-    scheduler = getattr(pipe, "scheduler", None)
-    told = scheduler.config.get("timestep_spacing") if scheduler is not None else None
-    spacing = "trailing" if told == "trailing" else "leading"
-    return next((family for family in rows if family.spacing == spacing), rows[0])
+
+    def told(part: str, key: str) -> Any:
+        owner = getattr(pipe, part, None)
+        if owner is not None and key == "_class_name":  # a part that was made in memory has no file that names it
+            return type(owner).__name__
+        return None if owner is None else owner.config.get(key)
+
+    return marked(rows, told)
 
 
 def check_networks(networks: Mapping[str, Any]) -> torch.device:
@@ -74,16 +80,16 @@ def check_networks(networks: Mapping[str, Any]) -> torch.device:
     if len(set(devices.values())) > 1:
         where = ", ".join(f"{name} on {device}" for name, device in devices.items())
         raise ValueError(f"the pipeline's parts are on several devices ({where}); move it to one: pipe.to(DEVICE)")
-    return networks["unet"].device
+    return next(iter(devices.values()))
 
 
-def check_vae(family: Family, unet: Any, vae: Any) -> None:
+def check_vae(family: Family, denoiser: Any, vae: Any) -> None:
     """That the VAE is in a dtype that it does not overflow in. Raises ValueError."""
-    for name, network in (("unet", unet), ("vae", vae)):
+    for name, network in ((family.denoiser, denoiser), ("vae", vae)):
         if network.dtype not in DTYPES.values():
             raise ValueError(f"the pipeline's {name} is in {network.dtype}; allowed are {', '.join(DTYPES)}")
     try:
-        pick_vae_dtype(vae.dtype, unet.dtype, family, vae.config)
+        pick_vae_dtype(vae.dtype, denoiser.dtype, family, vae.config)
     except ValueError as error:
         raise ValueError(
             "the pipeline's VAE is in float16, in which it overflows (its config has force_upcast); call "

@@ -64,7 +64,7 @@ def inject(
     z0_BCHW: Tensor,
     noise_BCHW: Tensor,
     cells_BHW: Tensor,
-    abar: float,
+    factors: tuple[float, float],
     config: InjectionConfig,
     changed_z0_BCHW: Tensor | None = None,
 ) -> Tensor:
@@ -75,10 +75,10 @@ def inject(
         z0_BCHW: clean latents, fp32.
         noise_BCHW: N(0, 1) of the samples' generators, fp32.
         cells_BHW: bool, see `cells_from_mask`.
-        abar: abar at the start step.
+        factors: (signal, noise) of the start step, see `corruptor.schedule.Schedule.factors`.
         changed_z0_BCHW: encoding of the images changed by `transform_images`; needed where it acts on the image.
     """
-    inside = _content(z_t_BCHW, z0_BCHW, noise_BCHW, cells_BHW, abar, config, changed_z0_BCHW)
+    inside = _content(z_t_BCHW, z0_BCHW, noise_BCHW, cells_BHW, factors, config, changed_z0_BCHW)
     return torch.where(cells_BHW.to(z_t_BCHW.device)[:, None], inside, z_t_BCHW)
 
 
@@ -87,21 +87,21 @@ def _content(
     z0: Tensor,
     noise: Tensor,
     cells: Tensor,
-    abar: float,
+    factors: tuple[float, float],
     config: InjectionConfig,
     changed_z0: Tensor | None,
 ) -> Tensor:
     if config.method in ("gaussian", "direct"):
         return noise
     if config.method == "noised":
-        return forward_noise(z0, noise, abar)
+        return forward_noise(z0, noise, factors)
     if config.resolved_act_on == "z_t":
         return transform(z_t, cells, config, unit=1)
     if config.resolved_act_on == "z0":
-        return forward_noise(transform(z0, cells, config, unit=1), noise, abar)
+        return forward_noise(transform(z0, cells, config, unit=1), noise, factors)
     if changed_z0 is None:
         raise ValueError("injection.act_on 'image' needs the encoding of the changed images")
-    return forward_noise(changed_z0, noise, abar)
+    return forward_noise(changed_z0, noise, factors)
 
 
 def transform_images(images_BHWC: Tensor, masks_BHW: Tensor, config: InjectionConfig, factor: int) -> Tensor:

@@ -7,7 +7,7 @@ where an index of weights names such a file, and build as many layers as a numbe
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,11 @@ from shards.errors import SchemaError
 from shards.guard.json_text import RECORD, TABLE, read_object
 from shards.guard.plain_file import read_plain
 
-TOKENIZERS = (None, "CLIPTokenizer", "CLIPTokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend")
+TOKENIZERS = (
+    None,
+    *("CLIPTokenizer", "CLIPTokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend"),
+    *("T5Tokenizer", "T5TokenizerFast", "Qwen2Tokenizer", "Qwen2TokenizerFast"),
+)
 LIBRARIES = (None, "diffusers", "transformers", "stable_diffusion")
 """Where the classes of a pipeline's parts are; the last is a folder of diffusers."""
 CODE = ("auto_map", "quantization_config", "attn_implementation", "trust_remote_code")
@@ -51,7 +55,7 @@ def check_network(path: Path) -> None:
                 raise ValueError(f"{path}: {name!r} is {number}; at most {most} is taken")
 
 
-def check_tokenizer(folder: Path) -> None:
+def check_tokenizer(folder: Path, kinds: Sequence[str | None] = TOKENIZERS) -> None:
     """A tokenizer's JSON files: of a kind that is known to be data alone. Raises ValueError."""
     for path in sorted(folder.glob("*.json")):
         if path.name != "tokenizer_config.json":
@@ -64,18 +68,19 @@ def check_tokenizer(folder: Path) -> None:
         except (OSError, ValueError, RecursionError, AttributeError) as error:
             raise ValueError(f"{path} cannot be read ({type(error).__name__}); fetch it again") from error
         refuse_code(path, config)
-        if kind not in TOKENIZERS:
-            allowed = ", ".join(filter(None, TOKENIZERS))
+        if kind not in kinds:
+            allowed = ", ".join(filter(None, kinds))
             raise ValueError(f"{path}: tokenizer_class is {str(kind)[:80]!r}; allowed are {allowed}")
 
 
-def check_scheduler(path: Path) -> None:
-    """scheduler_config.json: a schedule of a bounded number of timesteps. Raises ValueError."""
+def check_scheduler(path: Path) -> dict[str, Any]:
+    """scheduler_config.json: a schedule of a bounded number of timesteps; returns it. Raises ValueError."""
     config = read_object(path)
     refuse_code(path, config)
     timesteps = config.get("num_train_timesteps", 1000)
     if not isinstance(timesteps, int) or not 1 <= timesteps <= MOST_TIMESTEPS:
         raise ValueError(f"{path}: num_train_timesteps is {str(timesteps)[:40]}; allowed are 1 to {MOST_TIMESTEPS}")
+    return config
 
 
 def check_pieces(path: Path, pieces: Iterable[Path]) -> None:

@@ -39,6 +39,7 @@ def draw_noise(generators: Sequence[torch.Generator], shape: Sequence[int], devi
     return torch.stack(rows).to(device)
 
 
-def forward_noise(z0_BCHW: Tensor, noise_BCHW: Tensor, abar: float) -> Tensor:
-    """sqrt(abar) z0 + sqrt(1 - abar) eps (Menn et al. eq. 4); the noise may lack the first axis."""
-    return abar**0.5 * z0_BCHW + (1.0 - abar) ** 0.5 * noise_BCHW
+def forward_noise(z0_BCHW: Tensor, noise_BCHW: Tensor, factors: tuple[float, float]) -> Tensor:
+    """signal * z0 + noise * eps with the schedule's factors (Menn et al. eq. 4); the noise may lack the first axis."""
+    signal, noise = factors
+    return signal * z0_BCHW + noise * noise_BCHW

@@ -1,8 +1,10 @@
-"""Inversion z0 -> z_t: plain DDIM, ReNoise (Garibi et al. 2024), and ReNoise with a warm start.
+"""Inversion z0 -> z_t: one pass a step (DDIM, or Euler for flow), ReNoise (Garibi et al. 2024), and ReNoise with a
+warm start.
 
 Legend: B images, C latent channels, H and W latent cells. Latents are fp32 throughout.
 A step from timestep p up to t solves z_t = a * z_p + b * eps(z_t, t) for z_t by fixed-point iteration: the denoiser
-always sees the target timestep t, and every estimate starts again from z_p.
+always sees the target timestep t, and every estimate starts again from z_p. What the schedule calls the direction is
+called noise here, as in the papers; for flow matching it is the velocity, and a = 1.
 """
 
 from __future__ import annotations
@@ -15,16 +17,16 @@ from torch import Tensor
 from corruptor.config import InversionConfig
 from corruptor.noise import forward_noise
 from corruptor.regularise import regularise_noise
-from corruptor.schedule import NoiseSchedule, num_iterations
+from corruptor.schedule import Schedule, num_iterations
 
-NoisePredictor = Callable[[Tensor, int], Tensor]
-"""(latents_BCHW fp32, timestep) -> predicted noise_BCHW fp32."""
+NoisePredictor = Callable[[Tensor, float], Tensor]
+"""(latents_BCHW fp32, timestep) -> predicted noise_BCHW fp32 (velocity, for flow matching)."""
 
 
 def invert(
     predict_noise: NoisePredictor,
     z0_BCHW: Tensor,
-    schedule: NoiseSchedule,
+    schedule: Schedule,
     start_step: int,
     config: InversionConfig,
 ) -> list[Tensor]:
@@ -33,12 +35,11 @@ def invert(
     Returns the whole trajectory: item k is the latents after k steps, item 0 is z0 itself and the last is z_t;
     item k belongs to grid step num_steps - k. Every sample's result is independent of the rest of its batch.
     """
-    timesteps = schedule.ascending(start_step)
     trajectory = [z0_BCHW]
     noise = None
-    for index, timestep in enumerate(timesteps):
+    for index, (before, timestep) in enumerate(schedule.upward(start_step)):
         z_p = trajectory[-1]
-        a, b = schedule.move(timestep - schedule.stride, timestep)
+        a, b = schedule.move(before, timestep)
         if config.mode == "warm":
             passes = config.warm_passes[min(index, len(config.warm_passes) - 1)]
             guess = z_p if noise is None else a * z_p + b * noise
@@ -46,7 +47,7 @@ def invert(
         elif config.mode == "ddim":
             noise = predict_noise(z_p, timestep)
         else:
-            noise = _renoise_step(predict_noise, z0_BCHW, z_p, timestep, schedule, config)
+            noise = _renoise_step(predict_noise, z0_BCHW, z_p, (a, b), timestep, schedule, config)
         trajectory.append(a * z_p + b * noise)
     return trajectory
 
@@ -55,7 +56,7 @@ def _refine(
     predict_noise: NoisePredictor,
     z_p: Tensor,
     guess: Tensor,
-    timestep: int,
+    timestep: float,
     move: tuple[float, float],
     passes: int,
 ) -> Tensor:
@@ -71,14 +72,15 @@ def _renoise_step(
     predict_noise: NoisePredictor,
     z0: Tensor,
     z_p: Tensor,
-    timestep: int,
-    schedule: NoiseSchedule,
+    move: tuple[float, float],
+    timestep: float,
+    schedule: Schedule,
     config: InversionConfig,
 ) -> Tensor:
     """The noise that ReNoise (algorithm 1) takes for its final move to `timestep`."""
     low_noise = timestep < config.low_noise_timestep
     first, last = config.average_range_low_noise if low_noise else config.average_range
-    a, b = schedule.move(timestep - schedule.stride, timestep)
+    a, b = move
     reference = None
     estimate, averaged = z_p, []
     for iteration in range(num_iterations(timestep, config) + 1):
@@ -98,7 +100,7 @@ def _renoise_step(
 
 
 def _predict_with_reference(
-    predict_noise: NoisePredictor, z0: Tensor, estimate: Tensor, timestep: int, schedule: NoiseSchedule
+    predict_noise: NoisePredictor, z0: Tensor, estimate: Tensor, timestep: float, schedule: Schedule
 ) -> tuple[Tensor, Tensor]:
     """Predictions on the estimate and on the honestly noised z0, which tells what noise looks like at `timestep`.
 
@@ -106,5 +108,5 @@ def _predict_with_reference(
     """
     generator = torch.Generator().manual_seed(0)
     fixed = torch.randn(z0.shape[1:], generator=generator).to(z0.device)
-    noised = forward_noise(z0, fixed, schedule.abar_at(timestep))
+    noised = forward_noise(z0, fixed, schedule.factors(timestep))
     return predict_noise(estimate, timestep), predict_noise(noised, timestep)

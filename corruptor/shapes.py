@@ -28,19 +28,43 @@ _SD_UNET = {
 }
 
 
+_MMDIT = {
+    "sample_size": 128,
+    "patch_size": 2,
+    "in_channels": 16,
+    "out_channels": 16,
+    "attention_head_dim": 64,
+    "joint_attention_dim": 4096,
+    "pooled_projection_dim": 2048,
+    "qk_norm": "rms_norm",
+}
+_FLUX = {
+    "patch_size": 1,
+    "in_channels": 64,
+    "num_layers": 19,
+    "num_single_layers": 38,
+    "attention_head_dim": 128,
+    "num_attention_heads": 24,
+    "joint_attention_dim": 4096,
+    "pooled_projection_dim": 768,
+}
+_VAE_16 = {**_VAE, "latent_channels": 16}
+
+
 @dataclass(frozen=True)
 class Shape:
-    """UNet and VAE of a model."""
+    """Denoiser and VAE of a model."""
 
-    unet: Mapping[str, Any]
+    family: str
+    """A row of `families.table.FAMILIES`."""
+    denoiser: Mapping[str, Any]
     vae: Mapping[str, Any]
-    pooled_dim: int = 0
-    """Width of the pooled text embedding of UNets that take one beside six numbers of size; 0 for none."""
 
 
 SHAPES: dict[str, Shape] = {
-    "sd15": Shape(_SD_UNET, _VAE),
+    "sd15": Shape("sd", _SD_UNET, _VAE),
     "sd21": Shape(
+        "sd",
         {
             **_SD_UNET,
             "cross_attention_dim": 1024,
@@ -50,6 +74,7 @@ SHAPES: dict[str, Shape] = {
         _VAE,
     ),
     "sdxl": Shape(
+        "sdxl",
         {
             **_SD_UNET,
             "block_out_channels": (320, 640, 1280),
@@ -64,9 +89,47 @@ SHAPES: dict[str, Shape] = {
             "projection_class_embeddings_input_dim": 2816,
         },
         _VAE,
-        pooled_dim=1280,
+    ),
+    "sd35_medium": Shape(
+        "sd3",
+        {
+            **_MMDIT,
+            "num_layers": 24,
+            "num_attention_heads": 24,
+            "caption_projection_dim": 1536,
+            "pos_embed_max_size": 384,
+            "dual_attention_layers": tuple(range(13)),
+        },
+        _VAE_16,
+    ),
+    "sd35_large": Shape(
+        "sd3",
+        {
+            **_MMDIT,
+            "num_layers": 38,
+            "num_attention_heads": 38,
+            "caption_projection_dim": 2432,
+            "pos_embed_max_size": 192,
+        },
+        _VAE_16,
+    ),
+    "flux_dev": Shape("flux-dev", {**_FLUX, "guidance_embeds": True}, _VAE_16),
+    "flux_schnell": Shape("flux-schnell", {**_FLUX, "guidance_embeds": False}, _VAE_16),
+    "qwen_image": Shape(
+        "qwen-image",
+        {
+            "patch_size": 2,
+            "in_channels": 64,
+            "out_channels": 16,
+            "num_layers": 60,
+            "attention_head_dim": 128,
+            "num_attention_heads": 24,
+            "joint_attention_dim": 3584,
+        },
+        {"base_dim": 96, "z_dim": 16, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2},
     ),
     "tiny": Shape(
+        "sd",
         {
             **_SD_UNET,
             "block_out_channels": (32, 64),
@@ -87,26 +150,26 @@ SHAPES: dict[str, Shape] = {
 }
 """By name; `tiny` is for trying things on a CPU."""
 
-NUM_TOKENS = 77
-
 
 @dataclass(frozen=True)
 class Flops:
     """Floating-point operations of one picture: 2 for each multiply-add."""
 
-    unet: int
+    denoiser: int
     """One pass without guidance."""
     encode: int
     decode: int
 
 
-def known_shape(unet_config: Mapping[str, Any], vae_config: Mapping[str, Any]) -> str:
+def known_shape(denoiser_config: Mapping[str, Any], vae_config: Mapping[str, Any]) -> str:
     """Name of the shape that configs as read from JSON have; "" for none."""
 
     def same(shape: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
         return all(_plain(config.get(name)) == _plain(value) for name, value in shape.items())
 
-    fitting = [name for name, shape in SHAPES.items() if same(shape.unet, unet_config) and same(shape.vae, vae_config)]
+    fitting = [
+        name for name, shape in SHAPES.items() if same(shape.denoiser, denoiser_config) and same(shape.vae, vae_config)
+    ]
     return fitting[0] if fitting else ""
 
 
@@ -114,30 +177,33 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def count_flops(unet_config: Mapping[str, Any], vae_config: Mapping[str, Any], height: int, width: int) -> Flops:
-    """Counts by running the networks without data (torch's meta device): no weights, no memory, about a second.
+def count_flops(
+    family: str, denoiser_config: Mapping[str, Any], vae_config: Mapping[str, Any], height: int, width: int
+) -> Flops:
+    """Counts by running the networks without data (torch's meta device): no weights, no memory, seconds.
 
     Args:
-        unet_config, vae_config: arguments of diffusers' UNet2DConditionModel and AutoencoderKL.
+        family: a row of `families.table.FAMILIES`, which says how the networks are called.
+        denoiser_config, vae_config: arguments of the family's classes.
         height, width: of the picture in pixels.
     """
     import torch
-    from diffusers import AutoencoderKL, UNet2DConditionModel
     from torch.utils.flop_counter import FlopCounterMode
 
+    from corruptor.families.table import FAMILIES
+
+    row = FAMILIES[family]
     with torch.device("meta"), torch.no_grad():
-        unet = UNet2DConditionModel.from_config(dict(unet_config)).eval()
-        vae = AutoencoderKL.from_config(dict(vae_config)).eval()
-        factor = 2 ** (len(vae.config.block_out_channels) - 1)
-        latents = torch.empty(1, vae.config.latent_channels, height // factor, width // factor)
-        hidden = torch.empty(1, NUM_TOKENS, unet.config.cross_attention_dim)
-        added = _added(unet.config)
-        pixels = torch.empty(1, 3, height, width)
-        timestep = torch.empty(1, dtype=torch.long)
+        network = row.models[row.denoiser].model_class.from_config(dict(denoiser_config)).eval()
+        vae = row.models["vae"].model_class.from_config(dict(vae_config)).eval()
+        factor = row.latents.factor(vae)
+        latents = torch.empty(1, row.latents.channels(vae), height // factor, width // factor)
+        denoiser = row.speak(network, factor)
+        text, pixels, number = denoiser.blank_text(), torch.empty(1, 3, height, width), torch.empty(1)
         works: tuple[Callable[[], Any], ...] = (
-            lambda: unet(latents, timestep, hidden, added_cond_kwargs=added),
-            lambda: vae.encode(pixels),
-            lambda: vae.decode(latents),
+            lambda: denoiser(latents, number, text, number),
+            lambda: row.latents.encode(vae, pixels),
+            lambda: row.latents.decode(vae, latents),
         )
         totals = []
         for work in works:
@@ -145,13 +211,3 @@ def count_flops(unet_config: Mapping[str, Any], vae_config: Mapping[str, Any], h
                 work()
             totals.append(counter.get_total_flops())
     return Flops(*totals)
-
-
-def _added(config: Any) -> dict[str, Any] | None:
-    """Empty size and pooled text conditioning for UNets that take them."""
-    import torch
-
-    if config.addition_embed_type != "text_time":
-        return None
-    pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
-    return {"text_embeds": torch.empty(1, pooled), "time_ids": torch.empty(1, 6)}

@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   blemish world sample --n 16 --out out/samples
   blemish world train --minutes 60
   blemish world sets --out miniworld/sets/v1
+  blemish world balance --pool out/pools/wild-pool --out miniworld/sets/v1/wild-balanced
   blemish world sheets --out docs/pictures
   blemish world figures --faults 60 --clean 600 --out out/figures.json
 """
@@ -33,7 +34,7 @@ def parser(prog: str = "python -m miniworld") -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for add in (add_render, add_sample, add_train, add_sets, add_sheets, add_figures):
+    for add in (add_render, add_sample, add_train, add_sets, add_balance, add_sheets, add_figures):
         add(verbs)
     return top
 
@@ -90,6 +91,11 @@ def add_train(verbs: Verbs) -> None:
     )
     verb.add_argument("--out", type=Path, default=WEIGHTS, metavar="DIR", help="folder the generator is written to")
     verb.add_argument("--stage", default="auto", help="auto, vae, decoder or unet (default %(default)s)")
+    verb.add_argument(
+        "--flow",
+        action="store_true",
+        help="instead, train the flow-matching sibling from the generator's weights; needs --work and --out of its own",
+    )
 
 
 def add_sets(verbs: Verbs) -> None:
@@ -101,6 +107,15 @@ def add_sets(verbs: Verbs) -> None:
     verb.add_argument("--guidance", type=float, help="guidance of the wild sets")
     verb.add_argument("--processes", type=int, default=2, help="worker processes (default %(default)s)")
     verb.add_argument("--scale", type=float, default=1.0, help="share of each set's size; below 1 for a trial")
+
+
+def add_balance(verbs: Verbs) -> None:
+    text = "draw a set from a wild one in which half of each content is broken"
+    example = "balance --pool out/pools/wild-pool --out miniworld/sets/v1/wild-balanced"
+    verb = add_verb(verbs, "balance", text, example, run_balance)
+    verb.add_argument("--pool", type=Path, required=True, metavar="DIR", help="the finished wild set to draw from")
+    verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new set")
+    verb.add_argument("--count", type=int, default=1000, help="how many pictures (default %(default)s)")
 
 
 def add_sheets(verbs: Verbs) -> None:
@@ -145,11 +160,14 @@ def run_sample(args: argparse.Namespace) -> None:
 
 
 def run_train(args: argparse.Namespace) -> None:
-    from miniworld.generator.train import train
+    from miniworld.generator.train import train, train_flow
 
     if not args.minutes > 0:
         raise ConfigError(f"--minutes is {args.minutes:g}: give a number above 0")
-    train(args.minutes, args.work, args.out, device=args.device, stage=args.stage)
+    if args.flow:
+        train_flow(args.minutes, args.work, args.out, device=args.device)
+    else:
+        train(args.minutes, args.work, args.out, device=args.device, stage=args.stage)
 
 
 def run_sets(args: argparse.Namespace) -> None:
@@ -166,6 +184,13 @@ def run_sets(args: argparse.Namespace) -> None:
         print(f"{name}: {totals['samples']} pictures, {totals['artifact']} with faults, {totals['clean']} without")
     there, packed = sizes(args.out)
     print(f"{args.out}: {there / 1e6:.1f} MB, {packed / 1e6:.1f} MB as git and wheels pack it")
+
+
+def run_balance(args: argparse.Namespace) -> None:
+    from miniworld.balance import draw
+
+    totals = draw(args.pool, args.out, args.count)
+    print(f"{args.out}: {totals['artifact']} pictures with faults, {totals['clean']} without")
 
 
 def run_sheets(args: argparse.Namespace) -> None:

@@ -23,7 +23,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from region_select.policy import Policy, Selection, item_rng
-from shards.ahead import ahead
+from shards.ahead import Memory, ahead_within
 from shards.build import plain
 from shards.claims import Claim
 from shards.config import apply_overrides
@@ -198,9 +198,12 @@ def region(policy: Policy, item: SourceItem, seed: int) -> tuple[U8, Selection]:
 
 def read_ahead(source: Source, indices: Sequence[int]) -> Iterator[tuple[int, SourceItem | Reject]]:
     """(index, item) in order, with a few read in advance by threads, behind a progress bar."""
+    memory = Memory[int, SourceItem | Reject](
+        source.cost, lambda item: 0 if isinstance(item, Reject) else item.image.nbytes
+    )
     with (
         Progress(len(indices), "picture", resumes=GOES_ON) as shown,
-        closing(ahead(source.__getitem__, indices, READERS, AHEAD, "reader")) as items,
+        closing(ahead_within(source.__getitem__, indices, READERS, AHEAD, "reader", memory)) as items,
     ):
         for index, item in items:
             yield index, item

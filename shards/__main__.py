@@ -16,11 +16,14 @@ from shards.human.importers import IMPORTERS
 from shards.progress import progress
 from shards.reader import ShardReader
 from shards.show import Chosen, choose, write_sheet
+from shards.status import add_status
+from shards.view.command import add_view
 
 ABOUT = __doc__.partition(": ")[2]
 EXAMPLES = """examples:
   blemish check out/miniworld
   blemish show out/miniworld --out sheet.png --n 16
+  blemish view out/miniworld
   blemish index 'data-{000000..000068}.tar'
 """
 MAX_PROBLEMS = 20
@@ -50,6 +53,8 @@ def parser(prog: str = "python -m shards") -> argparse.ArgumentParser:
     show.add_argument("--columns", type=int, default=2, help="samples a row (default 2)")
     show.add_argument("--side", type=int, default=160, help="longer side of a panel in pixels (default 160)")
     show.set_defaults(run=run_show)
+    add_view(verbs)
+    add_status(verbs)
     index = verbs.add_parser(
         "index",
         help="learn what lies where in tars, here or behind an address, so that runs start at once",

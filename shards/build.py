@@ -17,6 +17,9 @@ from shards.guard.json_text import MAX_INTEGER
 
 T = TypeVar("T")
 
+LATER = "later"
+"""Key in the metadata of a field that came after runs had been made: `plain` leaves it out where it has its default, so
+that a config that does not use it stays the same run, with the same hash; `build` never demands it."""
 MAX_DEPTH = 32
 """Levels of dicts and lists in a value of free form; what is written down must be readable again."""
 
@@ -70,7 +73,7 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "", *, require_al
     for name, field in fields.items():
         if name in values:
             built[name] = convert(hints[name], values[name], join(path, name), require_all)
-        elif require_all or (field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING):
+        elif (require_all and LATER not in field.metadata) or not has_default(field):
             raise BuildError(f"missing key '{join(path, name)}'")
     try:
         return cls(**built)
@@ -90,6 +93,10 @@ def inner_place(cls: Any, name: str) -> str:
 def place_of(cls: Any, name: str) -> str:
     """`name` where `cls` has such a field itself, else as `inner_place`."""
     return name if name in hints_of(cls) else inner_place(cls, name)
+
+
+def has_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
 
 
 def convert(hint: Any, value: Any, path: str, require_all: bool = False) -> Any:
@@ -196,7 +203,8 @@ def convert_dict(args: tuple[Any, ...], value: Any, path: str, require_all: bool
 def plain(value: Any) -> Any:
     """The inverse of `build`: dataclasses and mappings to dicts, tuples to lists, numpy scalars to Python numbers."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        told = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {field.name: plain(one) for field, one in told if LATER not in field.metadata or one != field.default}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

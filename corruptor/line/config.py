@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from corruptor.config import CorruptionConfig
 from corruptor.line.prompt import misspell
+from shards.build import LATER
 from shards.resize import SizePolicy
 
 DEVICES = re.compile(r"auto|cpu|(cuda|mps|xpu)(:\d{1,3})?")
@@ -47,11 +48,17 @@ class ModelConfig:
     vae_revision: str = ""
     """The same for its hub id."""
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    """What the UNet computes in; auto: half precision on a GPU, float32 on the CPU. Latents are always float32."""
+    """What the denoiser computes in; auto: the family's half precision on a GPU, float32 on the CPU. Latents are always
+    float32."""
     vae_dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    """What the VAE computes in; auto: where the UNet is in half precision so is the VAE, unless it overflows in it."""
+    """What the VAE computes in; auto: half precision where the denoiser is in it, unless the VAE overflows in it."""
     channels_last: bool = False
-    """Memory layout of UNet and VAE; faster on some machines."""
+    """Memory layout of denoiser and VAE; faster on some machines."""
+    text_encoders: Literal["auto", "stay", "leave"] = field(default="auto", metadata={LATER: True})
+    """Whether text encoders stay on the card or leave it for the CPU's memory after use; auto: those of flow-matching
+    models leave."""
+    quantise: Literal["", "bnb-8bit", "bnb-4bit", "torchao-int8"] = field(default="", metadata={LATER: True})
+    """The denoiser in fewer bits, on a card: bitsandbytes' int8 or nf4, or torchao's int8; needs that library."""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corruptor.config import METHODS, CorruptionConfig
+from corruptor.guidance import CLASSIFIER_FREE, Guidance
+from corruptor.line.cards import Gpu, memory_line, memory_of
 from corruptor.line.config import LineConfig, ModelConfig
 from corruptor.model_folder import check_network
-from corruptor.model_zoo import COSTS, KNOWN, Cost, Costs, KnownModel
-from corruptor.schedule import NoiseSchedule, num_inversion_passes
+from corruptor.model_zoo import COSTS, KNOWN, Cost, Costs, KnownModel, ddim_grid
+from corruptor.schedule import Schedule, num_inversion_passes
 from shards.config import INSTALLED
 from shards.errors import ConfigError
 from shards.guard.json_text import read_object
@@ -24,30 +26,10 @@ from shards.guard.json_text import read_object
 if TYPE_CHECKING:
     from corruptor.line.inspect_source import Inspection
 
-NUM_TRAIN_TIMESTEPS = 1000
+CELL = 8
+"""Pixels a latent cell and side of every well-known model."""
 UTILISATION = 0.4
 """Share of a card's peak that is counted on; what a well-fed UNet reaches, not measured by us."""
-DEFAULT_GPU = "h100"
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """Peak of a card, dense, from its maker's data sheet."""
-
-    name: str
-    half_tflops: float
-    """bfloat16 or float16 with float32 sums, TFLOP/s. TF32, in which float32 convolutions run, is half of it."""
-
-
-GPUS: dict[str, Gpu] = {
-    "h200": Gpu("H200 SXM", 989),
-    "h100": Gpu("H100 SXM", 989),
-    "a100": Gpu("A100", 312),
-    "a6000": Gpu("RTX A6000", 155),
-    "a5000": Gpu("RTX A5000", 111),
-    "4090": Gpu("RTX 4090", 165),
-    "l4": Gpu("L4", 121),
-}
 BYTES_PER_512 = {"webp": 343_000, "png": 452_000, "jpg": 100_000}
 """Of a stored picture of 512 x 512 pixels, by codec; in proportion to pixels for others."""
 BYTES_BESIDE = 6_000
@@ -58,7 +40,7 @@ FEWEST_SOURCES = 1000
 
 @dataclass(frozen=True)
 class Passes:
-    """UNet samples and VAE calls for one source picture with all its variants."""
+    """Denoiser samples and VAE calls for one source picture with all its variants."""
 
     inversion: int
     resampling: int
@@ -67,7 +49,7 @@ class Passes:
 
     @property
     def nfe(self) -> int:
-        """UNet samples; guidance counts twice."""
+        """Denoiser samples; classifier-free guidance counts twice."""
         return self.inversion + self.resampling
 
 
@@ -75,21 +57,57 @@ class Passes:
 class Work:
     """TFLOP for one source picture."""
 
-    unet: float
+    denoiser: float
     vae: float
 
 
-def count_passes(config: CorruptionConfig, num_variants: int, spacing: str = "leading") -> Passes:
-    """Exactly what `pipeline.corrupt` does for one picture."""
+@dataclass(frozen=True)
+class Grid:
+    """What counting passes takes to know of a model."""
+
+    schedule: Schedule
+    guidance: Guidance
+
+
+DDIM_GRID = Grid(ddim_grid(), CLASSIFIER_FREE)
+
+
+def sampling_grid(model: ModelConfig, height: int, width: int) -> Grid:
+    """Of a model for pictures of height x width pixels: from the table for known ones, else from its configs, else
+    DDIM's. Raises ConfigError for configs that make none."""
+    known = KNOWN.get(model.folder)
+    folder = None if known else local_configs(model)
+    if known is not None:
+        cells = (height // CELL, width // CELL)
+        return Grid(known.schedule.for_size(*cells), known.guidance)
+    if folder is None or not (folder / "model_index.json").is_file():
+        return DDIM_GRID
+    from corruptor.families.table import family_of  # a known model is planned without torch
+
+    try:
+        family = family_of(folder)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"model {model.folder}: {error}") from error
+    return Grid(ddim_grid(family.spacing), family.guidance)
+
+
+def count_passes(config: CorruptionConfig, num_variants: int, grid: Grid = DDIM_GRID) -> Passes:
+    """Exactly what `pipeline.corrupt` does for one picture.
+
+    Raises ConfigError where the model cannot do what is asked of it.
+    """
     row = METHODS[config.injection.method]
-    # The values of abar do not matter for counting, but there must be some.
-    abar = tuple(1.0 - 0.9 * t / NUM_TRAIN_TIMESTEPS for t in range(NUM_TRAIN_TIMESTEPS))
-    schedule = NoiseSchedule(abar, config.num_grid_steps, spacing=spacing)
+    schedule = grid.schedule.with_steps(config.num_grid_steps)
+    try:
+        grid.guidance.check(config)
+        schedule.check(config)
+    except ValueError as error:
+        raise ConfigError(f"corruption: {error}") from error
     inversion = num_inversion_passes(schedule, config.start_step, config.inversion)
     resampling = len(schedule.descending(config.start_step, config.resampling.num_steps)) if row.resampled else 0
     return Passes(
-        inversion=inversion * _samples(config.inversion.guidance_scale),
-        resampling=resampling * _samples(config.resampling.guidance_scale) * num_variants,
+        inversion=inversion * grid.guidance.samples_at(config.inversion.guidance_scale),
+        resampling=resampling * grid.guidance.samples_at(config.resampling.guidance_scale) * num_variants,
         encodes=1 + num_variants * (config.injection.resolved_act_on == "image"),
         decodes=1 + num_variants,
     )
@@ -98,15 +116,15 @@ def count_passes(config: CorruptionConfig, num_variants: int, spacing: str = "le
 def count_work(passes: Passes, costs: Costs, height: int, width: int) -> Work:
     """TFLOP for one picture of height x width pixels."""
     encode, decode = costs.encode.at(height, width), costs.decode.at(height, width)
-    return Work(passes.nfe * costs.unet.at(height, width), passes.encodes * encode + passes.decodes * decode)
+    return Work(passes.nfe * costs.denoiser.at(height, width), passes.encodes * encode + passes.decodes * decode)
 
 
 def seconds_on(gpu: Gpu, work: Work, model: ModelConfig, vae_in_float32: bool) -> float:
     """Seconds a picture on one card at UTILISATION of its peak."""
-    unet_peak = gpu.half_tflops / (2 if model.dtype == "float32" else 1)
+    denoiser_peak = gpu.half_tflops / (2 if model.dtype == "float32" else 1)
     in_full = model.vae_dtype == "float32" or model.dtype == "float32" or (model.vae_dtype == "auto" and vae_in_float32)
     vae_peak = gpu.half_tflops / (2 if in_full else 1)
-    return (work.unet / unet_peak + work.vae / vae_peak) / UTILISATION
+    return (work.denoiser / denoiser_peak + work.vae / vae_peak) / UTILISATION
 
 
 def bytes_of_samples(config: LineConfig, num_rows: int, height: int, width: int, bytes_each: float = 0.0) -> int:
@@ -129,23 +147,30 @@ def costs_of(model: ModelConfig, height: int, width: int) -> Costs | None:
     if known is not None:
         return COSTS.get(known.shape)  # of a VAE alone nothing is known
     folder = local_configs(model)
-    configs = [folder / name / "config.json" for name in ("unet", "vae")] if folder else []
-    if not configs or not all(path.is_file() for path in configs):
+    if folder is None:
         return None
     from corruptor.shapes import count_flops, known_shape
 
     try:
-        for path in configs:
+        found = [(name, folder / name / "config.json") for name in ("unet", "transformer", "vae")]
+        configs = {name: path for name, path in found if path.is_file()}
+        if len(configs) != 2 or "vae" not in configs:
+            return None
+        for path in configs.values():
             check_network(path)
-        unet, vae = (read_object(path) for path in configs)
-        shape = known_shape(unet, vae)
+        denoiser, vae = (read_object(path) for path in configs.values())
+        shape = known_shape(denoiser, vae)
         if shape:
             return COSTS[shape]
-        flops = count_flops(unet, vae, height, width)
+        from corruptor.families.table import FAMILIES, family_of
+
+        row = family_of(folder)
+        family = next(name for name, one in FAMILIES.items() if one is row)
+        flops = count_flops(family, denoiser, vae, height, width)
     except Exception as error:  # diffusers raises a dozen unrelated types on configs that are none
         raise ConfigError(f"model {model.folder}: its configs make no network ({error}); fetch it again") from error
     area = height * width / 512**2
-    return Costs(*(Cost(each / 1e12 / area, 0.0) for each in (flops.unet, flops.encode, flops.decode)))
+    return Costs(*(Cost(each / 1e12 / area, 0.0) for each in (flops.denoiser, flops.encode, flops.decode)))
 
 
 def local_configs(model: ModelConfig) -> Path | None:
@@ -167,7 +192,7 @@ def cost_lines(config: LineConfig, found: Inspection, gpu: Gpu, out: Path) -> li
     known = KNOWN.get(config.model.folder)
     sources = num_sources or FEWEST_SOURCES
     rows = sources * config.samples.num_variants
-    passes = count_passes(config.corruption, config.samples.num_variants, known.spacing if known else "leading")
+    passes = count_passes(config.corruption, config.samples.num_variants, sampling_grid(config.model, height, width))
     lines = [] if num_sources else [f"the number of pictures is not known yet: what follows is for {sources:,}"]
     lines.append(
         f"a picture: {passes.nfe} NFE ({passes.inversion} inversion, {passes.resampling} resampling), "
@@ -181,13 +206,16 @@ def cost_lines(config: LineConfig, found: Inspection, gpu: Gpu, out: Path) -> li
         full = vae_overflows(config.model, known)
         hours = sources * seconds_on(gpu, work, config.model, full) / 3600
         lines.append(
-            f"a picture: {work.unet:.3g} TFLOP in the UNet, {work.vae:.3g} in the VAE; "
-            f"all: {sources * (work.unet + work.vae) / 1000:,.0f} PFLOP, {sources * passes.nfe:,} NFE"
+            f"a picture: {work.denoiser:.3g} TFLOP in the denoiser, {work.vae:.3g} in the VAE; "
+            f"all: {sources * (work.denoiser + work.vae) / 1000:,.0f} PFLOP, {sources * passes.nfe:,} NFE"
         )
         lines.append(
             f"about {readable_hours(hours)} on one {gpu.name} ({gpu.half_tflops:g} TFLOP/s in half precision, "
             f"{UTILISATION:.0%} of it used{', VAE in TF32' if full else ''}), computed, not measured; several share it"
         )
+    memory = memory_of(config.model, known, height, width) if known else None
+    if memory is not None:
+        lines.append(memory_line(memory, config.compute.batch_size))
     return [*lines, disk_line(config, rows, found, out)]
 
 
@@ -218,10 +246,6 @@ def readable_hours(hours: float) -> str:
     if hours >= 1:
         return f"{hours:.1f} h"
     return f"{hours * 60:.0f} min" if hours * 60 >= 1 else f"{max(hours * 3600, 1):.0f} s"
-
-
-def _samples(guidance_scale: float) -> int:
-    return 2 if guidance_scale > 1.0 else 1
 
 
 def declared_count(options: Mapping[str, Any]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
 from itertools import pairwise
@@ -53,6 +53,9 @@ class Recorder:
     """Samples so far of pictures that were smaller than the model takes them."""
     smallest: tuple[int, int] = (0, 0)
     """(height, width) of the smallest of these pictures."""
+    num_cut: int = 0
+    """Samples so far whose prompt has an end that no text encoder takes."""
+    known_passes: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def sample(self, row: Row, done: CorruptedBatch, place: int) -> Sample:
         """The sample of row `place` of a finished batch."""
@@ -69,6 +72,9 @@ class Recorder:
             smaller = first or loaded.height * loaded.width < self.smallest[0] * self.smallest[1]
             self.smallest = (loaded.height, loaded.width) if smaller else self.smallest
             self.num_enlarged += 1
+        prompt = self.config.samples.prompt_of(item.caption)
+        prompt_cut = self.backbone.is_cut(prompt)
+        self.num_cut += prompt_cut
         meta = Meta(
             label="artifact" if is_artifact else "clean",
             source=SourceMeta(
@@ -85,7 +91,7 @@ class Recorder:
             variant=row.variant,
             seed=done.seeds[place],
             model=self.model,
-            corruption=self.corruption(injected=bool(cells.any()), nfe=nfe, caption=item.caption),
+            corruption=self.corruption(cells, nfe=nfe, prompt=prompt),
             region=RegionMeta(
                 policy="" if row.clean else self.config.region.policy,
                 options={**plain(self.config.region.options), "chosen": plain(row.facts)},
@@ -97,25 +103,25 @@ class Recorder:
             config_hash=self.config_hash,
             versions=self.versions,
             scene=dict(item.scene or {}),
-            extra=_extra(row, mask, numbers, scale),
+            extra={**_extra(row, mask, numbers, scale), **({"prompt_cut": True} if prompt_cut else {})},
         )
         twin = done.round_trips_NHWC[place].numpy() if self.config.samples.source_twin else None
         return Sample(self.plan.key(loaded.index, row.variant), done.images_NHWC[place].numpy(), mask, meta, twin)
 
-    def corruption(self, *, injected: bool, nfe: int, caption: str) -> CorruptionMeta:
-        """Every field of the corruption config, the resolved ones under their own names."""
-        config = self.config.corruption
+    def corruption(self, cells: np.ndarray[Any, np.dtype[np.bool_]], *, nfe: int, prompt: str) -> CorruptionMeta:
+        """Every field of the corruption config, the resolved ones under their own names. cells: those injected, HW."""
+        config, injected = self.config.corruption, bool(cells.any())
         method = config.injection
         return CorruptionMeta(
             method=method.method if injected else "none",
             inversion=config.inversion.mode if METHODS[method.method].resampled else "none",
-            passes=self.passes,
+            passes=self.passes(cells.shape[0], cells.shape[1]),
             start_step=config.start_step,
             num_steps=config.num_grid_steps,
             num_resample_steps=self.num_resample_steps,
             eta=config.resampling.eta,
             guidance_scale=config.resampling.guidance_scale,
-            prompt=self.config.samples.prompt_of(caption),
+            prompt=prompt,
             act_on=method.resolved_act_on,
             blend=config.resampling.blend,
             paste_back=config.paste_back,
@@ -130,14 +136,15 @@ class Recorder:
         revision = self.backbone.revision or self.digest[:16]
         return ModelMeta(self.config.model.folder, revision, self.config.model.licence or self.backbone.licence)
 
-    @cached_property
-    def passes(self) -> str:
-        """Denoiser passes of each inversion step, as "2,3,1"."""
-        config = self.config.corruption
-        schedule = self.backbone.schedule.with_steps(config.num_grid_steps)
-        steps = range(config.num_grid_steps, config.start_step - 1, -1)
-        totals = [num_inversion_passes(schedule, step, config.inversion) for step in steps]
-        return ",".join(str(after - before) for before, after in pairwise(totals))
+    def passes(self, height: int, width: int) -> str:
+        """Denoiser passes of each inversion step, as "2,3,1", for pictures of height x width latent cells."""
+        if (height, width) not in self.known_passes:
+            config = self.config.corruption
+            schedule = self.backbone.schedule.with_steps(config.num_grid_steps).for_size(height, width)
+            steps = range(config.num_grid_steps, config.start_step - 1, -1)
+            totals = [num_inversion_passes(schedule, step, config.inversion) for step in steps]
+            self.known_passes[height, width] = ",".join(str(after - before) for before, after in pairwise(totals))
+        return self.known_passes[height, width]
 
     @cached_property
     def num_resample_steps(self) -> int:
@@ -184,6 +191,8 @@ def _extra(row: Row, mask: np.ndarray[Any, np.dtype[np.uint8]], numbers: Verific
         "pixel_threshold": numbers.pixel_threshold,
         "changed_shares": [round(one.changed_share, DECIMALS) for one in numbers.components],
     }
+    if any(one.rise is not None for one in numbers.components):
+        extra["rises"] = [round(one.rise or 0.0, DECIMALS) for one in numbers.components]
     if row.loaded.item.caption_cut:
         extra["caption_characters"] = row.loaded.item.caption_cut
     if scale > 1:

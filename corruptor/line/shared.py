@@ -124,7 +124,7 @@ class SharedWorker(Worker):
             [place for place, _ in made],
         )
         resampled = self._resampled(items, inverted, rows)
-        return finish_rows(resampled, inverted, rows, self.config.corruption, self.backbone.factor)
+        return finish_rows(resampled, inverted, rows, self.config.corruption, self.backbone.factor, self.opinion)
 
     @property
     def num_latents(self) -> int:
@@ -154,7 +154,7 @@ class SharedWorker(Worker):
             round_trips_BHWC=torch.stack([one.round_trip for one in found]),
             conditioning=self.backbone.embed([self.config.samples.prompt_of(item.caption) for item in items]),
             trajectory=tuple(torch.stack([one.trajectory[: self.num_latents] for one in found], dim=1)),
-            nfe=len(items) * inversion_nfe(self.backbone, self.config.corruption),
+            nfe=sum(inversion_nfe(self.backbone, self.config.corruption, item.image.shape[:2]) for item in items),
         )
 
     def _resampled(self, items: list[SourceItem], inverted: InvertedBatch, rows: Rows) -> ResampledRows:
@@ -197,11 +197,12 @@ def as_early(config: CorruptionConfig, earliest: Mapping[str, int]) -> Corruptio
     return dataclasses.replace(config, injection=InjectionConfig(start_step=step))
 
 
-def inversion_nfe(backbone: Backbone, config: CorruptionConfig) -> int:
-    """Noise predictions that inverting one picture to the config's start step takes."""
+def inversion_nfe(backbone: Backbone, config: CorruptionConfig, size: Sequence[int]) -> int:
+    """Noise predictions that inverting one picture of `size` (height, width) to the config's start step takes."""
     schedule = backbone.schedule.with_steps(config.num_grid_steps)
+    schedule = schedule.for_size(size[0] // backbone.factor, size[1] // backbone.factor)
     passes = num_inversion_passes(schedule, config.start_step, config.inversion)
-    return passes * (2 if config.inversion.guidance_scale > 1.0 else 1)
+    return passes * backbone.guidance.samples_at(config.inversion.guidance_scale)
 
 
 def row_key(item: SourceItem, mask: Tensor, seed: int, config: LineConfig) -> str:
@@ -221,7 +222,7 @@ def open_lines(runs: Sequence[tuple[LineConfig, Path]], kept: Kept) -> list[Line
     lines: list[Line] = []
     for config, out in runs:
         line = open_line(config, out, backbone=lines[0].backbone if lines else None)
-        shared = SharedWorker(line.backbone, line.config, line.plan, line.worker.recorder, kept)
+        shared = SharedWorker(line.backbone, line.config, line.plan, line.worker.recorder, line.worker.opinion, kept)
         source = KeptSource(line.source, repr(config.source), kept)
         lines.append(dataclasses.replace(line, worker=shared, source=source))
     for name, values in (

@@ -13,7 +13,7 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, FlowMatchEulerDiscreteScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from miniworld.world.colours import GROUNDS, HAIRS, PAINTS, SKIES, SKINS
@@ -124,6 +124,11 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
+def build_flow_scheduler() -> FlowMatchEulerDiscreteScheduler:
+    """Rectified flow's grid, unshifted: the pictures are small."""
+    return FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=1.0)
+
+
 def tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> torch.Tensor:
     """Token ids, int64 [B, MAX_TOKENS]."""
     out = tokenizer(captions, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt")
@@ -142,7 +147,13 @@ def hush_libraries() -> None:
 
 
 def save_pipeline(
-    folder: Path, vae: Any, unet: Any, text_encoder: Any, tokenizer: CLIPTokenizer, card: str | None = None
+    folder: Path,
+    vae: Any,
+    unet: Any,
+    text_encoder: Any,
+    tokenizer: CLIPTokenizer,
+    card: str | None = None,
+    scheduler: Any = None,
 ) -> None:
     """Write the standard folder: UNet and VAE in half precision, the text encoder in float32, all safetensors."""
     hush_libraries()
@@ -153,7 +164,7 @@ def save_pipeline(
         unet=unet.half(),
         text_encoder=text_encoder.float(),
         tokenizer=tokenizer,
-        scheduler=build_scheduler(),
+        scheduler=scheduler or build_scheduler(),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

@@ -36,6 +36,25 @@ class Recipe:
     """Bfloat16 autocast where the machine has instructions for it; emulated, it is ten times slower than float32."""
     save_minutes: float = 3.0
 
+    @property
+    def objective(self) -> str:
+        """What the UNet is trained to give, see `objective`."""
+        return "noise"
+
+
+@dataclass(frozen=True)
+class FlowRecipe(Recipe):
+    """The sibling that is trained with rectified flow, from the weights of the one that predicts noise."""
+
+    flow: bool = True
+    """Stamped on a training folder, so that neither takes the other's."""
+    unet_lr: float = 3e-4
+    unet_cool: float = 0.5
+
+    @property
+    def objective(self) -> str:
+        return "flow"
+
 
 class Clock:
     """The time box of one call: how long it ran, what learning rate belongs to now.

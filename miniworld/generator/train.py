@@ -9,18 +9,20 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from miniworld.generator import state
 from miniworld.generator.card import make_card
-from miniworld.generator.models import build_tokenizer, build_vae, save_pipeline
+from miniworld.generator.models import build_flow_scheduler, build_tokenizer, build_vae, save_pipeline
 from miniworld.generator.plot_log import LOGS, plot_losses
-from miniworld.generator.recipe import Recipe
+from miniworld.generator.recipe import FlowRecipe, Recipe
+from miniworld.generator.sample import WEIGHTS
 from miniworld.generator.train_unet import Denoiser, train_denoiser
 from miniworld.generator.train_vae import train_autoencoder
 from miniworld.generator.training import pick_device
-from shards.errors import ConfigError, OutputError
+from shards.errors import ConfigError, MissingInputError, OutputError
 from shards.files import explain, make_folder, write_bytes
 
 STAGES = ("auto", "vae", "decoder", "unet")
@@ -64,8 +66,40 @@ def train(
         _report(f"wrote {out}")
 
 
-def adopt(weights: Path, work: Path) -> None:
-    """Begin a training folder from a finished pipeline folder, whose optimiser states were not kept."""
+def train_flow(
+    minutes: float,
+    work: Path,
+    out: Path,
+    device: str = "auto",
+    weights: Path | str = WEIGHTS,
+    recipe: FlowRecipe | None = None,
+) -> None:
+    """Train the flow-matching sibling for about `minutes` and write its folder `out`; the same call again goes on.
+
+    Autoencoder and text are those of `weights`, whose UNet is where the first call begins.
+
+    Raises ConfigError, StateError, MissingInputError.
+    """
+    recipe, place, weights = recipe or FlowRecipe(), pick_device(device), Path(weights)
+    if out.resolve() == weights.resolve():
+        raise ConfigError(f"--out is {out}, which holds the generator to begin with: name another folder")
+    make_folder(out)
+    state.claim(work, recipe)
+    if not (work / "unet.pt").exists():
+        if not (weights / "model_index.json").exists():
+            raise MissingInputError(f"{weights} holds no generator to begin with; train it first, without --flow")
+        adopt(weights, work, unet_step=0)
+        _report(f"beginning with the weights in {weights}")
+    train_denoiser(recipe, work, minutes, place, _report)
+    export(work, out, build_flow_scheduler())
+    _report(f"wrote {out}")
+
+
+def adopt(weights: Path, work: Path, unet_step: int | None = None) -> None:
+    """Begin a training folder from a finished pipeline folder, whose optimiser states were not kept.
+
+    unet_step: iteration to begin with; None: the one that the folder says.
+    """
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextModel
 
@@ -89,11 +123,15 @@ def adopt(weights: Path, work: Path) -> None:
             "latent_std": 1.0 / float(vae.config.scaling_factor),
         },
     )
-    state.save(work / "unet.pt", {"model": both, "ema": both, "optimiser": None, "step": done["unet_iterations"]})
+    step = done["unet_iterations"] if unet_step is None else unet_step
+    state.save(work / "unet.pt", {"model": both, "ema": both, "optimiser": None, "step": step})
 
 
-def export(work: Path, out: Path) -> None:
-    """Write the averaged weights of a work folder as a standard pipeline folder. Raises StateError, OutputError."""
+def export(work: Path, out: Path, scheduler: Any = None) -> None:
+    """Write the averaged weights of a work folder as a standard pipeline folder. Raises StateError, OutputError.
+
+    scheduler: None takes the one of noise prediction, whose folder has a card as well.
+    """
     known, trained = state.load(work / "vae.pt"), state.load(work / "unet.pt")
     if known is None or trained is None:
         raise state.StateError(f"{work} holds no finished training: run `python -m miniworld train` first")
@@ -106,7 +144,8 @@ def export(work: Path, out: Path) -> None:
     model.load_state_dict(trained["ema"])
     steps = {"vae_iterations": int(known["step"]), "unet_iterations": int(trained["step"])}
     try:
-        save_pipeline(out, vae, model.unet, model.text, tokenizer, make_card(work, *steps.values()))
+        card = make_card(work, *steps.values()) if scheduler is None else None
+        save_pipeline(out, vae, model.unet, model.text, tokenizer, card, scheduler)
     except OutputError:
         raise
     except OSError as error:

@@ -15,20 +15,20 @@ from torch import Tensor
 
 from miniworld.generator import state
 from miniworld.generator.models import (
-    build_scheduler,
     build_text_encoder,
     build_tokenizer,
     build_unet,
     build_vae,
     tokenize,
 )
+from miniworld.generator.objective import FlowObjective, NoiseObjective, Objective
 from miniworld.generator.recipe import Clock, Log, Recipe
 from miniworld.generator.training import batches, half_precision, scene_bank, to_tensor, update_average
 from miniworld.world.scenes import caption, sample_scene
 from miniworld.world.splits import SPLITS
 
-FOCUS = (200, 750)
-"""Timesteps at which parts of a thing take shape: before them its place, after them its edges."""
+OBJECTIVES: dict[str, Callable[[Recipe, torch.device], Objective]] = {"noise": NoiseObjective, "flow": FlowObjective}
+"""By the recipe's name."""
 
 
 @torch.no_grad()
@@ -71,23 +71,10 @@ class Denoiser(torch.nn.Module):
         self.text = build_text_encoder(vocab_size, end_token)
 
     def forward(self, noisy: Tensor, timesteps: Tensor, ids: Tensor) -> Tensor:
-        """Predicted noise, [B, 8, 16, 16]."""
+        """Predicted noise, or velocity, [B, 8, 16, 16]."""
         words = self.text(ids)[0]
-        noise: Tensor = self.unet(noisy, timesteps, words).sample
-        return noise
-
-
-def weights_of(timesteps: Tensor, abar: Tensor, cap: float) -> Tensor:
-    """Min-SNR weighting of the noise-prediction loss (Hang et al. 2023, equation 7): min(snr, cap) / snr."""
-    snr = abar[timesteps] / (1 - abar[timesteps])
-    return torch.clamp(cap / snr, max=1.0)
-
-
-def draw_timesteps(count: int, length: int, focus: float, rng: torch.Generator) -> Tensor:
-    """Timesteps to train on, int64 [count]: a share `focus` uniform in FOCUS, the others uniform in 0..length - 1."""
-    everywhere = torch.randint(0, length, (count,), generator=rng)
-    inside = torch.randint(*FOCUS, (count,), generator=rng)
-    return torch.where(torch.rand(count, generator=rng) < focus, inside, everywhere)
+        predicted: Tensor = self.unet(noisy, timesteps, words).sample
+        return predicted
 
 
 def train_denoiser(
@@ -108,7 +95,7 @@ def train_denoiser(
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.unet_lr, betas=(0.9, 0.99), weight_decay=1e-2)
     step, warm = _restore(work / "unet.pt", model, ema, optimiser)
     begun = 0 if warm else step  # a fresh optimiser warms up, also on weights that are far along
-    abar = build_scheduler().alphas_cumprod.to(device)
+    objective = OBJECTIVES[recipe.objective](recipe, device)
     clock, log = Clock(minutes, recipe.unet_cool), Log(work / "unet.jsonl")
     recent = math.nan  # a running mean of the loss
 
@@ -121,7 +108,7 @@ def train_denoiser(
     for picks in batches(np.arange(len(bank["latents"])), recipe.unet_batch, recipe.seed + 1, step):
         rng = torch.Generator().manual_seed(recipe.seed * 9_000_011 + step)
         chosen = torch.from_numpy(np.ascontiguousarray(picks))
-        loss = _loss(model, bank, chosen, empty, abar, recipe, rng, device)
+        loss = _loss(model, bank, chosen, empty, objective, recipe, rng, device)
         for group in optimiser.param_groups:
             group["lr"] = recipe.unet_lr * clock.rate(step - begun, warmup=200)
         optimiser.zero_grad(set_to_none=True)
@@ -151,7 +138,7 @@ def _loss(
     bank: dict[str, Any],
     chosen: Tensor,
     empty: Tensor,
-    abar: Tensor,
+    objective: Objective,
     recipe: Recipe,
     rng: torch.Generator,
     device: torch.device,
@@ -160,14 +147,12 @@ def _loss(
     ids = bank["ids"][chosen].long()
     dropped = torch.rand(len(ids), generator=rng) < recipe.caption_dropout
     ids = torch.where(dropped[:, None], empty, ids).to(device)
-    timesteps = draw_timesteps(len(z), len(abar), recipe.timestep_focus, rng).to(device)
+    levels = objective.draw(len(z), rng)
     noise = torch.randn(z.shape, generator=rng).to(device)
-    a = abar[timesteps][:, None, None, None]
-    noisy = (a.sqrt() * z + (1 - a).sqrt() * noise).contiguous(memory_format=torch.channels_last)
+    noisy = objective.noised(z, noise, levels).contiguous(memory_format=torch.channels_last)
     with half_precision(recipe, device):
-        predicted = model(noisy, timesteps, ids)
-    error = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
-    return (weights_of(timesteps, abar, recipe.min_snr) * error).mean()
+        predicted = model(noisy, levels, ids)
+    return objective.loss(predicted.float(), z, noise, levels)
 
 
 def _restore(path: Path, model: Denoiser, ema: Denoiser, optimiser: torch.optim.Optimizer) -> tuple[int, bool]:

@@ -117,12 +117,7 @@ class FolderSource(FileSource):
         return (self.masks / self._files[place][0]).with_suffix(".png")
 
     def caption(self, place: int) -> str:
-        beside = (self.root / self._files[place][0]).with_suffix(".txt")
-        try:
-            with open_plain(beside) as file:
-                return file.read(MAX_CAPTION_BYTES).decode("utf-8-sig", "replace").strip()
-        except OSError:
-            return ""
+        return caption_beside(self.root / self._files[place][0])
 
     def mask_bytes(self, place: int) -> bytes | Reject | None:
         if self.masks is None:
@@ -133,6 +128,15 @@ class FolderSource(FileSource):
         except OSError as error:
             return Reject(uri, "mask_missing", f"no {path.name} in {self.masks.name} ({error.strerror})")
         return read_file(path, uri)
+
+
+def caption_beside(path: Path) -> str:
+    """The text in the .txt beside a picture, "" where there is none."""
+    try:
+        with open_plain(path.with_suffix(".txt")) as file:
+            return file.read(MAX_CAPTION_BYTES).decode("utf-8-sig", "replace").strip()
+    except OSError:
+        return ""
 
 
 def refuse_folder(path: Path, uri: str) -> Reject:

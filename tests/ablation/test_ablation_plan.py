@@ -18,7 +18,7 @@ from ablation.digests import named_files
 from ablation.plan import SELECTED, Plan, make_plan
 from ablation.stages import LineWork, TrainWork
 from ablation.work import tasks_of, together
-from corruptor.line.cost import GPUS
+from corruptor.line.cards import GPUS
 from shards.errors import MissingInputError, OutputError
 
 EMBEDDED = Path("miniworld/weights")

@@ -55,6 +55,7 @@ class Finished:
     inverted: int
     trained: int
     code: int
+    decoded: int
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,7 @@ def finished(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     grid = write_grid(folder / "grid.py", grid_values(tiny, arms=ARMS, axis="way"))
     inverted: list[int] = []
     trained: list[Any] = []
+    decoded: list[tuple[Path, str]] = []
     with pytest.MonkeyPatch.context() as patch:
         invert, train = shared_lines.invert_images, ablation.train.train
         patch.setattr(
@@ -71,8 +73,19 @@ def finished(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
             lambda b, images, *rest: inverted.append(len(images)) or invert(b, images, *rest),
         )
         patch.setattr(ablation.train, "train", lambda job: trained.append(job) or train(job))
+        decode = ShardReader.mask
+        patch.setattr(
+            ShardReader, "mask", lambda self, i: decoded.append((self.path(i), self.key(i))) or decode(self, i)
+        )
         code = main([str(grid), "--out", str(folder / "out"), "--processes", "1"])
-    return Finished(grid, folder / "out", sum(inverted), len(trained), code)
+    return Finished(grid, folder / "out", sum(inverted), len(trained), code, decoded_twice(decoded))
+
+
+def decoded_twice(seen: list[tuple[Path, str]]) -> int:
+    """How often a mask of the test sets was decoded when it had been before."""
+    tests = [one for one in seen if "wild-test" in str(one[0]) or "clean-test" in str(one[0])]
+    assert tests
+    return len(tests) - len(set(tests))
 
 
 def plan_of(finished: Finished) -> Any:
@@ -85,6 +98,8 @@ def test_what_arms_have_in_common_is_made_once(finished: Finished):
     assert finished.code == 0
     assert finished.inverted == 16  # for the runs of masks, corrupted and selected alike
     assert finished.trained == len(ARMS)
+    assert finished.decoded == 0
+    assert not (finished.out / "decoded").exists()
     plan = plan_of(finished)
     runs = [stage for stage in plan.stages.values() if stage.kind == "shards"]
     assert len(runs) == 3

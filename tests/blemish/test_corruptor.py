@@ -176,7 +176,7 @@ def test_a_pipeline_in_memory_is_used_as_it_is(
     assert np.array_equal(result.images[0], corruptor(picture, mask, "a red car", seed=7).images[0])
     assert states(pipe) == before
     assert pipe.scheduler is scheduler
-    assert made.backbone._unet is pipe.unet
+    assert made.backbone._denoiser.network is pipe.unet
     assert made.backbone.digest() == Corruptor.from_pipeline(pipe).backbone.digest()
     with torch.no_grad():
         next(pipe.unet.parameters()).add_(0.01)

@@ -23,7 +23,7 @@ def test_what_it_reads_off_the_model(backbone: Backbone, model_folder: Path) -> 
     assert (backbone.factor, backbone.latent_channels, backbone.size_multiple) == (4, 8, 8)
     assert backbone.schedule.timestep_of(40) == 181
     assert backbone.model_id == str(model_folder)
-    assert backbone.unet_dtype == torch.float32
+    assert backbone.denoiser_dtype == torch.float32
     assert len(backbone.digest()) == 64
 
 
@@ -68,7 +68,7 @@ def test_v_prediction_is_turned_into_noise(v_backbone: Backbone) -> None:
     words = v_backbone.embed(["car"])
     abar = v_backbone.schedule.abar_at(181)
     with torch.no_grad():
-        v = v_backbone._unet(latents, 181, encoder_hidden_states=words.hidden_BLD).sample
+        v = v_backbone._denoiser.network(latents, 181, encoder_hidden_states=words.hidden_BLD).sample
     z0 = abar**0.5 * latents - (1 - abar) ** 0.5 * v
     noise = v_backbone.predict_noise(latents, 181, words)
     torch.testing.assert_close(abar**0.5 * z0 + (1 - abar) ** 0.5 * noise, latents, atol=1e-5, rtol=0)
@@ -79,7 +79,7 @@ def test_half_weights_on_disk_run_in_float32(model_folder: Path, tmp_path: Path,
     half.save_pretrained(tmp_path / "half")
     half.save_pretrained(tmp_path / "variant", variant="fp16")
     plain, variant = load_backbone(tmp_path / "half"), load_backbone(tmp_path / "variant")
-    assert plain.unet_dtype == torch.float32
+    assert plain.denoiser_dtype == torch.float32
     assert torch.equal(plain.encode(images), variant.encode(images))
     assert torch.isfinite(plain.predict_noise(torch.zeros(1, 8, 8, 8), 1, plain.embed(["car"]))).all()
 

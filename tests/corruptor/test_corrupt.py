@@ -47,7 +47,7 @@ class CallsOf(TorchDispatchMode):
 def unet_samples(backbone: Backbone) -> Any:
     """Batch sizes of the UNet's own forward calls, seen from outside the counter."""
     seen: list[int] = []
-    hook = backbone._unet.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    hook = backbone._denoiser.network.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
     yield seen
     hook.remove()
 

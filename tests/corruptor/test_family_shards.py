@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_flow import make_flux, make_qwen, make_sd3
 from tiny_models import make_sd, make_sdxl
 
 from corruptor.__main__ import main
@@ -21,11 +22,20 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "sd2-v": partial(make_sd, second=True, prediction_type="v_prediction"),
     "sdxl": make_sdxl,
     "sdxl-turbo": partial(make_sdxl, spacing="trailing"),
+    "sd3": make_sd3,
+    "flux-dev": make_flux,
+    "flux-schnell": partial(make_flux, dev=False),
+    "qwen": make_qwen,
 }
+GRIDS = {"sdxl-turbo": (4, 3), "flux-schnell": (4, 3), "flux-dev": (50, 43)}
+"""Grid steps and start step of models whose grid is another; (50, 47) for others."""
+FLOW = ("sd3", "flux-dev", "flux-schnell", "qwen")
 NUM_PICTURES = 5
 
 
-@pytest.mark.parametrize("family", MAKERS)
+@pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=pytest.mark.slow if name in ("flux-schnell", "sd3") else ()) for name in MAKERS]
+)
 def test_a_model_of_the_family_makes_shards(family: str, tmp_path: Path):
     rng = np.random.default_rng(0)
     (tmp_path / "pictures").mkdir()
@@ -34,11 +44,11 @@ def test_a_model_of_the_family_makes_shards(family: str, tmp_path: Path):
         Image.fromarray(pixels).save(tmp_path / "pictures" / f"{number}.png")
         (tmp_path / "pictures" / f"{number}.txt").write_text("a red car")
     model, out = MAKERS[family](tmp_path / "model"), tmp_path / "run"
-    grid = ["corruption.num_grid_steps=4", "corruption.injection.start_step=3"]
+    steps, start = GRIDS.get(family, (50, 47))
     values = [
         f"source.options.root={str(tmp_path / 'pictures')!r}", f"model.folder={str(model)!r}", "size.size=32",
         "corruption.verification.policy='keep'", "samples.clean_share=0.4", "compute.batch_size=2",
-        *(grid if family == "sdxl-turbo" else ["corruption.injection.start_step=47"]),
+        f"corruption.num_grid_steps={steps}", f"corruption.injection.start_step={start}",
     ]  # fmt: skip
     words = [word for value in values for word in ("--set", value)]
     assert main(["shards", "configs/shards/folder.py", "--out", str(out), *words]) == 0
@@ -52,3 +62,23 @@ def test_a_model_of_the_family_makes_shards(family: str, tmp_path: Path):
         changed = np.abs(sample.image.astype(int) - sample.source.astype(int)).mean(-1)
         # Random weights spread a change further than trained ones.
         assert changed[sample.mask == 1].mean() > changed[sample.mask == 0].mean()
+    if family in FLOW:
+        assert main(["remake", str(out), damaged[0].key]) == 0
+
+
+def test_prompts_that_are_cut_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And said in the samples that have one."""
+    (tmp_path / "pictures").mkdir()
+    for number, caption in enumerate(["a red car", "a red car " * 20]):
+        Image.new("RGB", (32, 32), (number * 80, 90, 200)).save(tmp_path / "pictures" / f"{number}.png")
+        (tmp_path / "pictures" / f"{number}.txt").write_text(caption)
+    model, out = make_sd(tmp_path / "model"), tmp_path / "run"
+    values = [
+        f"source.options.root={str(tmp_path / 'pictures')!r}", f"model.folder={str(model)!r}", "size.size=32",
+        "corruption.verification.policy='keep'", "samples.clean_share=0.0", "corruption.injection.start_step=48",
+    ]  # fmt: skip
+    words = [word for value in values for word in ("--set", value)]
+    assert main(["shards", "configs/shards/folder.py", "--out", str(out), *words]) == 0
+    assert "1 samples have a prompt that is longer than the model's text encoders take" in capsys.readouterr().out
+    told = {sample.meta.source.uri[-5:]: sample.meta.extra for sample in ShardReader(out, cache=False)}
+    assert ("prompt_cut" in told["0.png"], told["1.png"]["prompt_cut"]) == (False, True)

@@ -52,7 +52,7 @@ def test_mask_sides_must_fit() -> None:
 def test_noised_is_equation_four_inside_and_untouched_outside() -> None:
     z_t, z0, noise = torch.full((1, 2, 2, 2), 9.0), torch.full((1, 2, 2, 2), 2.0), torch.full((1, 2, 2, 2), 3.0)
     cells = torch.tensor([[[True, False], [False, False]]])
-    result = inject(z_t, z0, noise, cells, 0.64, InjectionConfig())
+    result = inject(z_t, z0, noise, cells, (0.8, 0.6), InjectionConfig())
     assert result[0, :, 0, 0].tolist() == pytest.approx([0.8 * 2 + 0.6 * 3] * 2)
     assert (result[0, :, ~cells[0]] == 9.0).all()
 
@@ -60,7 +60,7 @@ def test_noised_is_equation_four_inside_and_untouched_outside() -> None:
 @pytest.mark.parametrize("method", ["gaussian", "direct"])
 def test_plain_noise_methods(method: str) -> None:
     z, noise = torch.zeros(1, 1, 1, 2), torch.full((1, 1, 1, 2), 3.0)
-    result = inject(z, z, noise, torch.tensor([[[True, False]]]), 0.5, InjectionConfig(method=method))
+    result = inject(z, z, noise, torch.tensor([[[True, False]]]), (0.5, 0.5), InjectionConfig(method=method))
     assert result.flatten().tolist() == [3.0, 0.0]
 
 
@@ -123,8 +123,8 @@ def test_z0_transforms_are_noised_forward() -> None:
     noise = torch.ones(1, 1, 8, 8)
     cells = torch.ones(1, 8, 8, dtype=torch.bool)
     config = InjectionConfig(method="downscale", act_on="z0")
-    result = inject(torch.zeros_like(z0), z0, noise, cells, 0.64, config)
-    torch.testing.assert_close(result, forward_noise(torch.full_like(z0, 31.5), noise, 0.64))
+    result = inject(torch.zeros_like(z0), z0, noise, cells, (0.8, 0.6), config)
+    torch.testing.assert_close(result, forward_noise(torch.full_like(z0, 31.5), noise, (0.8, 0.6)))
 
 
 def test_noise_depends_on_the_sample_alone() -> None:

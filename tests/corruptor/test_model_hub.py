@@ -10,10 +10,12 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+from diffusers import FluxTransformer2DModel
+from tiny_flow import make_flux
 from tiny_models import make_sdxl
 
 from corruptor.backbone import load_backbone
-from corruptor.families import FAMILIES
+from corruptor.families.table import FAMILIES
 from corruptor.hub import locate, pipeline_patterns
 from corruptor.line.config import SamplesConfig
 from corruptor.model_zoo import KNOWN
@@ -74,6 +76,19 @@ def test_what_is_fetched_is_what_is_loaded_and_no_more(tmp_path: Path) -> None:
     assert halves == {"unet/diffusion_pytorch_model.fp16.safetensors"}
 
 
+def test_weights_in_pieces_are_fetched(tmp_path: Path) -> None:
+    folder = make_flux(tmp_path / "whole")
+    network = FluxTransformer2DModel.from_pretrained(folder / "transformer")
+    shutil.rmtree(folder / "transformer")
+    network.save_pretrained(folder / "transformer", max_shard_size="20KB")
+    needed = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    beside = {"flux1-dev.safetensors", "ae.safetensors", "transformer/diffusion_pytorch_model.fp16.safetensors"}
+    patterns = pipeline_patterns("black-forest-labs/FLUX.1-dev")
+    fetched = {name for name in needed | beside if any(fnmatch(name, p) for p in patterns)}
+    assert len([name for name in needed if "-of-" in name]) > 1
+    assert fetched == needed
+
+
 def test_revision_and_licence_are_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[dict[str, Any]] = []
     made = make_sdxl(tmp_path / "made", force_upcast=False)
@@ -113,7 +128,10 @@ def test_known_models_name_families_and_commits() -> None:
         assert known.family in FAMILIES
         assert len(known.revision) == 40
         assert int(known.revision, 16)
-        assert FAMILIES[known.family].spacing == known.spacing
+        row = FAMILIES[known.family]
+        assert row.spacing == known.spacing
+        assert row.guidance == known.guidance
+        assert row.text_leaves == known.large_text
     with pytest.raises(ValueError, match="variant is 'int8'"):
         locate(SDXL, variant="int8")
 

@@ -143,7 +143,9 @@ def test_corruption_matches(reference: dict[str, Any], unet: UNet2DConditionMode
     assert schedule.timestep_of(40) == told["t"]
     assert abar == pytest.approx(float(told["abar"]), abs=1e-7)
 
-    corrupted = inject(z_t, inputs["z0"], inputs["eps"], inputs["mask"][:, 0] > 0.5, abar, InjectionConfig())
+    corrupted = inject(
+        z_t, inputs["z0"], inputs["eps"], inputs["mask"][:, 0] > 0.5, (abar**0.5, (1 - abar) ** 0.5), InjectionConfig()
+    )
 
     resampled = resample(predict, corrupted, schedule, 40, ResamplingConfig())
     assert worst(corrupted, told["corrupted"]) <= TOLERANCE

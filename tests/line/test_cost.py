@@ -13,14 +13,26 @@ from torch import nn
 from corruptor.__main__ import GPUS as NAMES
 from corruptor.__main__ import main
 from corruptor.config import CorruptionConfig, InjectionConfig, InversionConfig, ResamplingConfig
+from corruptor.families.stable_diffusion import CLIP_TOKENS as NUM_TOKENS
+from corruptor.guidance import CLASSIFIER_FREE
+from corruptor.line.cards import GPUS, memory_line, memory_of
 from corruptor.line.config import LineConfig, ModelConfig
-from corruptor.line.cost import GPUS, bytes_of_samples, bytes_to_fetch, count_passes, count_work, seconds_on
-from corruptor.model_zoo import COSTS, KNOWN
-from corruptor.shapes import NUM_TOKENS, SHAPES, count_flops, known_shape
+from corruptor.line.cost import (
+    Grid,
+    bytes_of_samples,
+    bytes_to_fetch,
+    count_passes,
+    count_work,
+    sampling_grid,
+    seconds_on,
+)
+from corruptor.model_zoo import COSTS, KNOWN, ddim_grid
+from corruptor.shapes import SHAPES, count_flops, known_shape
 from shards.config import INSTALLED, load_config
+from shards.errors import ConfigError
 
 CONFIGS = sorted(path.relative_to(INSTALLED) for path in (INSTALLED / "configs" / "shards").glob("[a-z]*.py"))
-REAL = [path for path in CONFIGS if path.stem.startswith("sd")]
+REAL = [path for path in CONFIGS if path.stem.startswith(("sd", "flux", "qwen"))]
 
 
 def test_passes_by_hand() -> None:
@@ -36,7 +48,7 @@ def test_passes_by_hand() -> None:
     turbo = CorruptionConfig(
         num_grid_steps=4, injection=InjectionConfig(start_step=3), inversion=InversionConfig(warm_passes=(10,))
     )
-    assert count_passes(turbo, 1, "trailing").nfe == 11
+    assert count_passes(turbo, 1, Grid(ddim_grid("trailing"), CLASSIFIER_FREE)).nfe == 11
     on_pixels = CorruptionConfig(injection=InjectionConfig(method="blur", act_on="image"))
     assert count_passes(on_pixels, 3).encodes == 4
 
@@ -45,13 +57,13 @@ def test_hours_by_hand() -> None:
     """SD 1.5 at 512, ReNoise: 70 x 0.803 + 1.117 + 2 x 2.515 TFLOP; of a card's 400 at 40% that is 62.4 / 160 s."""
     passes = count_passes(CorruptionConfig(inversion=InversionConfig(mode="renoise")), 1)
     work = count_work(passes, COSTS["sd15"], 512, 512)
-    assert work.unet == pytest.approx(70 * 0.80327, rel=1e-4)
+    assert work.denoiser == pytest.approx(70 * 0.80327, rel=1e-4)
     assert work.vae == pytest.approx(1.11666 + 2 * 2.51452, rel=1e-4)
     card = GPUS["a100"]
     half = seconds_on(card, work, ModelConfig("m"), vae_in_float32=False)
-    assert half == pytest.approx((work.unet + work.vae) / (312 * 0.4))
+    assert half == pytest.approx((work.denoiser + work.vae) / (312 * 0.4))
     mixed = seconds_on(card, work, ModelConfig("m"), vae_in_float32=True)
-    assert mixed == pytest.approx((work.unet + 2 * work.vae) / (312 * 0.4))
+    assert mixed == pytest.approx((work.denoiser + 2 * work.vae) / (312 * 0.4))
     full = seconds_on(card, work, ModelConfig("m", dtype="float32"), vae_in_float32=False)
     assert full == pytest.approx(2 * half)
 
@@ -67,7 +79,7 @@ def test_flops_of_a_small_network_counted_otherwise() -> None:
     from diffusers import UNet2DConditionModel
 
     shape, side = SHAPES["tiny"], 32
-    unet = UNet2DConditionModel(**shape.unet).eval()
+    unet = UNet2DConditionModel(**shape.denoiser).eval()
     total = 0
 
     def note(module: nn.Module, args: Any, output: torch.Tensor) -> None:
@@ -88,15 +100,15 @@ def test_flops_of_a_small_network_counted_otherwise() -> None:
     tokens, few = (side // 2) ** 2, (side // 4) ** 2
     attention = (blocks - small) * 2 * 2 * 32 * tokens * (tokens + NUM_TOKENS)
     attention += small * 2 * 2 * 64 * few * (few + NUM_TOKENS)
-    assert count_flops(shape.unet, shape.vae, side, side).unet == total + attention
+    assert count_flops("sd", shape.denoiser, shape.vae, side, side).denoiser == total + attention
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COSTS)
 @pytest.mark.parametrize("size", [(512, 512), (768, 1024)])
 def test_the_table_of_costs_is_the_networks(name: str, size: tuple[int, int]) -> None:
-    counted, costs = count_flops(SHAPES[name].unet, SHAPES[name].vae, *size), COSTS[name]
-    for part in ("unet", "encode", "decode"):
+    counted, costs = count_flops(SHAPES[name].family, SHAPES[name].denoiser, SHAPES[name].vae, *size), COSTS[name]
+    for part in ("denoiser", "encode", "decode"):
         assert getattr(costs, part).at(*size) == pytest.approx(getattr(counted, part) / 1e12, rel=1e-3)
 
 
@@ -104,7 +116,7 @@ def test_shapes_are_recognised_as_json_has_them() -> None:
     import json
 
     for name, shape in SHAPES.items():
-        configs = [json.loads(json.dumps({**config, "_class_name": "x"})) for config in (shape.unet, shape.vae)]
+        configs = [json.loads(json.dumps({**config, "_class_name": "x"})) for config in (shape.denoiser, shape.vae)]
         assert known_shape(*configs) == name
     assert known_shape({"in_channels": 9}, {}) == ""
 
@@ -163,3 +175,36 @@ def test_mistakes_are_found_without_opening_the_source(capsys: pytest.CaptureFix
     assert "behind the network and was not opened" in said
     assert "35,000 NFE" in said
     assert "RTX 4090" in said
+
+
+def test_guidance_costs_what_the_model_makes_of_it() -> None:
+    """Two samples a pass where it is classifier-free, one where the network is told the scale; none for schnell."""
+    guided = CorruptionConfig(resampling=ResamplingConfig(guidance_scale=3.5))
+    passes = {
+        name: count_passes(guided, 1, sampling_grid(ModelConfig(name), 1024, 1024)).resampling
+        for name in ("stabilityai/stable-diffusion-3.5-medium", "black-forest-labs/FLUX.1-dev", "Qwen/Qwen-Image")
+    }
+    assert list(passes.values()) == [20, 10, 20]
+    with pytest.raises(ConfigError, match=r"resampling\.guidance_scale is 3\.5, but this model was distilled"):
+        count_passes(guided, 1, sampling_grid(ModelConfig("black-forest-labs/FLUX.1-schnell"), 1024, 1024))
+    noisy = CorruptionConfig(resampling=ResamplingConfig(eta=1.0))
+    with pytest.raises(ConfigError, match="flow matching has no fresh noise"):
+        count_passes(noisy, 1, sampling_grid(ModelConfig("Qwen/Qwen-Image"), 1024, 1024))
+
+
+def test_memory_by_hand() -> None:
+    """FLUX.1: 11.901 thousand million parameters of 2 bytes, a VAE of 0.168, and text encoders of 9.77 that come and go
+    beside pictures of 1024 x 1024 x 4096 bytes."""
+    known = KNOWN["black-forest-labs/FLUX.1-dev"]
+    memory = memory_of(ModelConfig("m"), known, 1024, 1024)
+    assert memory is not None
+    assert memory.at(1) == pytest.approx(23.802 + 0.168 + 9.77)
+    assert memory.at(8) == pytest.approx(23.802 + 0.168 + 8 * 4.295, rel=1e-3)
+    stays = memory_of(ModelConfig("m", text_encoders="stay"), known, 1024, 1024)
+    assert stays is not None
+    assert stays.at(1) == pytest.approx(23.802 + 0.168 + 9.77 + 4.295, rel=1e-3)
+    fewer = memory_of(ModelConfig("m", quantise="bnb-8bit"), known, 1024, 1024)
+    assert fewer is not None
+    assert memory.at(1) - fewer.at(1) == pytest.approx(11.901)
+    said = memory_line(memory, 8)
+    assert "enough have H200 SXM, H100 SXM, A100; one picture at a time also RTX A6000" in said

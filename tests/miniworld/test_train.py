@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from miniworld.generator import state
+from miniworld.generator.objective import FOCUS, FlowObjective, draw_timesteps
 from miniworld.generator.plot_log import plot_losses
-from miniworld.generator.recipe import Clock, Recipe
-from miniworld.generator.train import adopt, train
-from miniworld.generator.train_unet import FOCUS, draw_timesteps
+from miniworld.generator.recipe import Clock, FlowRecipe, Recipe
+from miniworld.generator.train import adopt, train, train_flow
 
 SMALL = Recipe(vae_scenes=8, vae_batch=2, unet_scenes=8, unet_batch=2)
 
@@ -114,3 +114,34 @@ def test_timesteps_are_drawn_more_often_where_shapes_are_decided():
     assert inside == pytest.approx(0.5 + 0.5 * (high - low) / 1000, abs=0.015)
     even = draw_timesteps(20_000, 1000, 0.0, rng)
     assert ((even >= low) & (even < high)).float().mean().item() == pytest.approx((high - low) / 1000, abs=0.015)
+
+
+def test_the_flow_objective_by_hand():
+    """Noise 3 on latents 1 at s = 1/4: 1.5 going 2 a unit of s; a network that says 2 has no loss."""
+    objective = FlowObjective(Recipe(), torch.device("cpu"))
+    z, noise, levels = torch.ones(1, 1, 1, 1), torch.full((1, 1, 1, 1), 3.0), torch.tensor([250.0])
+    assert objective.noised(z, noise, levels).item() == 1.5
+    assert objective.loss(noise - z, z, noise, levels).item() == 0.0
+    assert objective.loss(noise, z, noise, levels).item() == 1.0
+    drawn = objective.draw(4000, torch.Generator().manual_seed(0))
+    assert (float(drawn.min()) > 0, float(drawn.max()) < 1000) == (True, True)
+    assert 450 < float(drawn.mean()) < 550
+
+
+@pytest.mark.slow
+def test_the_flow_sibling_begins_with_the_weights_and_goes_on(trained: tuple[Path, Path], tmp_path: Path):
+    work, out = tmp_path / "work", tmp_path / "flow"
+    small = FlowRecipe(vae_scenes=8, vae_batch=2, unet_scenes=8, unet_batch=2)
+    steps = []
+    for _ in range(2):
+        train_flow(0.001, work, out, device="cpu", weights=trained[1], recipe=small)
+        steps.append(json.loads((out / "training.json").read_text())["unet_iterations"])
+    assert 0 < steps[0] < steps[1]
+    told = json.loads((out / "scheduler" / "scheduler_config.json").read_text())
+    assert (told["_class_name"], told["shift"]) == ("FlowMatchEulerDiscreteScheduler", 1.0)
+    same = "vae/diffusion_pytorch_model.safetensors"
+    assert all(torch.equal(v, load_file(out / same)[k]) for k, v in load_file(trained[1] / same).items())
+    with pytest.raises(ValueError, match="holds the generator to begin with: name another folder"):
+        train_flow(0.001, work, trained[1], device="cpu", weights=trained[1], recipe=small)
+    with pytest.raises(state.StateError, match="flow"):
+        train(0.001, work, out, device="cpu", recipe=SMALL)

@@ -1,0 +1,12 @@
+"""Qwen-Image on DALL-E 3 pictures: a beginning, untried (docs/how-to/modern_models.md)."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ._progamer import *
+    from ._qwen import *
+    from ._recommended import *
+
+# On this model's shifted grid: the ratio of noise to signal of Stable Diffusion 1.5 at step 40.
+corruption.update(injection=dict(method="noised", start_step=39))
+title = "Blemish, Qwen-Image, DALL-E 3 pictures"
