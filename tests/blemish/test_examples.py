@@ -25,6 +25,7 @@ from transformers import SegformerConfig, SegformerForSemanticSegmentation
 from verb_tools import all_examples, all_verbs
 
 from blemish.command import main
+from miniworld.generator.recipe import Recipe
 from shards.config import INSTALLED
 from shards.schema import CorruptionMeta, RegionMeta, make_key
 from shards.writer import RunInfo, RunWriter
@@ -163,6 +164,9 @@ def test_the_example_runs(
     made = Path(case.made)
     if case.made and made.is_file():  # an input of another example
         shutil.rmtree(made.parent)
+    if case.few_scenes:
+        recipe = Recipe(vae_scenes=8, vae_batch=2, unet_scenes=8, unet_batch=2)
+        monkeypatch.setattr("miniworld.generator.train.Recipe", lambda: recipe)
     capsys.readouterr()
     assert main(shlex.split(case.example + case.smaller)[1:]) == case.code
     assert "".join(capsys.readouterr())

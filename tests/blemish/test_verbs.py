@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shlex
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -20,6 +20,12 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "numpy", "mmseg", "mmengine", "diffusers", "transformers", "PIL", "scipy")
 
 
+def children_seconds() -> float:
+    """Of the processor, by the processes that this one has begun and that have ended."""
+    spent = os.times()
+    return spent.children_user + spent.children_system
+
+
 def test_help_is_there_at_once_and_loads_nothing():
     code = (
         "import sys\nfrom blemish.command import main\ntry:\n    main(['--help'])\nexcept SystemExit as stop:\n"
@@ -27,12 +33,12 @@ def test_help_is_there_at_once_and_loads_nothing():
     )
     took = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = children_seconds()
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        took.append(time.perf_counter() - began)
+        took.append(children_seconds() - began)
         assert done.returncode == 0, done.stderr
         assert "detect" in done.stdout
-    assert min(took) < 0.8
+    assert min(took) < 0.3  # of the processor: the clock on the wall depends on what else runs
 
 
 def test_the_script_and_its_package_are_in_the_wheel():
