@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env env-dev env-docs shards region-select detector score ablation world test lint bench docs clean
+.PHONY: help env env-dev env-docs shards region-select detector score msr-tables ablation repair world test lint bench docs clean
 
 TORCH  ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
@@ -60,6 +60,17 @@ score: env  ## look at the test sets with it and score: MODEL=.. TESTS="DIR .."
 	  $(PY) -m detector score --pred "$$trained/seen/$$name" --truth "$$set" --out "$$trained/scores/$$name"; \
 	done
 
+# A segmenter of valid content, for mask-based semantic rejection: a folder as transformers reads it.
+detector/weights/segmenter_mini: | env
+	$(PY) -m detector pretrain configs/detector/scenes_mask2former_mini.py --out out/detector/scenes_mask2former_mini
+	$(PY) -m detector export out/detector/scenes_mask2former_mini/weights.safetensors --half --out $@
+
+PAL  ?= out/pal
+REAL ?= out/real
+
+msr-tables: env  ## tables of mask-based semantic rejection over an import of PAL: PAL=DIR REAL=DIR
+	$(PY) -m experiments.msr configs/msr/pal.py --place pal=$(call quoted,$(PAL)) real=$(call quoted,$(REAL)) --out out/msr_pal $(ARGS)
+
 LEAK    ?= out/leakcheck
 PROBE   ?= probe
 MAKINGS := default raw-negatives paste-back paste-back-raw-negatives
@@ -74,6 +85,19 @@ ABLATION ?= out/ablation/$(basename $(notdir $(GRID)))
 
 ablation: env | detector/weights/swin_mini.safetensors detector/weights/convnext_mini.safetensors  ## arms trained and tested alike: GRID=configs/ablation/NAME.py ABLATION=DIR
 	$(PY) -m ablation $(call quoted,$(GRID)) --out $(call quoted,$(ABLATION)) $(ARGS)
+
+FINDER   ?= region_select/weights/swin_mini.safetensors
+INPAINTER ?= miniworld/weights
+PICTURES ?= $(SETS)/validation/shards/00000.tar
+REPAIRED ?= out/repaired
+# For the embedded generator, whose cells are 4 of 64 pixels wide and which knows whole scenes alone.
+REPAIR   ?= $(if $(filter miniworld/weights,$(INPAINTER)),--zoom whole --strength 0.8 --dilation 30 --known inverted --steps 20 --least-drop 0.02)
+
+repair: env | $(FINDER)  ## predict, repair, predict again: FINDER=weights INPAINTER=model PICTURES=.. REPAIRED=DIR
+	$(PY) -m detector predict $(call quoted,$(FINDER)) $(call quoted,$(PICTURES)) --out $(call quoted,$(REPAIRED)/before)
+	$(PY) -m applications repair $(call quoted,$(PICTURES)) --detector $(call quoted,$(FINDER)) --inpainter $(call quoted,$(INPAINTER)) --out $(call quoted,$(REPAIRED)/repaired) $(REPAIR) $(ARGS)
+	$(PY) -m detector predict $(call quoted,$(FINDER)) $(call quoted,$(REPAIRED)/repaired/pictures) --out $(call quoted,$(REPAIRED)/after)
+	@echo "look at $(REPAIRED)/repaired/sheets"
 
 world: env  ## sample pictures from the embedded world
 	$(PY) -m miniworld sample --n 16 --out out/world $(ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ EXAMPLES = """examples:
   blemish ablate configs/ablation/timesteps_sd15_richhf.py --out out/sd15 --dry-run --gpu h100
   blemish ablate configs/ablation/closed_world.py --out out/try --scale 0.01
 
-The same command again goes on where a stopped one was. OUT/report.md and OUT/index.html have tables, plots and a
+The same command again resumes where a stopped one was. OUT/report.md and OUT/index.html have tables, plots and a
 sentence for each comparison; OUT/rows.csv a row for each arm, backbone, seed and test set.
 """
 
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace, command: str) -> int:
     from ablation.plan import make_plan
     from ablation.run import STAGES, Runner, claim
     from ablation.scale import scaled
+    from ablation.stages import DECODED
 
     name = Path(args.grid).stem.replace("_", "-")
     if args.docs and not args.dry_run:
@@ -74,10 +76,11 @@ def run(args: argparse.Namespace, command: str) -> int:
         return 0
     if missing:
         raise MissingInputError(missing[0])
-    check_disk(remaining(plan, each, stages).bytes, args.out)
-    with claim(plan.grid, args.out):
+    check_disk(remaining(each, stages).bytes, args.out)
+    with claim(plan.grid, args.out).held():
         runner = Runner(plan, args.out, processes, each, cards)
         failed = runner.run()
+        shutil.rmtree(args.out / DECODED, ignore_errors=True)
         results = report(plan, args.out, failed, command)
     if args.docs:
         write_docs(args.docs, name, results)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+from PIL import Image
+
+from shards.document import data_url, document, text
 from shards.markdown import table
 
 WIDTH = 118
 """Of Markdown, in characters."""
 UNBROKEN: Any = {"break_long_words": False, "break_on_hyphens": False}
-TYPES = {".png": "image/png", ".webp": "image/webp"}
+READABLE = 0.62
+"""Share of its size below which a figure is not shrunk on a small screen: it is moved sideways instead."""
 
 
 @dataclass(frozen=True)
@@ -91,45 +93,40 @@ def escaped(text: str) -> str:
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#222;background:#fff;max-width:62rem;margin:0 auto;padding:1rem}
 h1{font-size:1.5rem;line-height:1.25}h2{font-size:1.2rem;margin-top:2rem}
-.wide{overflow-x:auto;margin:.5rem 0 1.5rem}table{border-collapse:collapse;font-size:.85rem;white-space:nowrap}
+.wide{overflow-x:auto;margin:.5rem 0 1.5rem}figure .wide{margin:0}table{border-collapse:collapse;font-size:.85rem}
 caption{text-align:left;font-weight:600;padding:.3rem 0}th,td{padding:.25rem .6rem;text-align:right}
-th:first-child,td:first-child{text-align:left}th{border-bottom:2px solid #888}td{border-bottom:1px solid #ddd}
-figure{margin:1rem 0}img{max-width:100%;height:auto}figcaption{font-size:.85rem;color:#555}
+th{border-bottom:2px solid #888;vertical-align:bottom}td{border-bottom:1px solid #ddd;white-space:nowrap}
+th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:#fff;white-space:normal;min-width:7rem}
+figure{margin:1rem 0}img{max-width:100%;height:auto}figcaption{font-size:.85rem;color:#555}code{overflow-wrap:anywhere}
 """.strip()
 
 
 def as_html(title: str, blocks: Sequence[Block]) -> str:
     """One page with its pictures inside: nothing is fetched, no script runs. Raises OSError for a missing picture."""
-    told = html.escape(title)
-    head = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{told}</title><style>{STYLE}</style></head><body>\n<h1>{told}</h1>"
-    )
-    return "\n".join([head, *(html_of(block) for block in blocks), "</body></html>"]) + "\n"
+    return document(title, STYLE, [html_of(block) for block in blocks])
 
 
 def html_of(block: Block) -> str:
     """One block."""
     if isinstance(block, Heading):
-        return f"<h2>{html.escape(block.text)}</h2>"
+        return f"<h2>{text(block.text)}</h2>"
     if isinstance(block, Text):
-        return f"<p>{code(html.escape(block.text))}</p>"
+        return f"<p>{code(text(block.text))}</p>"
     if isinstance(block, Bullets):
-        return "<ul>" + "".join(f"<li>{code(html.escape(item))}</li>" for item in block.items) + "</ul>"
+        return "<ul>" + "".join(f"<li>{code(text(item))}</li>" for item in block.items) + "</ul>"
     if isinstance(block, Table):
-        head = "".join(f"<th>{html.escape(one)}</th>" for one in block.columns)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in block.rows
-        )
+        head = "".join(f"<th>{text(one)}</th>" for one in block.columns)
+        rows = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row) + "</tr>" for row in block.rows)
         return (
-            f'<div class="wide"><table><caption>{html.escape(block.title)}</caption>'
+            f'<div class="wide"><table><caption>{text(block.title)}</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
         )
-    data = base64.b64encode(block.path.read_bytes()).decode("ascii")
-    told = html.escape(block.text)
-    source = f"data:{TYPES[block.path.suffix]};base64,{data}"
-    return f'<figure><img src="{source}" alt="{told}"><figcaption>{told}</figcaption></figure>'
+    told = text(block.text)
+    source = data_url(block.path.read_bytes(), block.path.suffix)
+    with Image.open(block.path) as picture:
+        least = round(picture.width * READABLE)
+    image = f'<img src="{source}" alt="{told}" style="min-width:{least}px">'
+    return f'<figure><div class="wide">{image}</div><figcaption>{told}</figcaption></figure>'
 
 
 def code(text: str) -> str:

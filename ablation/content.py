@@ -6,7 +6,6 @@ same kinds of things it cannot. Both figures stand beside the plain image AUROC.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,19 +15,13 @@ from numpy.typing import NDArray
 
 from detector.score.counts import F64
 from detector.score.metrics import image_auroc
-from miniworld.world.scenes import KINDS
+from miniworld.world.scenes import content_of
 from shards.reader import ShardReader
 
 Contents = Mapping[str, tuple[str, bool]]
 """What a picture shows, and whether it is broken, by key."""
 WILD = "miniworld-"
 """How names of sets of this world begin."""
-_KIND = re.compile(rf"\b({'|'.join(KINDS)})\b")
-
-
-def content_of(caption: str) -> str:
-    """The kinds of things that a caption of this world names, each as often as it does: "face sign sign"."""
-    return " ".join(sorted(_KIND.findall(caption)))
 
 
 def read_contents(where: str | Path, limit: int = 0) -> dict[str, tuple[str, bool]]:

@@ -33,6 +33,7 @@ from corruptor.line.inspect_source import Inspection, inspect_source
 from corruptor.model_zoo import KNOWN
 from miniworld.world.scenes import SIZE
 from shards.build import build, nearest
+from shards.decoded import MOST_BYTES
 from shards.errors import ConfigError, OutputError
 
 CORE_TFLOPS = 0.065
@@ -45,8 +46,9 @@ LOOK_SECONDS = 0.01
 """Of a detector of the embedded world at one picture, on one core."""
 START_SECONDS = 20.0
 """Until a fresh process has loaded everything."""
-MADE_BYTES, COUNT_BYTES, OTHER_BYTES = 12_000, 3_000, 2_000_000
-"""Of a sampled picture with its label; of the counts of one test picture; of tables and plots."""
+MADE_BYTES, COUNT_BYTES, OTHER_BYTES = 12_000, 3_000, 40_000_000
+"""Of a sampled picture with its label; of the counts of one test picture; of tables, plots and decoded test pictures.
+"""
 
 
 @dataclass(frozen=True)
@@ -135,13 +137,21 @@ class Pricer:
         if isinstance(work, MadeWork):
             count = work.made.count
             # Its sampler runs the embedded generator; the oracle works on the processor whatever the card.
-            return Cost(count, count * work.made.steps * 2, 0.0, 0, count * WILD_SECONDS, count * MADE_BYTES)
+            return Cost(
+                count,
+                count * work.made.steps * 2,
+                0.0,
+                0,
+                count * WILD_SECONDS,
+                count * MADE_BYTES + decoded_bytes(count, SIZE, SIZE),
+            )
         if isinstance(work, LineWork):
             return self.line(stage, work)
         if isinstance(work, DerivedWork):
             before = self.found.get(work.data.stage, Cost(FEWEST_SOURCES, bytes=FEWEST_SOURCES * MADE_BYTES))
             seconds = before.pictures * (WILD_SECONDS / 2 if work.relabel else ROW_SECONDS)
-            return Cost(before.pictures * (2 if work.twins else 1), seconds=seconds, bytes=2 * before.bytes)
+            times = 1 + work.twins + (work.shams is not None)
+            return Cost(before.pictures * times, seconds=seconds, bytes=times * before.bytes)
         return self.train(work)
 
     def line(self, stage: Stage, work: LineWork) -> Cost:
@@ -164,6 +174,7 @@ class Pricer:
             self._inverted[key] = passes.inversion
         rows = count * config.samples.num_variants
         size = bytes_of_samples(config, rows, look.height, look.width) + bytes_to_fetch(config.model)
+        size += decoded_bytes(rows, look.height, look.width)
         priced = costs_of(config.model, look.height, look.width)
         if priced is None:
             return Cost(rows, count * passes.nfe, 0.0, 0, rows * ROW_SECONDS, size)
@@ -212,6 +223,12 @@ class Pricer:
         return Cost(0, 0, tflop, 1, START_SECONDS + seconds, size)
 
 
+def decoded_bytes(count: int, height: int, width: int) -> int:
+    """Of pictures and masks that trainings share (shards/decoded.py)."""
+    size = count * height * width * 4
+    return size if size <= MOST_BYTES else 0
+
+
 def inversion_of(work: LineWork, config: LineConfig) -> str:
     """The same for runs whose sources are inverted once for all of them (corruptor/line/shared.inversion_key)."""
     one, samples = config.corruption, config.samples
@@ -225,7 +242,7 @@ def total(found: Iterable[Cost]) -> Cost:
     return sum(found, Cost())
 
 
-def remaining(plan: Plan, each: dict[str, Cost], stages: Path) -> Cost:
+def remaining(each: dict[str, Cost], stages: Path) -> Cost:
     """Of the stages that are not done."""
     return total(cost for name, cost in each.items() if not is_done(stages, name))
 
@@ -246,7 +263,7 @@ def cost_lines(plan: Plan, each: dict[str, Cost], machine: Machine, stages: Path
     names = {
         "made": "sampled sets",
         "shards": "runs of the line",
-        "derived": "relabelled sets",
+        "derived": "derived sets",
         "train": "trainings",
     }
     arms, jobs = len(plan.grid.arms), len(plan.jobs)
@@ -258,7 +275,7 @@ def cost_lines(plan: Plan, each: dict[str, Cost], machine: Machine, stages: Path
             lines.append(
                 f"  {name}: {len(mine)}{f', {done} done' if done else ''}; {words(total(each[one] for one in mine))}"
             )
-    left = remaining(plan, each, stages)
+    left = remaining(each, stages)
     lines.append(f"to do: {words(left)}")
     hours = left.seconds / 3600
     lines.append(f"about {readable_hours(hours / machine.workers)} on {machine.name}, reckoned, not measured")

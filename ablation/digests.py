@@ -66,7 +66,7 @@ def find_shards(where: str, what: str) -> tuple[Path, str]:
         if digest:
             manifest = folder / "manifest.json"
             if manifest.is_file() and "totals" not in read_manifest(manifest):
-                raise MissingInputError(f"{what}: {folder} is a run without an end; go on with it first")
+                raise MissingInputError(f"{what}: {folder} is a run that is not complete; resume it first")
             return folder, digest
     raise MissingInputError(f"{what}: {where} holds no shards; name the folder of a run, or make it first")
 

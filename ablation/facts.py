@@ -45,9 +45,13 @@ def summary(values: Sequence[float]) -> dict[str, float] | None:
     """Mean and quartiles, None of nothing."""
     if not values:
         return None
+    return {name: round(value, 6) for name, value in {"mean": float(np.mean(values)), **quartiles(values)}.items()}
+
+
+def quartiles(values: Sequence[float]) -> dict[str, float]:
+    """Of one value or more."""
     low, middle, high = (float(value) for value in np.quantile(values, [0.25, 0.5, 0.75]))
-    rounded = {"mean": float(np.mean(values)), "q25": low, "median": middle, "q75": high}
-    return {name: round(value, 6) for name, value in rounded.items()}
+    return {"q25": low, "median": middle, "q75": high}
 
 
 def count_labels(reader: ShardReader, size: int) -> dict[str, int]:

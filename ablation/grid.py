@@ -70,13 +70,19 @@ class Arm:
     """oracle: masks by the embedded world's oracle in place of the samples' own."""
     twins: bool = False
     """Add the clean twin of every sample with artifacts, as a clean sample right after it."""
+    shams: bool = False
+    """Add to every sample with artifacts the same row with nothing injected, as a clean sample right after it."""
+    dropped: Literal["", "clean", "ignore"] = ""
+    """What verification dropped. "": no artifact where other regions of the picture are left, and no sample where none
+    is. clean: a clean sample where none is left, too. ignore: out of training (255) where others are left."""
     value: float | None = None
     """Place on the plots' axis; without one the arm is a level across the plot."""
     series: str = ""
     """Arms of one series are joined by a line."""
 
     def __post_init__(self) -> None:
-        changed = [name for name in ("set", "config", "sources", "selector") if getattr(self, name)]
+        of_the_line = ("set", "config", "sources", "selector", "shams", "dropped")
+        changed = [name for name in of_the_line if getattr(self, name)]
         if self.shards and changed:
             raise ValueError(f"arm {self.name!r} has shards, so that nothing is made: leave out {', '.join(changed)}")
         if not self.name.strip() or min(self.iterations, self.samples) < 0:

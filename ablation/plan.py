@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,6 @@ from shards.writer import read_manifest
 
 SELECTED = "the selector's"
 """Stands in a config for what a selector's training will decide: its weights, threshold, area."""
-IDLE = ("log_every", "state_every", "log_level", "visualizer")
-"""Values of a detector's config that change nothing in what is learned."""
 
 
 @dataclass(frozen=True)
@@ -125,15 +122,30 @@ class Planner:
             raise ConfigError(f"arm {arm.name!r} takes its regions from itself ({' < '.join(self._under_way)})")
         self._under_way.append(arm.name)
         data = self.named(arm.shards, f"arm {arm.name!r}") if arm.shards else self.line(arm)
-        if arm.relabel or arm.twins:
-            limits = plain(Thresholds()) if arm.relabel else {}
-            facts = {"of": data.identity, "relabel": arm.relabel, "twins": arm.twins, "thresholds": limits}
-            work = DerivedWork(data, arm.relabel, arm.twins)
-            stage = self.add(make_stage("derived", arm.name, work, needs(data), facts))
-            data = Data(f"{stage.name}/run", stage.name, stage.name)
+        if arm.relabel or arm.twins or arm.shams or arm.dropped:
+            data = self.derived(arm, data)
         self._under_way.pop()
         self._known[arm] = data
         return data
+
+    def derived(self, arm: Arm, data: Data) -> Data:
+        """The samples of an arm once more, with other labels or with negatives."""
+        nothing_dropped = "corruption.verification.policy='keep'"
+        beside = {
+            "shams": ("corruption.sham=True", nothing_dropped) if arm.shams else (),
+            "kept": (nothing_dropped,) if arm.dropped == "clean" else (),
+        }
+        runs = {
+            name: self.line(replace(arm, name=f"{arm.name}, {name}", set=(*arm.set, *changes)))
+            for name, changes in beside.items()
+            if changes
+        }
+        work = DerivedWork(data, arm.relabel, arm.twins, arm.dropped == "ignore", **runs)
+        limits = plain(Thresholds()) if arm.relabel else {}
+        facts = {"of": data.identity, "relabel": arm.relabel, "twins": arm.twins, "thresholds": limits, **work.more()}
+        before = (*needs(data), *(need for run in runs.values() for need in needs(run)))
+        stage = self.add(make_stage("derived", arm.name, work, before, facts))
+        return Data(f"{stage.name}/run", stage.name, stage.name)
 
     def named(self, name: str, what: str) -> Data:
         """A set by the name that the grid gives it, or by its folder. Raises MissingInputError."""
@@ -158,7 +170,7 @@ class Planner:
             raise ConfigError(f"made set {name!r}: {made.count} pictures of {made.set!r}, which has seeds for {most}")
         if not made.steps or not made.guidance:
             told = sampling_of(self.validation, name)
-            made = dataclasses.replace(
+            made = replace(
                 made, steps=made.steps or int(told["steps"]), guidance=made.guidance or float(told["guidance"])
             )
         facts = {**plain(made), "files": named_files({"weights": made.weights})}
@@ -233,12 +245,10 @@ def needs(data: Data | None) -> tuple[str, ...]:
 @cache
 def detector_facts(backbone: str, overrides: tuple[str, ...], iterations: int) -> dict[str, Any]:
     """The config of a detector as plain values, and the files it starts from. Raises ConfigError, MissingInputError."""
-    from detector.config import load_config, plain_config
+    from detector.config import decisive_config, load_config
 
     path = f"configs/detector/{backbone}.py"
-    config = plain_config(load_config(find_config(path), overrides, iterations or None))
-    for key in IDLE:
-        config.pop(key, None)
+    config = decisive_config(load_config(find_config(path), overrides, iterations or None))
     return {"backbone": backbone, "config": config, "files": named_files({"initialise": config.get("initialise")})}
 
 

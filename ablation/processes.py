@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from shards.errors import UserError
+from shards.errors import UserError, own_code_error
 from shards.files import make_folder
 from shards.pool import begin, single_threaded
 
@@ -45,7 +45,7 @@ class Slots:
         return len(self.running) < self.number
 
     def begin(self, task: Any, name: str) -> Outcome | None:
-        """Begin a task; its outcome where it is done already, None where it goes on beside us."""
+        """Begin a task; its outcome where it is done already, None where it runs beside us."""
         make_folder(self.logs)
         log = self.logs / f"{name}.log"
         if self.number == 1:
@@ -113,12 +113,15 @@ def visible_card(number: int) -> str:
 
 
 def attempt(work: Callable[[Any], None], task: Any, log: Path) -> Outcome:
-    """Do a task; an error is one line, and its traceback goes to the log where it is not the user's."""
+    """Do a task; an error is one line, with its traceback in the log unless it is the user's or of the user's code."""
     try:
         work(task)
     except UserError as error:
         return " ".join(str(error).split())
     except Exception as error:  # an arm that fails must not take the others with it
+        words = own_code_error(error)
+        if words:
+            return words
         with log.open("a", encoding="utf-8") as file:
             traceback.print_exc(file=file)
         return f"{type(error).__name__}: {' '.join(str(error).split())[:300]} (see {log})"

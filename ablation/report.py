@@ -20,7 +20,6 @@ NAMES = {metric.key: metric.name for metric in METRICS} | {
     "apaa_clean": "APAA",
 }
 PERCENT = {metric.key: metric.percent for metric in METRICS} | {MATCHED: True}
-HIGHER = {metric.key: metric.higher_is_better for metric in METRICS} | {MATCHED: True}
 CLEAN = ("fpr_clean", "apaa_clean")
 """What is shown of sets without artifacts."""
 MOST_COLUMNS = 6

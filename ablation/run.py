@@ -3,14 +3,12 @@
 OUT/grid.json   the grid; another one in the same folder is refused
 OUT/stages/     products of stages by name, kept (ablation/stages.py)
 OUT/logs/       what processes printed
+OUT/decoded/    pictures that trainings share, while they are under way (shards/decoded.py)
 """
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,39 +20,14 @@ from ablation.processes import Outcome, Slots
 from ablation.work import Task, finished, perform, shares, tasks_of
 from corruptor.line.cost import readable_hours
 from shards.build import plain
-from shards.config import differences
-from shards.errors import ResumeError
-from shards.files import make_folder, write_json
-from shards.locks import Locks
+from shards.claims import Claim
 
-GRID, STAGES, LOGS, LOCK = "grid.json", "stages", "logs", ".lock"
+GRID, STAGES, LOGS = "grid.json", "stages", "logs"
 
 
-@contextmanager
-def claim(grid: Grid, out: Path) -> Iterator[None]:
-    """Begin OUT, or see that it was begun with this grid, and keep others out. Raises ResumeError, OutputError."""
-    make_folder(out)
-    path = out / GRID
-    if not path.is_file():
-        foreign = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
-        if foreign:
-            raise ResumeError(f"{out} holds other files ({', '.join(foreign[:3])}); choose an empty folder with --out")
-        write_json(path, plain(grid))
-    try:
-        stored = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ResumeError(f"{path} is damaged ({error}); choose another folder with --out") from error
-    changed = differences(stored, plain(grid))
-    if changed:
-        shown = "; ".join(changed[:3]) + ("; ..." if len(changed) > 3 else "")
-        raise ResumeError(f"{out} was begun with another grid ({shown}); choose another folder with --out")
-    locks = Locks(out / LOCK)
-    if not locks.take(0):
-        raise ResumeError(f"another process works on {out}; wait for its end")
-    try:
-        yield
-    finally:
-        locks.release(0)
+def claim(grid: Grid, out: Path) -> Claim:
+    """OUT as the folder of this grid; another grid, other files or another process there are refused."""
+    return Claim(out, GRID, plain(grid), "grid")
 
 
 @dataclass

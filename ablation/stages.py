@@ -15,6 +15,8 @@ from ablation.grid import MadeSet
 from shards.config import config_hash
 
 DONE = "done.json"
+DECODED = "decoded"
+"""Folder of decoded pictures that all trainings share, beside that of the stages; deleted at the end."""
 Kind = Literal["made", "shards", "derived", "train"]
 
 
@@ -66,11 +68,22 @@ class LineWork:
 
 @dataclass(frozen=True)
 class DerivedWork:
-    """Samples of other shards with other labels, or with their twins beside them."""
+    """Samples of other shards with other labels, or with negatives beside them (ablation/derive.py)."""
 
     data: Data
-    relabel: str
-    twins: bool
+    relabel: str = ""
+    twins: bool = False
+    ignore_dropped: bool = False
+    shams: Data | None = None
+    """The same rows with nothing injected."""
+    kept: Data | None = None
+    """The same rows with nothing dropped: those that `data` lacks come in, as clean samples."""
+
+    def more(self) -> dict[str, Any]:
+        """What is asked for beyond labels and twins, by name: the part of its identity that came later."""
+        told: dict[str, Any] = {"ignore_dropped": self.ignore_dropped}
+        told |= {name: data.identity for name, data in (("shams", self.shams), ("kept", self.kept)) if data is not None}
+        return {name: value for name, value in told.items() if value}
 
 
 @dataclass(frozen=True)

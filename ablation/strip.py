@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -20,6 +21,8 @@ from shards.schema import Sample, encode_image
 from shards.show import GAP, INK, PAPER, RED, YELLOW, outline, scaled
 
 STRIP, NUM_SOURCES, SIDE, MARGIN = "strip.png", 8, 128, 150
+LETTERS, MOST_LINES = 17, 6
+"""Of an arm's name beside its row."""
 GREY = (225, 225, 222)
 LOOKED_AT = 2000
 """Samples of an arm among which common sources are looked for."""
@@ -73,7 +76,7 @@ def common(found: Sequence[dict[str, int]]) -> list[str]:
 def draw(rows: dict[str, list[Sample | None]]) -> U8:
     """uint8 HWC: sources on top, then a row an arm."""
     columns = len(next(iter(rows.values())))
-    font = sheet_font(12)
+    font = sheet_font(15)
     step = SIDE + GAP
     sheet = Image.new("RGB", (MARGIN + columns * step + GAP, (len(rows) + 1) * step + GAP), PAPER)
     pen = ImageDraw.Draw(sheet)
@@ -83,7 +86,8 @@ def draw(rows: dict[str, list[Sample | None]]) -> U8:
         sheet.paste(square(before), (MARGIN + column * step, GAP))
     for number, (name, row) in enumerate({"source": [], **rows}.items()):
         top = GAP + number * step
-        pen.text((GAP, top + SIDE // 2 - 8), fit(name, font, MARGIN - 2 * GAP), fill=INK, font=font)
+        lines = [fit(line, font, MARGIN - 2 * GAP) for line in wrap(name, LETTERS)[:MOST_LINES]]
+        pen.text((GAP, top + SIDE // 2), "\n".join(lines), fill=INK, font=font, anchor="lm")
         for column, sample in enumerate(row):
             sheet.paste(square(marked(sample)) if sample else GREY, box(MARGIN + column * step, top))
     return np.asarray(sheet)

@@ -128,13 +128,14 @@ def perform_made(work: MadeWork, stages: Path, name: str, rank: int, num_ranks: 
 
 
 def perform_derived(work: DerivedWork, stages: Path, name: str, rank: int, num_ranks: int) -> None:
-    """A share of relabelled samples."""
-    from ablation.derive import make_derived, open_derived
+    """A share of derived samples."""
+    from ablation.derive import Derivation
 
     make_folder(stages / name)
-    origin, out = work.data.folder(stages), stages / name / "run"
-    run = open_derived(work.data, origin, out, work.relabel, work.twins)
-    make_derived(run, origin, work.relabel, work.twins, rank, num_ranks)
+    out = stages / name / "run"
+    derivation = Derivation(work, stages)
+    run = derivation.open(out)
+    derivation.make(run, rank, num_ranks)
     end(run, stages, name, out)
 
 

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from ablation.facts import quartiles
 from corruptor.machine import machine
 from shards.files import make_folder, write_bytes, write_json
 from shards.markdown import table
@@ -20,8 +19,7 @@ Table = Sequence[Mapping[str, Any]]
 
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Median, quartiles and number of repeated measurements."""
-    low, middle, high = (float(v) for v in np.quantile(values, [0.25, 0.5, 0.75]))
-    return {"median": middle, "q25": low, "q75": high, "n": len(values)}
+    return {**quartiles(values), "n": len(values)}
 
 
 def write_report(out: Path, name: str, title: str, columns: Mapping[str, str], rows: Table, **more: Any) -> None:

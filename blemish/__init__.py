@@ -4,12 +4,13 @@ A clean picture is turned back into the noise that a diffusion model would make 
 mask says so, and the model denoises the whole: there it often draws something broken, and the mask, cut down to what
 really changed, is the label. In five lines, with the small generator that comes with the package:
 
->>> import blemish
->>> image = blemish.open_source("miniworld", count=8)[7].image  # uint8 HWC; your own: PIL, numpy or torch
->>> mask = blemish.select_regions(image, "learned", tau=0.4)
->>> result = blemish.corrupt(image, mask, seed=1)
->>> print(result.verdicts[0], result.images[0].shape, result.labels[0].max())
-artifact (64, 64, 3) 1
+Examples:
+    >>> import blemish
+    >>> image = blemish.open_source("miniworld", count=8)[7].image  # uint8 HWC; your own: PIL, numpy or torch
+    >>> mask = blemish.select_regions(image, "learned", tau=0.4)
+    >>> result = blemish.corrupt(image, mask, seed=1)
+    >>> print(result.verdicts[0], result.images[0].shape, result.labels[0].max())
+    artifact (64, 64, 3) 1
 
 Not every region changes: this small generator repairs about two in three, which verification finds (`verdicts`).
 With a model of your own: `Corruptor.from_pretrained("stable-diffusion-v1-5/stable-diffusion-v1-5")`, or

@@ -17,6 +17,8 @@ EXAMPLES = """examples:
   blemish shards configs/shards/miniworld.py --out out/miniworld
   blemish check out/miniworld
   blemish show out/miniworld --out sheet.png
+  blemish view out/miniworld
+  blemish status out/miniworld
   blemish detect train configs/detector/swin_mini.py --shards out/miniworld --out out/detector
   blemish detect predict out/detector/weights.safetensors pictures --out out/seen
   blemish config fields
@@ -41,14 +43,37 @@ VERBS: dict[str, Verb] = {
     "remake": Verb("corruptor.__main__", "make one sample again from what its shard says of it, and compare"),
     "check": Verb("shards.__main__", "is every sample whole and valid? exit 0 yes, 1 no"),
     "show": Verb("shards.__main__", "contact sheet as PNG"),
+    "view": Verb("shards.__main__", "pages to look through a run in a browser: samples, masks, twins, facts, rejects"),
+    "status": Verb(
+        "shards.__main__",
+        "how far a run is and which of its processes work; exit 0 running or finished, 1 neither",
+    ),
     "index": Verb(
         "shards.__main__",
         "learn what lies where in tars, here or behind an address, so that runs start at once",
     ),
     "gather": Verb("shards.__main__", "the pictures that a source gives, as plain files"),
     "import": Verb("shards.__main__", "turn an outside set into shards"),
+    "export": Verb("shards.__main__", "write shards in the layout of another tool"),
     "detect": Verb("detector.__main__", "train a detector on shards, look at pictures with it, score it", True),
     "regions": Verb("region_select.__main__", "where to damage: train a selector, use it, see what it selects", True),
+    "repair": Verb("applications.__main__", "inpaint what a detector marks, look again, and undo what did not help"),
+    "rank": Verb(
+        "applications.__main__",
+        "pictures by their share of artifact: percentiles, best of several, agreement with people",
+    ),
+    "report": Verb(
+        "applications.__main__",
+        "how much artifact, where and in what: of labelled runs and of predictions, as one HTML file",
+    ),
+    "adapt": Verb(
+        "applications.__main__",
+        "train a detector further on a few pictures of a new generator; exit 1 if it forgets the old ones",
+    ),
+    "baseline": Verb(
+        "applications.__main__",
+        "heat maps of a method that the papers compare with, in the form that `detect score` takes",
+    ),
     "ablate": Verb("ablation.__main__", "train and test the arms of a grid alike, and say what differs"),
     "leakcheck": Verb("leakcheck.__main__", "can a detector tell a label by how its picture was made?", True),
     "world": Verb("miniworld.__main__", "the embedded world: its pictures, its generator, its labelled sets", True),

@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 from shards.arguments import add_overrides
-from shards.errors import run_verb
+from shards.errors import ConfigError, run_verb
 
 ABOUT = __doc__.partition(": ")[2]
 EXAMPLES = """examples:
   blemish shards configs/shards/miniworld.py --out out/miniworld
   blemish shards configs/shards/sdxl_progamer_recommended.py --out out/sdxl --dry-run --gpu a100
   blemish shards configs/shards/folder.py --out out/mine --set source.options.root=pictures
+  blemish shards configs/shards/folder.py --out out/mine --set source.options.root=pictures --preview 16
   blemish shards configs/shards/folder.py --out out/mine --extend --set source.options.limit=100000
   accelerate launch --multi_gpu --num_processes 8 -m corruptor shards configs/shards/folder.py --out out/mine
   blemish remake out/miniworld/shards/00000.tar 00000_00003 --out again
@@ -52,6 +53,12 @@ def parser(prog: str = "python -m corruptor") -> argparse.ArgumentParser:
         "--extend",
         action="store_true",
         help="take in what the source has more of than when the run was made: new files, a larger count or limit",
+    )
+    shards.add_argument(
+        "--preview",
+        type=int,
+        metavar="N",
+        help="make the first N samples in DIR.preview, with a page to look at, and say yield and time of the whole",
     )
     shards.add_argument("--gpu", choices=GPUS, default=GPUS[0], help="card the plan is for (default %(default)s)")
     shards.add_argument("--rank", type=int, metavar="R", help="this is process R of N (found out under a launcher)")
@@ -101,6 +108,13 @@ def run_shards(args: argparse.Namespace) -> int:
         planned = dry_run(config, out, args.gpu)
         print(planned.summary)
         return 0 if planned.ready else 2
+    if args.preview is not None:
+        from corruptor.line.preview import preview
+
+        if args.extend:
+            raise ConfigError("--preview is for runs that are not begun; leave out --extend, or --preview")
+        print(preview(config, out, args.preview, place))
+        return 0
     print(make_shards(config, out, place, args.extend))
     return 0
 

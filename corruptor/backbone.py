@@ -72,6 +72,12 @@ class Backbone:
         self._denoiser.check(self.latent_channels, self.embed([""]))
 
     @property
+    def native_size(self) -> int:
+        """Side in pixels of the pictures that the denoiser was made for: as its config says, else 1024."""
+        cells = self._denoiser.network.config.get("sample_size")
+        return int(cells) * self.factor if cells else 1024
+
+    @property
     def denoiser_dtype(self) -> torch.dtype:
         """What the denoiser computes in."""
         dtype: torch.dtype = self._denoiser.network.dtype

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from shards.build import LATER
+
 INVERSION_MODES = ("warm", "renoise", "ddim")
 METRICS = ("mean_abs", "changed_share")
 POLICIES = ("keep", "trim", "ignore", "drop", "tighten")
@@ -185,6 +187,34 @@ class ResamplingConfig:
 
 
 @dataclass(frozen=True)
+class SecondOpinion:
+    """A detector that must see a component as more of an artifact in the corrupted picture than in its twin."""
+
+    detector: str
+    """Weights of a detector, or with `score` a bare segmenter of valid content: what it cannot explain is an artifact
+    (`blemish detect predict --segmenter`)."""
+
+    score: str = "msr"
+    """Of a segmenter: msr, msr_unweighted, max_prob, entropy, pixel or rba; "" where `detector` was trained to tell
+    artifacts."""
+
+    rise: float = 0.05
+    """A component whose score rises by less than this, on average over its pixels, counts as unchanged. -1..1."""
+
+    revision: str = "main"
+    """Of a hub id."""
+
+    sha256: str = ""
+    """sha256 of the detector's files; a run writes it down, and where it is given, others are refused."""
+
+    def __post_init__(self) -> None:
+        if not self.detector:
+            raise ValueError("verification.second_opinion.detector is empty; name weights or a segmenter")
+        if not -1.0 <= self.rise <= 1.0:
+            raise ValueError(f"verification.second_opinion.rise is {self.rise}; allowed are -1.0 to 1.0")
+
+
+@dataclass(frozen=True)
 class VerificationConfig:
     """Whether a masked component really changed, measured against the VAE round trip of the source."""
 
@@ -202,6 +232,9 @@ class VerificationConfig:
 
     pixel_threshold: float = 8.0
     """Mean absolute change over the colour channels, 0..255, above which a pixel counts as changed."""
+
+    second_opinion: SecondOpinion | None = field(default=None, metadata={LATER: True})
+    """What a component must pass as well: change alone does not tell a fault from another way to draw the thing."""
 
     def __post_init__(self) -> None:
         _one_of("verification.policy", self.policy, POLICIES)
@@ -243,7 +276,8 @@ class CorruptionConfig:
 
     sham: bool = False
     """Keep the masks as labels and inject nothing under them; all else as ever. A detector that finds these masks knows
-    them by the making and not by an artifact (docs/explanation/leak_check.md). Needs verification.policy `keep`."""
+    them by how they were processed and not by an artifact (docs/explanation/leak_check.md). Needs
+    verification.policy `keep`."""
 
     def __post_init__(self) -> None:
         _within("num_grid_steps", self.num_grid_steps, 1, MOST_STEPS)

@@ -13,11 +13,13 @@ C channels, H and W pixels or latent cells. Images uint8 0..255, masks uint8 (0 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from corruptor.config import METHODS, CorruptionConfig
@@ -108,6 +110,10 @@ class CorruptedBatch:
     nfe: Nfe
 
 
+Opinion = Callable[[Sequence[NDArray[np.uint8]]], Sequence[NDArray[np.float32]]]
+"""uint8 HWC pictures -> float HW of each, 0..1, higher is an artifact (`verification.second_opinion`)."""
+
+
 def corrupt(
     backbone: Backbone,
     images_BHWC: Tensor,
@@ -116,6 +122,7 @@ def corrupt(
     seeds: Sequence[int],
     config: CorruptionConfig,
     source_of_row: Sequence[int] | None = None,
+    opinion: Opinion | None = None,
 ) -> CorruptedBatch:
     """Injects artifacts into images under masks; rows with an empty mask come out as clean reconstructions.
 
@@ -126,13 +133,14 @@ def corrupt(
         seeds: N seeds, see `corruptor.noise.sample_seed`. A row's noise depends on its seed alone.
         source_of_row: which image each row corrupts; default one row an image. Several rows of one image share
             its inversion.
+        opinion: what `config.verification.second_opinion` names; needed where that is set.
 
     Raises ValueError for shapes, types or values that do not fit each other.
     """
     rows = make_rows(images_BHWC, masks_NHW, seeds, source_of_row)
     if len(prompts) != len(images_BHWC):
         raise ValueError(f'{len(prompts)} prompts for {len(images_BHWC)} images; needed: one each, "" for none')
-    return corrupt_inverted(backbone, invert_images(backbone, images_BHWC, prompts, config), rows, config)
+    return corrupt_inverted(backbone, invert_images(backbone, images_BHWC, prompts, config), rows, config, opinion)
 
 
 def make_rows(
@@ -160,11 +168,15 @@ def invert_images(
 
 
 def corrupt_inverted(
-    backbone: Backbone, inverted: InvertedBatch, rows: Rows, config: CorruptionConfig
+    backbone: Backbone,
+    inverted: InvertedBatch,
+    rows: Rows,
+    config: CorruptionConfig,
+    opinion: Opinion | None = None,
 ) -> CorruptedBatch:
     """Steps 3 to 5 on inverted sources; `config` must be the one they were inverted with."""
     resampled = resample_rows(backbone, inverted, rows, config)
-    return finish_rows(resampled, inverted, rows, config, backbone.factor)
+    return finish_rows(resampled, inverted, rows, config, backbone.factor, opinion)
 
 
 def resample_rows(backbone: Backbone, inverted: InvertedBatch, rows: Rows, config: CorruptionConfig) -> ResampledRows:
@@ -184,15 +196,24 @@ def resample_rows(backbone: Backbone, inverted: InvertedBatch, rows: Rows, confi
 
 
 def finish_rows(
-    resampled: ResampledRows, inverted: InvertedBatch, rows: Rows, config: CorruptionConfig, factor: int
+    resampled: ResampledRows,
+    inverted: InvertedBatch,
+    rows: Rows,
+    config: CorruptionConfig,
+    factor: int,
+    opinion: Opinion | None = None,
 ) -> CorruptedBatch:
-    """Step 5: source pixels where the config wants them, and labels of what changed. `factor`: pixels a latent cell."""
+    """Step 5: source pixels where the config wants them, and labels of what changed. `factor`: pixels a latent cell.
+
+    Raises ValueError where the config asks for a second opinion and there is none.
+    """
     sources, masks = list(rows.source_of_row), rows.masks_NHW.cpu()
     images = _with_source_pixels(resampled.images_NHWC, inverted.images_BHWC[sources], masks, config)
     round_trips = inverted.round_trips_BHWC[sources]
+    rises = rises_of(images, round_trips, masks, config, opinion)
     checked = [
-        verify(image.numpy(), twin.numpy(), mask.numpy(), factor, config.verification)
-        for image, twin, mask in zip(images, round_trips, masks, strict=True)
+        verify(image.numpy(), twin.numpy(), mask.numpy(), factor, config.verification, rise)
+        for image, twin, mask, rise in zip(images, round_trips, masks, rises, strict=True)
     ]
     cells = resampled.cells_NHW
     return CorruptedBatch(
@@ -206,6 +227,26 @@ def finish_rows(
         verifications=tuple(numbers for _, numbers in checked),
         nfe=Nfe(inverted.nfe, resampled.nfe),
     )
+
+
+def rises_of(
+    images: Tensor, round_trips: Tensor, masks: Tensor, config: CorruptionConfig, opinion: Opinion | None
+) -> list[NDArray[np.float32] | None]:
+    """For each row float HW, how much more of an artifact the opinion sees in the picture than in its twin.
+
+    None where nothing was asked for, of the config or of the row. Raises ValueError where there is no opinion.
+    """
+    rises: list[NDArray[np.float32] | None] = [None] * len(images)
+    if config.verification.second_opinion is None:
+        return rises
+    if opinion is None:
+        raise ValueError("verification.second_opinion is set, and no detector was given; give one as `opinion`")
+    asked = [place for place, mask in enumerate(masks) if (mask == 1).any()]
+    pictures = [images[place].numpy() for place in asked] + [round_trips[place].numpy() for place in asked]
+    heats = opinion(pictures) if asked else []
+    for at, place in enumerate(asked):
+        rises[place] = heats[at] - heats[len(asked) + at]
+    return rises
 
 
 @torch.no_grad()

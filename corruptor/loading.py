@@ -208,7 +208,7 @@ def _load_file(
     _check_keys(found.file, family, found.folder)
     pipeline_class = getattr(diffusers, family.pipeline)
     others = dict.fromkeys(("safety_checker", "feature_extractor", "image_encoder"))
-    with _quiet("diffusers"):
+    with quiet_library("diffusers"):
         pipeline = pipeline_class.from_single_file(
             str(found.file), config=str(found.folder), local_files_only=True, dtype=torch.float32, **ready, **others
         )
@@ -234,8 +234,8 @@ def _check_keys(file: Path, family: Family, folder: Path) -> None:
 
 
 @contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Without the library's progress bar and warnings about parts that are left out on purpose."""
+def quiet_library(name: str) -> Iterator[None]:
+    """Without the library's progress bar and warnings, such as of parts that are left out on purpose."""
     from diffusers.utils import logging as library_logging
 
     logger = logging.getLogger(name)

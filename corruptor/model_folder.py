@@ -7,7 +7,7 @@ where an index of weights names such a file, and build as many layers as a numbe
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def check_network(path: Path) -> None:
                 raise ValueError(f"{path}: {name!r} is {number}; at most {most} is taken")
 
 
-def check_tokenizer(folder: Path) -> None:
+def check_tokenizer(folder: Path, kinds: Sequence[str | None] = TOKENIZERS) -> None:
     """A tokenizer's JSON files: of a kind that is known to be data alone. Raises ValueError."""
     for path in sorted(folder.glob("*.json")):
         if path.name != "tokenizer_config.json":
@@ -68,8 +68,8 @@ def check_tokenizer(folder: Path) -> None:
         except (OSError, ValueError, RecursionError, AttributeError) as error:
             raise ValueError(f"{path} cannot be read ({type(error).__name__}); fetch it again") from error
         refuse_code(path, config)
-        if kind not in TOKENIZERS:
-            allowed = ", ".join(filter(None, TOKENIZERS))
+        if kind not in kinds:
+            allowed = ", ".join(filter(None, kinds))
             raise ValueError(f"{path}: tokenizer_class is {str(kind)[:80]!r}; allowed are {allowed}")
 
 

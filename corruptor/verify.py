@@ -36,7 +36,9 @@ class ComponentChange:
     change_ring: float
     """Mean change over the ring of one latent cell around it (mask pixels left out), 0..255; 0 where no ring."""
     passed: bool
-    """The metric reached the threshold."""
+    """The metric reached the threshold, and the rise its own where there is a second opinion."""
+    rise: float | None = None
+    """Mean rise of the second opinion's score over the component, -1..1."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def verify(
     mask_HW: NDArray[np.uint8],
     factor: int,
     config: VerificationConfig,
+    rise_HW: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.uint8], Verification]:
     """Measures change per component and applies the policy to components below the threshold.
 
@@ -80,6 +83,7 @@ def verify(
         corrupted_HWC, round_trip_HWC: uint8 images of one size (ValueError otherwise).
         mask_HW: uint8; 0 clean, 1 artifact, 255 ignore (stays as it is and is not measured).
         factor: f, pixels a latent cell and side.
+        rise_HW: float, by how much a detector's score rises from round trip to corrupted picture (`second_opinion`).
 
     Returns: the mask after the policy (uint8 HW), and the numbers.
     """
@@ -99,6 +103,9 @@ def verify(
         ring = _dilated(member, factor) & (mask_HW[window] == 0)
         in_any_ring[window] |= ring
         numbers = _measure(change[window], member, ring, box, config)
+        if rise_HW is not None and config.second_opinion is not None:
+            rise = _mean(rise_HW[window], member)
+            numbers = replace(numbers, rise=rise, passed=numbers.passed and rise >= config.second_opinion.rise)
         if not numbers.passed or config.policy == "tighten":
             kept = _apply_policy(new_mask, change, labels == index, factor, config, numbers.passed)
             numbers = replace(numbers, num_pixels_kept=kept)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
+from detector.rejection.names import SCORES
+from detector.tracking import TRACKERS
 from shards.arguments import add_overrides
 from shards.errors import run_verb
 
+SEGMENTER = "--segmenter"
 ABOUT = __doc__.partition(": ")[2]
 EXAMPLES = """examples:
   blemish detect train configs/detector/swin_mini.py --shards out/miniworld --out out/detector/swin_mini
@@ -16,6 +20,17 @@ EXAMPLES = """examples:
   blemish detect pretrain configs/detector/scenes_swin_mini.py --out out/detector/scenes
   blemish detect export out/detector/scenes/weights.safetensors --half --out detector/weights/swin_mini.safetensors
 """
+
+
+class VerbParser(argparse.ArgumentParser):
+    """Where a segmenter is named, there is no CHECKPOINT before the input."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if any(word == SEGMENTER or str(word).startswith(f"{SEGMENTER}=") for word in args or ()):
+            for action in self._actions:
+                if action.dest == "checkpoint":
+                    action.nargs = argparse.SUPPRESS  # takes no word
+        return super().parse_known_args(args, namespace)
 
 
 def parser(prog: str = "python -m detector") -> argparse.ArgumentParser:
@@ -26,7 +41,7 @@ def parser(prog: str = "python -m detector") -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=VerbParser)
     add_train(verbs)
     add_pretrain(verbs)
     add_predict(verbs)
@@ -43,12 +58,15 @@ def add_config(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--iterations", type=int, metavar="N", help="how long to train; schedules shrink or grow with it")
     verb.add_argument("--seed", type=int, help="of weights, draws and augmentation (default the config's)")
     add_overrides(verb)
-    verb.add_argument("--resume", action="store_true", help="an error unless there is a training in DIR to go on with")
+    verb.add_argument("--resume", action="store_true", help="an error unless there is a training in DIR to resume")
     verb.add_argument("--launcher", choices=("none", "pytorch"), default="none", help="pytorch: started by torchrun")
+    verb.add_argument(
+        "--track", choices=TRACKERS, default="", help="send the log there as well (pip install 'blemish[track]')"
+    )
     verb.set_defaults(run=run_train, shards=[], val=[])
 
 
-def add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_train(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     train = verbs.add_parser(
         "train",
         help="train on shards; the same command again resumes a stopped run",
@@ -61,7 +79,7 @@ def add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
 
 
-def add_pretrain(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_pretrain(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     pretrain = verbs.add_parser(
         "pretrain",
         help="train on the data set that the config itself names: scene segmentation as a start",
@@ -70,7 +88,7 @@ def add_pretrain(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     add_config(pretrain)
 
 
-def add_predict(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_predict(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     predict = verbs.add_parser(
         "predict",
         help="heat maps, masks, overlays, and pictures sorted from best to worst",
@@ -78,10 +96,13 @@ def add_predict(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
   blemish detect predict out/detector/swin_mini/weights.safetensors pictures --out out/seen
   blemish detect predict out/detector/swin_mini/weights.safetensors pictures --out out/seen5 --max-fpr 0.05 \\
       --clean miniworld/sets/v1/clean-test
+  blemish detect predict --segmenter facebook/mask2former-swin-base-ade-semantic --score msr pictures --out out/msr
 """,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    predict.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=".safetensors, or .pth with --config")
+    predict.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help=".safetensors, or .pth with --config; or --segmenter ID"
+    )
     predict.add_argument("input", metavar="INPUT", help="a picture, a folder, a glob, or shards")
     predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
     predict.add_argument(
@@ -93,6 +114,7 @@ def add_predict(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     predict.add_argument(
         "--clean", default="", metavar="WHERE", help="clean pictures, or shards (their clean samples), for --max-fpr"
     )
+    add_rejection(predict)
     predict.add_argument("--batch", type=int, default=16, help="pictures looked at together (default 16)")
     predict.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
     predict.add_argument("--config", metavar="CONFIG", help="config of a checkpoint that does not say what it is")
@@ -100,7 +122,22 @@ def add_predict(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     predict.set_defaults(run=run_predict)
 
 
-def add_export(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_rejection(predict: argparse.ArgumentParser) -> None:
+    """A segmenter in place of a checkpoint."""
+    predict.add_argument(
+        SEGMENTER,
+        metavar="ID",
+        help="in place of CHECKPOINT: a segmenter of valid content (a folder of transformers, a hub id, weights of "
+        "ours); what it cannot explain is an artifact",
+    )
+    predict.add_argument("--score", choices=SCORES, default="msr", help="of a segmenter (default %(default)s)")
+    predict.add_argument(
+        "--valid", nargs="+", type=int, default=[], metavar="CLASS", help="classes that are valid (default all)"
+    )
+    predict.add_argument("--revision", default="main", help="of a hub id: a commit, tag or branch (default main)")
+
+
+def add_export(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     export = verbs.add_parser(
         "export",
         help="weights of a checkpoint as one safetensors file that trainings start from",
@@ -113,7 +150,7 @@ def add_export(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     export.set_defaults(run=run_export)
 
 
-def add_score(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_score(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     from detector.score import command
 
     score = verbs.add_parser("score", help=command.HELP)
@@ -121,7 +158,7 @@ def add_score(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     score.set_defaults(run=command.run)
 
 
-def add_tasks(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_tasks(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     from detector.score import pal_command
 
     tasks = verbs.add_parser("tasks", help=pal_command.HELP)
@@ -139,17 +176,20 @@ def run_train(args: argparse.Namespace) -> int:
         set_seed(config, args.seed)
     name = Path(args.config).stem
     out = args.out or Path("out/detector") / name
-    job = Job(config, name, out, tuple(args.shards), tuple(args.val), args.launcher)
+    job = Job(config, name, out, tuple(args.shards), tuple(args.val), args.launcher, args.track)
     print(summary(train(job, args.resume), out))
     return 0
 
 
 def run_predict(args: argparse.Namespace) -> int:
+    from detector.heat import Rejecting
     from detector.predict import Options, predict
 
     overlays = not args.no_overlays
-    options = Options(args.threshold, args.batch, args.device, overlays, args.max_fpr, args.clean)
-    print(predict(args.checkpoint, args.input, args.out, options, args.config).summary())
+    rejects = None if args.segmenter is None else Rejecting(args.score, tuple(args.valid), args.revision)
+    options = Options(args.threshold, args.batch, args.device, overlays, args.max_fpr, args.clean, rejects)
+    where = Path(args.segmenter) if rejects else args.checkpoint
+    print(predict(where, args.input, args.out, options, args.config).summary())
     return 0
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from detector.card_form import MAX_CLASSES, MODEL
+from detector.card_form import MODEL
 from detector.card_size import Size, check_size
 from detector.errors import CheckpointError
+from detector.forms import MAX_CLASSES
 from shards.build import BuildError, build, describe, plain
 from shards.guard.json_text import JsonLimits, parse_object
 
@@ -20,7 +21,9 @@ CARD = "blemish.detector"
 LIMITS = JsonLimits(1 << 20, 1 << 15, 32)
 MIN_SIDE, MAX_SIDE = 8, 4096
 MAX_NAME = 200
-LOSSES = ("loss_decode", "sampler", "init_cfg", "pretrained")
+REJECTORS = ("MaskRejector", "PixelRejector")
+"""Detectors made of a network that knows valid content (detector.rejection.rejector)."""
+LOSSES = ("loss_decode", "sampler", "init_cfg", "pretrained", "rejection_loss")
 """What only training reads."""
 
 
@@ -44,9 +47,10 @@ class Card:
         if not MIN_SIDE <= self.image_size <= MAX_SIDE:
             raise ValueError(f"image_size must be in {MIN_SIDE}..{MAX_SIDE}, got {self.image_size}")
         object.__setattr__(self, "model", MODEL(plain(self.model), "model"))
-        number = self.model["decode_head"]["num_classes"]
+        number = num_classes(self.model)
+        check_valid(self.model)
         if len(self.classes) != number or number > MAX_CLASSES:
-            raise ValueError(f"{len(self.classes)} names of classes for a decode_head that tells {number} apart")
+            raise ValueError(f"{len(self.classes)} names of classes for a model that tells {number} apart")
         long = [name for name in self.classes if len(name) > MAX_NAME]
         if long:
             raise ValueError(f"a class has a name of {len(long[0])} characters; at most {MAX_NAME} are allowed")
@@ -56,6 +60,26 @@ class Card:
         """One line; numbers that are not finite, which JSON has none of, become null."""
         told = {name: value for name, value in plain(self).items() if name != "size"}
         return json.dumps(finite(told), sort_keys=True, allow_nan=False)
+
+
+def num_classes(model: Mapping[str, Any]) -> int:
+    """How many labels a model tells apart. Raises ValueError where its config does not say."""
+    return 2 if model.get("type") in REJECTORS else num_contents(model)
+
+
+def num_contents(model: Mapping[str, Any]) -> int:
+    """How many classes its network has; of a detector that rejects they are those of valid content."""
+    told = model.get("decode_head", model.get("network", {})).get("num_classes")
+    if type(told) is not int:
+        raise ValueError("model has neither decode_head.num_classes nor network.num_classes")
+    return told
+
+
+def check_valid(model: Mapping[str, Any]) -> None:
+    """Raise ValueError for a valid class that the network does not have."""
+    wrong = [one for one in model.get("valid_classes") or () if one >= num_contents(model)]
+    if wrong:
+        raise ValueError(f"valid_classes names class {wrong[0]}; the network has {num_contents(model)}, from 0 on")
 
 
 def card_from_json(text: Any, path: Path) -> Card:

@@ -7,101 +7,27 @@ weights) is recognised in the forms that older cards hold, and dropped.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from detector.forms import (
+    MAX_CHANNELS,
+    MAX_CLASSES,
+    MAX_STAGES,
+    Check,
+    Form,
+    choice,
+    flag,
+    maybe,
+    nothing,
+    one_or_two,
+    real,
+    series,
+    whole,
+)
+from detector.rejection.form import NETWORK
+from detector.rejection.names import PIXEL_SCORES, SCORES
 from shards.build import describe
-
-Check = Callable[[Any, str], Any]
-"""(value, its dotted name) -> the value as it is kept. Raises ValueError."""
-
-MAX_CHANNELS = 4096
-MAX_CLASSES = 1024
-MAX_STAGES = 6
-
-
-def whole(low: int, high: int) -> Check:
-    def check(value: Any, path: str) -> int:
-        if type(value) is not int or not low <= value <= high:
-            raise ValueError(f"{path} must be a whole number in {low}..{high}, got {describe(value)}")
-        return value
-
-    return check
-
-
-def real(low: float, high: float) -> Check:
-    """A finite number; kept as it is, so that 4 stays 4."""
-
-    def check(value: Any, path: str) -> float:
-        if type(value) not in (int, float) or not math.isfinite(value) or not low <= value <= high:
-            raise ValueError(f"{path} must be a number in {low:g}..{high:g}, got {describe(value)}")
-        return value
-
-    return check
-
-
-def flag(value: Any, path: str) -> bool:
-    if type(value) is not bool:
-        raise ValueError(f"{path} must be true or false, got {describe(value)}")
-    return value
-
-
-def nothing(value: Any, path: str) -> None:
-    if value is not None:
-        raise ValueError(f"{path} must be empty in the card of a file of weights, got {describe(value)}")
-
-
-def choice(*allowed: Any) -> Check:
-    def check(value: Any, path: str) -> Any:
-        if not any(type(value) is type(one) and value == one for one in allowed):
-            raise ValueError(f"{path} must be one of {', '.join(map(repr, allowed))}, got {describe(value)}")
-        return value
-
-    return check
-
-
-def series(of: Check, least: int, most: int) -> Check:
-    def check(value: Any, path: str) -> list[Any]:
-        if not isinstance(value, (list, tuple)) or not least <= len(value) <= most:
-            raise ValueError(f"{path} must be a list of {least}..{most} values, got {describe(value)}")
-        return [of(one, f"{path}[{i}]") for i, one in enumerate(value)]
-
-    return check
-
-
-def maybe(inner: Check) -> Check:
-    return lambda value, path: None if value is None else inner(value, path)
-
-
-def one_or_two(of: Check) -> Check:
-    both = series(of, 2, 2)
-    return lambda value, path: (both if isinstance(value, (list, tuple)) else of)(value, path)
-
-
-@dataclass(frozen=True)
-class Form:
-    """A group of named values: `needed` must be there, `known` may be, `dropped` may be too and is not kept."""
-
-    needed: Mapping[str, Check] = field(default_factory=dict)
-    known: Mapping[str, Check] = field(default_factory=dict)
-    dropped: Mapping[str, Check] = field(default_factory=dict)
-
-    def __call__(self, value: Any, path: str) -> dict[str, Any]:
-        if not isinstance(value, Mapping):
-            raise ValueError(f"{path} must be a group of named values, got {describe(value)}")
-        checks = {**self.needed, **self.known, **self.dropped}
-        for name in value:
-            if name not in checks:
-                raise ValueError(
-                    f"{path} takes no {str(name)[:60]!r}; it takes {', '.join(sorted(checks)) or 'nothing'}"
-                )
-        for name in self.needed:
-            if name not in value:
-                raise ValueError(f"{path} lacks {name!r}")
-        kept = {name: checks[name](one, f"{path}.{name}") for name, one in value.items()}
-        return {name: one for name, one in kept.items() if name not in self.dropped}
 
 
 def part(*kinds: str) -> Check:
@@ -141,22 +67,38 @@ HEAD_DROPPED = {
     **dict.fromkeys(("init_cfg", "sampler", "conv_cfg", "out_channels", "threshold", "input_transform"), nothing),
 }
 NORM = {"requires_grad": flag, "eps": real(1e-12, 1)}
+ENCODER_DECODER = Form(
+    {
+        "data_preprocessor": part("SegDataPreProcessor"),
+        "backbone": part("SwinTransformer", "HubBackbone", "TraceBackbone"),
+        "decode_head": part("UPerHead", "FCNHead"),
+    },
+    {
+        "auxiliary_head": maybe(part("UPerHead", "FCNHead")),
+        "test_cfg": Form(
+            {"mode": choice("whole", "slide")}, {"crop_size": series(SIDE, 2, 2), "stride": series(SIDE, 2, 2)}
+        ),
+    },
+    {"train_cfg": maybe(Form()), "neck": nothing, **START},
+)
+SEGMENTER = Form(
+    {"data_preprocessor": part("SegDataPreProcessor"), "network": NETWORK},
+    {"keep_ratio": flag},
+    {"train_cfg": maybe(Form()), **START},
+)
+
+
+def rejecting(form: Form, scores: Sequence[str]) -> Form:
+    """A segmenter's form as a detector's: with a score, and which classes count as valid content."""
+    valid = maybe(series(whole(0, MAX_CLASSES - 1), 1, MAX_CLASSES))
+    return Form(form.needed, {**form.known, "score": choice(*scores), "valid_classes": valid}, form.dropped)
+
 
 MODULES = {
-    "EncoderDecoder": Form(
-        {
-            "data_preprocessor": part("SegDataPreProcessor"),
-            "backbone": part("SwinTransformer", "HubBackbone", "TraceBackbone"),
-            "decode_head": part("UPerHead", "FCNHead"),
-        },
-        {
-            "auxiliary_head": maybe(part("UPerHead", "FCNHead")),
-            "test_cfg": Form(
-                {"mode": choice("whole", "slide")}, {"crop_size": series(SIDE, 2, 2), "stride": series(SIDE, 2, 2)}
-            ),
-        },
-        {"train_cfg": maybe(Form()), "neck": nothing, **START},
-    ),
+    "EncoderDecoder": ENCODER_DECODER,
+    "MaskSegmenter": SEGMENTER,
+    "MaskRejector": rejecting(SEGMENTER, SCORES),
+    "PixelRejector": rejecting(ENCODER_DECODER, PIXEL_SCORES),
     "SegDataPreProcessor": Form(
         {"mean": series(real(-1e4, 1e4), 3, 3), "std": series(real(1e-4, 1e4), 3, 3)},
         {
@@ -242,4 +184,4 @@ MODULES = {
     ),
 }
 
-MODEL = part("EncoderDecoder")
+MODEL = part("EncoderDecoder", "MaskSegmenter", "MaskRejector", "PixelRejector")

@@ -35,6 +35,8 @@ class Size:
 
 def model_size(model: Mapping[str, Any], image_size: int) -> Size:
     """Of a model of the form of detector.card_form. Raises ValueError where its parts do not fit each other."""
+    if "network" in model:
+        return network_size(model["network"], image_size)
     spine = backbone_size(model["backbone"], image_size)
     heads = [
         head_size(f"model.{name}", model[name], spine, image_size) for name in HEADS if model.get(name) is not None
@@ -63,6 +65,24 @@ def check_size(model: Mapping[str, Any], image_size: int) -> Size:
 def backbone_size(config: Mapping[str, Any], side: int) -> Size:
     measure = {"SwinTransformer": swin_size, "HubBackbone": convnext_size, "TraceBackbone": trace_size}
     return measure[config["type"]](config, side)
+
+
+def network_size(network: Mapping[str, Any], side: int) -> Size:
+    """A mask-classification network's, whose values are counted on a model without memory."""
+    from detector.rejection.network import count_values
+
+    options, spine = network["options"], network["backbone"]["options"]
+    patch, window, embed = spine.get("patch_size", 4), spine.get("window_size", 7), spine["embed_dim"]
+    across = math.ceil(math.ceil(side / patch) / window) * window
+    wide = max(3 * embed, int(spine.get("mlp_ratio", 4) * embed), window**2 * spine["num_heads"][0])
+    finest = (side // options.get("common_stride", 4) + 1) ** 2
+    channels, queries = options.get("feature_size", 256), options.get("num_queries", 100)
+    third = across**2 / 4 ** (len(spine["depths"]) - 3)  # the finest of the three levels that are encoded
+    tokens = third * (1 + 1 / 4 + 1 / 16)
+    encoded = tokens * max(options.get("encoder_feedforward_dim", 1024), 24 * options.get("num_attention_heads", 8))
+    attended = queries * options.get("num_attention_heads", 8) * third
+    widest = max(across**2 * wide, finest * max(9 * channels, queries), int(encoded), int(attended))
+    return Size((), (), count_values(network), 0, widest)
 
 
 def swin_size(config: Mapping[str, Any], side: int) -> Size:

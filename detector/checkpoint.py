@@ -30,6 +30,7 @@ def build_model(card: Card) -> Any:
     from mmseg.registry import MODELS
 
     from detector import hub_backbone, trace_backbone  # noqa: F401  register themselves
+    from detector.rejection import rejector  # noqa: F401
 
     with DefaultScope.overwrite_default_scope("mmseg"), quiet():
         return revert_sync_batchnorm(MODELS.build(plain(card.model))).eval()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
-from PIL import Image
 
 from detector.data import ShardDataset
 from detector.errors import DataError
+from shards.guard.decoding import open_picture
 from shards.reader import ShardReader
 from shards.schema import CODECS, MASK_MEMBER, image_codec
 
@@ -53,7 +51,7 @@ def check_size(reader: ShardReader, index: int) -> None:
 def header_size(data: bytes) -> tuple[int, int]:
     """(width, height) from a picture's header. Raises DataError where there is none."""
     try:
-        with Image.open(io.BytesIO(data), formats=("WEBP", "PNG", "JPEG")) as picture:
+        with open_picture(data, ("WEBP", "PNG", "JPEG")) as picture:
             return picture.size
     except Exception as error:  # Pillow raises a dozen unrelated types on damaged data
         raise DataError(f"a picture cannot be read ({error}); make the shard again") from error

@@ -14,6 +14,8 @@ from shards.build import BuildError, build, describe, nearest, plain
 from shards.config import parse_override, run_config
 from shards.errors import ConfigError
 
+IDLE = ("log_every", "state_every", "log_level", "visualizer")
+"""Values that change nothing in what is learned."""
 FREE = ("initialise", "class_weight", "clip_grad")
 """Values that may be None and something else in turn, so that their type says nothing."""
 
@@ -104,7 +106,14 @@ def initial_options(config: Any) -> InitialOptions | None:
         raise ConfigError(f"initialise: {error}") from error
 
 
-def plain_config(config: Any) -> dict[str, Any]:
-    """The config as plain values for JSON."""
+def decisive_config(config: Any) -> dict[str, Any]:
+    """What of the config decides what is learned, as plain values: equal for equal trainings."""
     values: dict[str, Any] = plain(copy.deepcopy(config.to_dict()))
+    for key in IDLE:
+        values.pop(key, None)
+    for loader in ("train_dataloader", "val_dataloader"):
+        (values.get(loader) or {}).get("dataset", {}).pop("decoded", None)
+    for place, name in ((values["train_cfg"], "patience"), (values["train_dataloader"]["sampler"], "together")):
+        if not place.get(name):
+            place.pop(name, None)  # trainings from before it could be asked for are the same
     return values

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from detector.card_form import Check, Form, choice, flag, maybe, real, series, whole
+from detector.forms import Check, Form, choice, flag, maybe, real, series, whole
 from shards.build import describe, plain
 from shards.errors import ConfigError
 
@@ -28,6 +28,7 @@ def loader(least: int, sampler: str) -> dict[str, Check]:
         "persistent_workers": flag,
         "sampler.type": choice(sampler),
         "sampler.seed": SEED,
+        "sampler.together": flag,
         "dataset.type": choice("ShardDataset", "SceneDataset", "MemoryDataset"),
         "dataset.seed": SEED,
         "dataset.limit": COUNT,
@@ -45,8 +46,9 @@ VALUES: dict[str, Check] = {
     "train_cfg.type": choice("RestartableLoop"),
     "train_cfg.max_iters": TIMES,
     "train_cfg.val_interval": TIMES,
+    "train_cfg.patience": COUNT,
     "val_cfg.type": choice("ValLoop"),
-    "val_evaluator.type": choice("ArtifactIoU", "PixelAccuracy"),
+    "val_evaluator.type": choice("ArtifactIoU", "PixelAccuracy", "SceneQuality"),
     "optim_wrapper.type": choice("OptimWrapper", "AmpOptimWrapper"),
     "optim_wrapper.optimizer.type": choice(*OPTIMIZERS),
     "optim_wrapper.optimizer.lr": real(1e-12, 1e6),

@@ -11,6 +11,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ import torch
 from mmengine.dataset import Compose
 from mmengine.dist import get_dist_info
 from mmengine.registry import DATA_SAMPLERS, DATASETS, DefaultScope
+from numpy.typing import NDArray
 
 from detector.errors import DataError
+from shards.decoded import DecodedShards
 from shards.masks import U8
 from shards.reader import ShardReader
 
@@ -55,22 +58,33 @@ class DrawSampler(torch.utils.data.Sampler[Draw]):
 
     Args:
         dataset: anything with a length. seed: of the orders.
+        together: samples of one picture that stand side by side in the shards, such as a sample and its clean twin,
+            stay side by side: mostly in one batch. The data set needs `groups`.
 
-    Set `start` to the number of draws that all ranks together have already taken, and the next iteration goes on there.
+    Set `start` to the number of draws that all ranks together have already taken, and the next iteration resumes there.
     """
 
-    def __init__(self, dataset: Any, seed: int = 0) -> None:
+    def __init__(self, dataset: Any, seed: int = 0, together: bool = False) -> None:
         self.size, self.seed, self.start = len(dataset), seed, 0
         self.rank, self.world = get_dist_info()
+        self.groups: NDArray[np.int64] | None = dataset.groups() if together else None
 
     def __iter__(self) -> Iterator[Draw]:
         draw, turn, order = self.start + self.rank, -1, np.zeros(0, np.int64)
         while True:
             if draw // self.size != turn:
                 turn = draw // self.size
-                order = np.random.Generator(np.random.PCG64([self.seed, turn])).permutation(self.size)
+                order = self.order(turn)
             yield int(order[draw % self.size]), draw
             draw += self.world
+
+    def order(self, turn: int) -> NDArray[np.int64]:
+        """All positions in the order of one pass."""
+        rng = np.random.Generator(np.random.PCG64([self.seed, turn]))
+        if self.groups is None:
+            return rng.permutation(self.size)
+        places = rng.permutation(self.groups.max() + 1)  # of each group
+        return np.argsort(places[self.groups], kind="stable")
 
     def __len__(self) -> int:
         return self.size
@@ -126,6 +140,7 @@ class ShardDataset(PipelineDataset):
     Args:
         shards: run folders, folders of tars, tars or globs (shards.reader.find_shards).
         limit: use only the first `limit` samples; 0 for all.
+        decoded: a folder in which decoded pictures are shared with other processes (shards.decoded); "" for none.
 
     Raises DataError for an empty set, MissingInputError, SchemaError (damaged tar, other schema version).
     """
@@ -136,17 +151,27 @@ class ShardDataset(PipelineDataset):
         pipeline: Sequence[dict[str, Any]],
         seed: int = 0,
         limit: int = 0,
+        decoded: str = "",
     ) -> None:
         super().__init__(pipeline, seed)
         self.reader = ShardReader(shards)
         if not len(self.reader):
             raise DataError(f"shards {shards} hold no samples; make some with `python -m corruptor shards`")
         self.limit = limit
+        self.decoded = DecodedShards(self.reader, Path(decoded)) if decoded else None
 
     def __len__(self) -> int:
         return min(self.limit, len(self.reader)) if self.limit else len(self.reader)
 
+    def groups(self) -> NDArray[np.int64]:
+        """[N], rising: the same number for neighbours that were made from one picture."""
+        sources = [self.reader.meta(i).source for i in range(len(self))]
+        changes = [(a.sha256, a.occurrence) != (b.sha256, b.occurrence) for a, b in pairwise(sources)]
+        return np.cumsum([False, *changes], dtype=np.int64)
+
     def load(self, index: int) -> tuple[U8, U8, str]:
+        if self.decoded is not None:
+            return *self.decoded.load(index), self.reader.key(index)
         return self.reader.image(index), self.reader.mask(index), self.reader.key(index)
 
 

@@ -13,12 +13,13 @@ from shards.errors import ConfigError
 def export(checkpoint: Path, out: Path, half: bool = False, config: str | None = None) -> str:
     """Write the weights with their card to `out`; returns a line about it.
 
+    out: a .safetensors file, or for a network of queries also a folder as transformers reads it.
     half: 16-bit floats. config: what a checkpoint without a card is.
 
     Raises MissingInputError, CheckpointError (damaged, another architecture than its card), ConfigError, OutputError.
     """
-    if out.suffix != ".safetensors":
-        raise ConfigError(f"--out {out} must end in .safetensors")
+    if out.suffix not in ("", ".safetensors"):
+        raise ConfigError(f"--out {out} must end in .safetensors, or be a folder for a network of queries")
     tensors, card = read_tensors(checkpoint)
     if config is not None:
         from detector.train import card_of_config
@@ -27,5 +28,9 @@ def export(checkpoint: Path, out: Path, half: bool = False, config: str | None =
     if card is None:
         raise CheckpointError(f"{checkpoint} does not say what model it is; name its config with --config")
     fitted(card, tensors, checkpoint)
+    if not out.suffix:
+        from detector.rejection.folder import write_folder
+
+        return write_folder(out, card, tensors, half)
     write_tensors(out, tensors, card, half=half)
     return f"{out}: {len(tensors)} tensors, {out.stat().st_size / 1e6:.1f} MB"

@@ -24,7 +24,7 @@ class Folder:
     """One training in one folder. Nothing is written before `begin`.
 
     Args:
-        identity: what makes this training this one. resume: an error where there is nothing to go on from.
+        identity: what makes this training this one. resume: an error where there is nothing to resume.
         leads: False in all processes but the first, which claims the folder for all.
     """
 

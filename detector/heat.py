@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,20 +23,56 @@ from shards.errors import ConfigError
 from shards.masks import ARTIFACT, U8
 
 Heat = NDArray[np.float32]
+LONGEST = 4
+
+
+@dataclass(frozen=True)
+class Rejecting:
+    """A segmenter as a detector: what it cannot explain is an artifact (detector.rejection)."""
+
+    score: str = "msr"
+    valid: tuple[int, ...] = ()
+    """Positions of the classes that count as valid content; () for all."""
+    revision: str = "main"
+    """Of a hub id."""
+
+
+class Looker(Protocol):
+    """Whatever gives heat maps of pictures: a detector of ours, or another method brought to its form."""
+
+    def prepare(self, image: U8) -> U8:
+        """uint8 HWC RGB of any size -> uint8 SSC, the one size that it looks at."""
+        ...
+
+    def look(self, prepared: Sequence[U8]) -> torch.Tensor:
+        """Prepared pictures -> float NKK of any K, the probability 0..1 of an artifact."""
+        ...
 
 
 class Detector:
     """Looks at pictures of any size.
 
     Args:
-        checkpoint: .safetensors of ours, or any checkpoint with `card`. device: auto, cpu or cuda.
+        checkpoint: .safetensors of ours, or any checkpoint with `card`; with `rejects` a bare segmenter.
+        device: auto, cpu or cuda. rejects: how a segmenter of valid content is a detector.
 
     Raises MissingInputError, CheckpointError (also where the classes are not clean and artifact), ConfigError.
     """
 
-    def __init__(self, checkpoint: str | Path, card: Card | None = None, device: str = "auto") -> None:
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        card: Card | None = None,
+        device: str = "auto",
+        rejects: Rejecting | None = None,
+    ) -> None:
         self.device = pick_device(device)
-        self.model, self.card = load_detector(checkpoint, card)
+        if rejects is None:
+            self.model, self.card = load_detector(checkpoint, card)
+        else:
+            from detector.rejection.hub import load_segmenter
+
+            self.model, self.card = load_segmenter(checkpoint, rejects.score, rejects.valid, rejects.revision)
         if len(self.card.classes) != 2:
             raise CheckpointError(
                 f"{checkpoint} tells {len(self.card.classes)} classes apart, not clean and artifact; "
@@ -43,16 +81,25 @@ class Detector:
         self.model.to(self.device)
 
     def prepare(self, image: U8) -> U8:
-        """uint8 HWC RGB of any size -> uint8 SSC at the detector's size, without keeping the ratio."""
-        return resize_linear(image, self.card.image_size, self.card.image_size)
+        """uint8 HWC RGB of any size -> uint8 HWC at the detector's size; its ratio is kept where the card says so."""
+        return resize_linear(image, *sides(image.shape, self.card.image_size, self.card.model.get("keep_ratio", False)))
 
-    def look(self, prepared: Sequence[U8]) -> torch.Tensor:
-        """Prepared pictures -> float NSS on the detector's device, the probability 0..1 of an artifact.
+    def look(self, prepared: Sequence[U8]) -> list[torch.Tensor]:
+        """Prepared pictures -> float HW of each on the CPU, the probability 0..1 of an artifact.
 
-        So many at a time as fit into memory, for which a detector of small pictures takes all.
+        Those of one size go through the network together, so many at a time as fit into memory.
         """
-        most = chunk(self.card.size.widest, self.device.type == "cuda")
-        return torch.cat([self._look(prepared[at : at + most]) for at in range(0, len(prepared), most)])
+        found: list[torch.Tensor] = [torch.empty(0)] * len(prepared)
+        for shape in dict.fromkeys(one.shape for one in prepared):
+            places = [place for place, one in enumerate(prepared) if one.shape == shape]
+            square = shape[0] * shape[1] / self.card.image_size**2
+            most = chunk(math.ceil(self.card.size.widest * square), self.device.type == "cuda")
+            for at in range(0, len(places), most):
+                group = places[at : at + most]
+                heats = self._look([prepared[place] for place in group]).float().cpu()
+                for place, heat in zip(group, heats, strict=True):
+                    found[place] = heat
+        return found
 
     @torch.inference_mode()
     def _look(self, prepared: Sequence[U8]) -> torch.Tensor:
@@ -64,8 +111,20 @@ class Detector:
 
     def heat(self, images: Sequence[U8]) -> list[Heat]:
         """uint8 HWC RGB pictures -> float32 HW of each picture's own size, 0..1."""
-        small = self.look([self.prepare(image) for image in images]).float().cpu()
+        small = self.look([self.prepare(image) for image in images])
         return [enlarge(one, image.shape[0], image.shape[1]) for one, image in zip(small, images, strict=True)]
+
+
+def sides(shape: Sequence[int], size: int, keep_ratio: bool) -> tuple[int, int]:
+    """Height and width that a picture HW.. is looked at with: the short side `size`, or both.
+
+    The long side is at most LONGEST times the short one; of a longer picture the ratio is not kept.
+    """
+    if not keep_ratio:
+        return size, size
+    height, width = shape[:2]
+    longer = min(round(size * max(height, width) / min(height, width)), LONGEST * size)
+    return (longer, size) if height > width else (size, longer)
 
 
 def enlarge(heat: torch.Tensor, height: int, width: int) -> Heat:

@@ -23,6 +23,7 @@ from detector.data import entropy
 from detector.errors import DivergedError
 from detector.folder import Folder
 from detector.initialise import Initial, initialise_model
+from detector.tracking import Tracking
 from shards.errors import SchemaError
 from shards.files import PARTIAL, sync_folder, write_bytes
 from shards.guard.json_text import parse_object
@@ -69,7 +70,7 @@ class SeedHook(Hook):
 
 @HOOKS.register_module()
 class InitialHook(Hook):
-    """Weights of another training as the start; nothing where the run goes on from a state."""
+    """Weights of another training as the start; nothing where the run resumes from a state."""
 
     def __init__(self, initial: Initial) -> None:
         self.initial = initial
@@ -115,14 +116,14 @@ class LogHook(Hook):
     """A bar on stderr, quiet when that is no terminal, and a line of OUT/log.jsonl every few iterations.
 
     A line holds the iteration (from 1), the mean loss since the line before, the learning rate and seconds since the
-    start; after a validation also its scores.
+    start; after a validation also its scores. `tracking` is told the same.
     """
 
     priority = "LOW"
     bar: Progress | None = None
 
-    def __init__(self, out: Path, every: int, name: str) -> None:
-        self.path, self.every, self.name = Path(out) / LOG, every, name
+    def __init__(self, out: Path, every: int, name: str, tracking: Tracking | None = None) -> None:
+        self.path, self.every, self.name, self.tracking = Path(out) / LOG, every, name, tracking
         self.lines: list[dict[str, Any]] = []
         self.sum, self.count = torch.zeros(()), 0
 
@@ -132,6 +133,8 @@ class LogHook(Hook):
             self.lines = [line for line in read_lines(self.path) if line["iteration"] <= runner.iter]
         self.began = time.monotonic() - (self.lines[-1]["seconds"] if self.lines else 0)
         quiet = not is_main_process()
+        if self.tracking is not None and is_main_process():
+            self.tracking.start(runner.iter)
         self.bar = Progress(runner.max_iters, "iteration", self.name, initial=runner.iter, quiet=quiet, resumes=GOES_ON)
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
@@ -163,9 +166,13 @@ class LogHook(Hook):
         """No more progress; mmengine tells hooks of the end of a training, not of its failure."""
         if self.bar is not None:
             self.bar.close()
+        if self.tracking is not None:
+            self.tracking.finish()
 
     def add(self, **values: Any) -> None:
         self.lines.append({**values, "seconds": round(time.monotonic() - self.began, 3)})
+        if self.tracking is not None:
+            self.tracking.log(self.lines[-1])
 
     def write(self) -> None:
         if is_main_process():
@@ -220,6 +227,13 @@ class StateHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         self.first = runner.iter
+        self.lose_patience(runner)
+
+    def lose_patience(self, runner: Any) -> None:
+        """End the training where too many validations came after the best: known from the state, so a resume agrees."""
+        loop = runner.train_loop
+        waited = runner.iter - self.best["iteration"] if self.best else 0
+        loop.stop_training = 0 < loop.patience * loop.val_interval <= waited
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         self.best = dict(checkpoint["meta"].get("best", {}))
@@ -234,6 +248,7 @@ class StateHook(Hook):
             check_finite(runner)
             if is_main_process():
                 save_weights(self.out / BEST, bare(runner.model), self.card)
+        self.lose_patience(runner)
 
     def after_step(self, runner: Any) -> None:
         if not (runner.iter % self.every == 0 or runner.iter == runner.max_iters):

@@ -31,8 +31,9 @@ class InitialOptions:
 
     source: str
     """A .safetensors or .pth file (as named, or beside the installed packages), or a hub id."""
-    part: Literal["backbone", "all"] = "all"
-    """all: everything but the classifiers. backbone: the heads stay random too."""
+    part: Literal["backbone", "all", "whole"] = "all"
+    """all: everything but the classifiers. backbone: the heads stay random too. whole: the classifiers as well, where a
+    detector of the same classes is trained further."""
     revision: str = "main"
     """Of a hub id: a branch, tag or commit."""
     make: str = ""
@@ -48,8 +49,13 @@ class Initial:
     sha256: str
 
 
-def find_initial(options: InitialOptions) -> Initial:
-    """Resolve the source to a file. Raises MissingInputError that names the command to make or fetch it."""
+def find_initial(options: InitialOptions, segmenter: bool = False) -> Initial:
+    """Resolve the source to a file; `segmenter`: to a file or a folder of transformers, for a network of queries.
+
+    Raises MissingInputError that names the command to make or fetch it.
+    """
+    if segmenter:
+        return find_network(options)
     for candidate in (Path(options.source), INSTALLED / options.source):
         if candidate.is_file():
             return Initial(candidate, options.part, hash_file(candidate))
@@ -58,6 +64,16 @@ def find_initial(options: InitialOptions) -> Initial:
         return Initial(path, options.part, hash_file(path))
     mend = f"make it with `{options.make}`" if options.make else "name a .safetensors or .pth file, or a hub id"
     raise MissingInputError(f"initialise.source {options.source} does not exist; {mend}")
+
+
+def find_network(options: InitialOptions) -> Initial:
+    from detector.rejection.hub import find_segmenter, fingerprint_of
+
+    try:
+        path = find_segmenter(options.source, options.revision)
+    except MissingInputError as error:
+        raise MissingInputError(f"{error}; or make it with `{options.make}`" if options.make else str(error)) from error
+    return Initial(path, options.part, fingerprint_of(path))
 
 
 def from_hub(name: str, revision: str) -> Path:
@@ -87,13 +103,14 @@ def initialise_model(model: Any, initial: Initial) -> list[str]:
 
     Raises CheckpointError where anything but the classifiers (and, for part `backbone`, the heads) finds no weights.
     """
-    tensors, _ = read_tensors(initial.path)
+    tensors = read_start(initial.path)
     named = to_ours(tensors)
     wanted = model.state_dict()
     used, random = {}, []
     for name, own in wanted.items():
-        belongs = initial.part == "all" or name.startswith("backbone.")
-        follows = ".conv_seg." in name or name.endswith(INDEX)  # from the classes, from the window size
+        belongs = initial.part in ("all", "whole") or name.startswith("backbone.")
+        # From the classes, from the window size.
+        follows = (".conv_seg." in name and initial.part != "whole") or name.endswith(INDEX)
         given = named.get(name) if belongs and not follows else None
         if given is not None and given.shape == own.shape:
             used[name] = given
@@ -104,6 +121,15 @@ def initialise_model(model: Any, initial: Initial) -> list[str]:
             random.append(name)
     model.load_state_dict(used, strict=False)
     return random
+
+
+def read_start(path: Path) -> Tensors:
+    """Tensors of a file, or of a folder of transformers."""
+    if not path.is_dir():
+        return read_tensors(path)[0]
+    from detector.rejection.hub import read_segmenter
+
+    return read_segmenter(path)[0]
 
 
 def to_ours(tensors: Tensors) -> Tensors:

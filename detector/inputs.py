@@ -16,14 +16,11 @@ from shards.guard.names import distinct_names
 from shards.guard.plain_file import open_plain, size_of
 from shards.masks import U8
 from shards.reader import ShardReader
-from shards.schema import MAX_PIXELS, decode_image
+from shards.schema import decode_image
 from shards.source import Reject
 from shards.sources.folder import list_files
-from shards.sources.image_headers import LONG_HEAD, head_sides
+from shards.sources.image_headers import LONG_HEAD, decoding_cost, head_sides
 from shards.sources.pictures import MAX_FILE_BYTES, read_file, read_picture
-
-DECODING = 16
-"""Bytes a pixel while a picture is decoded, Pillow's own copies included."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class Pictures:
             return 0
         try:
             with open_plain(path) as file:
-                return size + decoding(file.read(LONG_HEAD))
+                return size + decoding_cost(head_sides(file.read(LONG_HEAD)))
         except OSError:
             return 0
 
@@ -96,7 +93,7 @@ class ShardPictures:
             data = self.reader.member(index, self.reader.image_name(index))
         except SchemaError:
             return 0
-        return len(data) + decoding(data[:LONG_HEAD])
+        return len(data) + decoding_cost(head_sides(data[:LONG_HEAD]))
 
     def read(self, index: int) -> Stored | Reject:
         uri = f"{self.reader.path(index)}:{self.reader.key(index)}"
@@ -114,12 +111,6 @@ class ShardPictures:
 
 
 Inputs = Pictures | ShardPictures
-
-
-def decoding(head: bytes) -> int:
-    """Bytes that decoding takes; where the head does not tell the sides, as for the largest picture that is read."""
-    sides = head_sides(head)
-    return DECODING * (MAX_PIXELS if sides is None else min(sides[0] * sides[1], MAX_PIXELS))
 
 
 def open_inputs(where: str) -> Inputs:

@@ -24,7 +24,7 @@ IDENTITY = "source_sha256"
 """Text in the PNGs: sha256 of the picture's bytes, so that maps of another picture under its name are not kept."""
 STRIP = 256
 """Rows of an overlay that are computed together."""
-OVERLAY_PIXELS = 1 << 24
+OVERLAY_PIXELS = 3 << 22
 """An overlay is to be looked at: of a picture with more pixels it shows every second, third, .. row and column."""
 LONGEST_WEBP = 16383
 
@@ -84,9 +84,11 @@ def write_maps(
         rows = slice(top, top + STRIP)
         mask[rows] = np.where(heat[rows] >= threshold, np.uint8(255), np.uint8(0))
         grey[rows] = np.rint(heat[rows] * 255).astype(np.uint8)
+    shown = heat if step == 1 else heat[::step, ::step].copy()
+    del heat
     if places.overlay is not None:
-        drawn = overlay(seen, heat[::step, ::step], mask[::step, ::step])
-        del heat, seen
+        drawn = overlay(seen, shown, mask[::step, ::step])
+        del shown, seen
         save(places.overlay, drawn, quality=90)
         del drawn
     marked = PngInfo()

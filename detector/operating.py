@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from detector.errors import InputError
-from detector.heat import Detector, enlarge
+from detector.heat import Looker, enlarge
 from detector.inputs import Inputs, ShardPictures, open_inputs
 from detector.score.counts import F64
 from detector.score.operating import threshold_for_fpr
@@ -16,7 +16,7 @@ from shards.progress import Progress
 from shards.source import Reject
 
 
-def choose_threshold(detector: Detector, where: str, rate: float, batch: int = 16) -> tuple[float, int]:
+def choose_threshold(detector: Looker, where: str, rate: float, batch: int = 16) -> tuple[float, int]:
     """Lowest threshold that at most `rate` of the clean pictures in `where` reach, and how many there are.
 
     A picture reaches a threshold where one pixel of its heat map, at its own size, does: a mask would not be empty.
@@ -30,7 +30,7 @@ def choose_threshold(detector: Detector, where: str, rate: float, batch: int = 1
     return threshold_for_fpr(scores, rate), len(scores)
 
 
-def largest_scores(detector: Detector, inputs: Inputs, where: str, batch: int) -> F64:
+def largest_scores(detector: Looker, inputs: Inputs, where: str, batch: int) -> F64:
     """float64 [N]: the largest probability in each clean picture."""
     places = clean_places(inputs)
     if not places:
@@ -41,7 +41,7 @@ def largest_scores(detector: Detector, inputs: Inputs, where: str, batch: int) -
             group = [
                 (image.shape, detector.prepare(image)) for image in load(inputs, places[first : first + batch], where)
             ]
-            heats = detector.look([small for _, small in group]).float().cpu()
+            heats = detector.look([small for _, small in group])
             for (shape, _), heat in zip(group, heats, strict=True):
                 found.append(float(enlarge(heat, *shape[:2]).max()))
             shown.update(len(group))

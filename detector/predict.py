@@ -5,7 +5,7 @@
     DIR/overlays/KEY.webp  the picture with heat in red and the mask's outline in white
     DIR/par.csv, par.json  a line for each picture, least artifact first; PAR = pixels in the mask / all pixels
     DIR/rejects.jsonl      inputs that are no pictures, each with its reason
-    DIR/predict.json       checkpoint, threshold and input; the same command again goes on
+    DIR/predict.json       checkpoint, threshold and input; the same command again resumes
 
 Maps are kept while the picture's bytes are the same: its sha256 stands in their PNGs. While the model looks at one
 batch, threads read the next and write the last: Pillow frees Python's lock. The bytes of pictures in memory are
@@ -26,13 +26,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from detector.checkpoint import fingerprint
-from detector.heat import Detector
+from detector.heat import Detector, Looker, Rejecting
 from detector.inputs import Inputs, Stored, open_inputs
 from detector.maps import HEAT, MASKS, OVERLAYS, Places, Row, finished, write_maps
 from detector.operating import choose_threshold
+from shards.ahead import IN_FLIGHT
 from shards.claims import Claim
 from shards.errors import ConfigError
 from shards.files import make_folder, write_bytes, write_json
@@ -44,10 +44,6 @@ RUN = "predict.json"
 AHEAD = 2
 """Batches that are read in advance."""
 MAX_BATCH = 1024
-IN_FLIGHT = 3 << 27
-"""Bytes that pictures may take together, 384 MiB; one that takes more is alone."""
-PILLOW_BLOCK = 1 << 26
-"""Bytes of Pillow's pieces of a picture: as large as this, glibc gives each back to the system when it is freed."""
 WRITING = 16
 """Bytes a pixel while the files of a picture are made."""
 NOTHING = np.empty((0, 0, 3), np.uint8)
@@ -65,6 +61,8 @@ class Options:
     """Choose the threshold so that at most this share of the clean pictures has a pixel in its mask, 0 <= f < 1."""
     clean: str = ""
     """Clean pictures or shards that the threshold is chosen on."""
+    rejects: Rejecting | None = None
+    """How a bare segmenter, named in place of a checkpoint, is a detector."""
 
     def __post_init__(self) -> None:
         if (self.max_fpr is None) != (not self.clean):
@@ -106,13 +104,22 @@ def predict(
         from detector.train import card_of_config
 
         card = card_of_config(config)
-    detector = Detector(checkpoint, card, options.device)
+    detector = Detector(checkpoint, card, options.device, options.rejects)
+    return predict_with(detector, identify(checkpoint, options.rejects), where, out, options, inputs)
+
+
+def predict_with(
+    detector: Looker, digest: str, where: str, out: Path, options: Options, inputs: Inputs | None = None
+) -> Outcome:
+    """As `predict`, with whatever looks at pictures; `digest` says which weights it has, `inputs` is `where` opened."""
+    inputs = inputs or open_inputs(where)
     if options.max_fpr is not None:
         threshold, num_clean = choose_threshold(detector, options.clean, options.max_fpr, options.batch)
         print(f"threshold {threshold:.6g}: at most {options.max_fpr:.3g} of {num_clean} clean pictures reach it")
         options = dataclasses.replace(options, threshold=threshold)
-    identity = {"checkpoint_sha256": fingerprint(checkpoint), "input": where, **asdict(options)}
-    lasting = {key: value for key, value in identity.items() if key not in ("batch", "device")}
+    identity = {"checkpoint_sha256": digest, "input": where, **asdict(options)}
+    left_out = ("batch", "device") if options.rejects else ("batch", "device", "rejects")
+    lasting = {key: value for key, value in identity.items() if key not in left_out}
     with Claim(out, RUN, lasting, "prediction").held():
         for name in (HEAT, MASKS, OVERLAYS) if options.overlays else (HEAT, MASKS):
             make_folder(out / name)
@@ -122,6 +129,15 @@ def predict(
         lines = "".join(json.dumps(asdict(reject), ensure_ascii=False) + "\n" for reject in rejects)
         write_bytes(out / "rejects.jsonl", lines.encode("utf-8", "backslashreplace"))
     return Outcome(rows, rejects, out)
+
+
+def identify(checkpoint: Path, rejects: Rejecting | None) -> str:
+    """sha256 of the weights."""
+    if rejects is None:
+        return fingerprint(checkpoint)
+    from detector.rejection.hub import find_segmenter, fingerprint_of
+
+    return fingerprint_of(find_segmenter(str(checkpoint), rejects.revision))
 
 
 @dataclass(frozen=True)
@@ -140,7 +156,7 @@ class Loaded:
 class Looking:
     """One pass over the inputs. What is done when depends on counts and sizes alone, never on which thread is first."""
 
-    def __init__(self, detector: Detector, inputs: Inputs, out: Path, options: Options) -> None:
+    def __init__(self, detector: Looker, inputs: Inputs, out: Path, options: Options) -> None:
         self.detector, self.inputs, self.out, self.options = detector, inputs, out, options
         self.rows: dict[int, Row] = {}
         self.rejects: dict[int, Reject] = {}
@@ -152,7 +168,6 @@ class Looking:
 
     def run(self) -> tuple[list[Row], list[Reject]]:
         """Rows and rejects in the order of the input."""
-        Image.core.set_block_size(PILLOW_BLOCK)  # type: ignore[attr-defined]
         count = len(self.inputs)
         with (
             ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2))) as self.pool,
@@ -217,7 +232,7 @@ class Looking:
     def look(self) -> None:
         """The group through the model, and its files on their way."""
         group, self.group = self.group, []
-        heats = self.detector.look([one.prepared for _, one in group]).float().cpu() if group else []
+        heats = self.detector.look([one.prepared for _, one in group]) if group else []
         for place, ((index, loaded), heat) in enumerate(zip(group, heats, strict=True)):
             group[place] = (index, Loaded(loaded.stored, NOTHING, NOTHING))
             if torch.isfinite(heat).all():

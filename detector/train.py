@@ -1,6 +1,6 @@
 """Training a detector from shards: checks first, then mmengine's Runner, then the weights and what is known of them.
 
-OUT/run.json             what is trained on what; the same command again goes on, another one is refused
+OUT/run.json             what is trained on what; the same command again resumes, another one is refused
 OUT/state.pth            to resume from       OUT/log.jsonl   losses and scores
 OUT/best.safetensors     at the best validation so far
 OUT/weights.safetensors  the result: the best, or the last where nothing was validated
@@ -19,17 +19,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from detector.card import Card, without_losses
+from detector.card import Card, num_classes, without_losses
 from detector.checkpoint import write_tensors
 from detector.compat import quiet
-from detector.config import initial_options, plain_config
+from detector.config import decisive_config, initial_options
 from detector.errors import DataError
 from detector.folder import RESULT, Folder
 from detector.initialise import Initial, find_initial
 from detector.tensors import read_tensors
+from detector.tracking import Tracking, check_tracker
 from shards.build import plain
 from shards.errors import ConfigError, ResumeError, SchemaError, UserError
 from shards.files import hash_file, write_json
+from shards.memory import keep_freed_memory
 from shards.reader import find_shards
 from shards.shard_index import group_by_folder
 
@@ -49,21 +51,24 @@ class Job:
     """Training shards; () where the config's own data set is used, as scenes are."""
     val: tuple[str, ...] = ()
     launcher: str = "none"
+    track: str = ""
+    """Where the log also goes (detector.tracking); no part of what the training is."""
 
 
 def train(job: Job, resume: bool = False) -> dict[str, Any]:
-    """Train, or go on training, and return what OUT/train.json holds. A finished training is not repeated.
+    """Train, or resume a training, and return what OUT/train.json holds. A finished training is not repeated.
 
     Args:
-        resume: insist on going on: an error where there is nothing to go on from.
+        resume: an error where there is nothing to resume.
 
     Raises MissingInputError, ConfigError, SchemaError, DataError, CheckpointError, ResumeError, OutputError; none of
     them leaves anything behind that was not there before.
     """
     check_launcher(job.launcher)
+    check_tracker(job.track)
     prepare_data(job)
     options = initial_options(job.config)
-    initial = None if options is None else find_initial(options)
+    initial = None if options is None else find_initial(options, "network" in job.config.model)
     card = make_card(job)
     if initial is not None:
         try_initial(card, initial)
@@ -100,9 +105,9 @@ def prepare_data(job: Job) -> None:
 
     config = job.config
     if job.shards:
-        told = config.model.decode_head.num_classes
+        told = told_apart(config)
         if told != 2:
-            raise ConfigError(f"model.decode_head.num_classes is {told}; shards tell 2 apart, clean and artifact")
+            raise ConfigError(f"the model tells {told} classes apart; shards tell 2 apart, clean and artifact")
         config.train_dataloader.dataset.shards = list(job.shards)
         limit = config.train_dataloader.dataset.get("limit", 0)
         check_set(ShardDataset(job.shards, [], limit=limit), 2, "train a detector")
@@ -112,7 +117,28 @@ def prepare_data(job: Job) -> None:
         config.val_dataloader.dataset.shards = list(job.val)
         check_set(ShardDataset(job.val, []), 1, "choose a checkpoint by")
     elif job.shards:
+        if config.train_cfg.get("patience"):
+            raise ConfigError("train_cfg.patience waits for a better validation: name a validation set, or set it to 0")
         config.val_dataloader = config.val_cfg = config.val_evaluator = None
+
+
+def names_of(config: Any, number: int) -> tuple[str, ...]:
+    """The labels' names: those of the scenes for a network whose classes are looked at by name, else numbers."""
+    from shards.extensions import load_target
+
+    told = config.train_dataloader.dataset.get("names")
+    if "network" not in config.model or told is None:
+        return tuple(str(i) for i in range(number))
+    named: Any = load_target(told)
+    return ("ground", *named)
+
+
+def told_apart(config: Any) -> int:
+    """The number of labels of a config's model. Raises ConfigError."""
+    try:
+        return num_classes(config.model)
+    except ValueError as error:
+        raise ConfigError(f"config: {error}") from error
 
 
 def card_of_config(path: str) -> Card:
@@ -125,8 +151,8 @@ def card_of_config(path: str) -> Card:
 def make_card(job: Job) -> Card:
     """What the weights will say of themselves."""
     config = job.config
-    head = config.model.decode_head
-    classes = ("clean", "artifact") if head.num_classes == 2 else tuple(str(i) for i in range(head.num_classes))
+    number = told_apart(config)
+    classes = ("clean", "artifact") if number == 2 else names_of(config, number)
     facts = {"config": job.name}
     try:
         model = without_losses(plain(config.model.to_dict()))
@@ -145,12 +171,9 @@ def try_initial(card: Card, initial: Initial) -> None:
 
 def identify(job: Job, initial: Initial | None) -> dict[str, Any]:
     """What makes this training this one: equal for equal results on one machine."""
-    config = plain_config(job.config)
-    for key in ("log_every", "state_every", "log_level", "visualizer"):
-        config.pop(key, None)
     return {
         "name": job.name,
-        "config": config,
+        "config": decisive_config(job.config),
         "shards": describe_shards(job.shards),
         "validation": describe_shards(job.val),
         "initialised_from": None if initial is None else {"part": initial.part, "sha256": initial.sha256},
@@ -173,7 +196,7 @@ def describe_shards(where: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def make_runner(job: Job, card: Card, initial: Initial | None, folder: Folder, scratch: Path) -> tuple[Any, Any]:
-    """mmengine's Runner with our hooks, and the hook that keeps states; goes on from OUT/state.pth if it is there."""
+    """mmengine's Runner with our hooks, and the hook that keeps states; resumes from OUT/state.pth if it is there."""
     import torch
     from mmengine.runner import Runner
 
@@ -201,7 +224,9 @@ def make_runner(job: Job, card: Card, initial: Initial | None, folder: Folder, s
     keeper = StateHook(job.out, config.state_every, card, config.val_score)
     resume = runner.load_or_resume
     runner.load_or_resume = lambda: going_on(resume, job.out / STATE)
-    hooks = [BeginHook(folder), SeedHook(config.randomness.seed), LogHook(job.out, config.log_every, job.name), keeper]
+    tracking = Tracking(job.track, job.out, job.name, folder.claim.identity) if job.track else None
+    log = LogHook(job.out, config.log_every, job.name, tracking)
+    hooks = [BeginHook(folder), SeedHook(config.randomness.seed), log, keeper]
     hooks += [InitialHook(initial)] if initial is not None else []
     hooks += [PriorHook(config.prior_samples)] if config.get("prior_samples") else []
     for hook in hooks:
@@ -224,6 +249,7 @@ def run(job: Job, card: Card, initial: Initial | None, folder: Folder, scratch: 
     """
     from detector.hooks import LogHook
 
+    keep_freed_memory()  # 4,000 page faults an iteration of the small detectors otherwise, a twentieth of their time
     try:
         runner, keeper = make_runner(job, card, initial, folder, scratch)
         began = time.monotonic()

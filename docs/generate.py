@@ -152,8 +152,8 @@ def described(fields: Iterable[Any], level: int, flat: bool = False) -> Iterator
         if field.is_group and not flat:
             groups[field.name] = (sentence(field.meaning), [])
             continue
-        default = f"`{cell(field.default)}`" if field.default else "" if field.is_group else "must be given"
-        kind = f"`{cell(field.kind)}`" if field.kind else "group"
+        default = f"`{field.default}`" if field.default else "" if field.is_group else "must be given"
+        kind = f"`{field.kind}`" if field.kind else "group"
         parent = field.name.rpartition(".")[0]
         rows = groups.setdefault(parent if parent in groups else "", ("", []))[1]
         rows.append((f"`{field.name}`", default, kind, sentence(field.meaning)))
@@ -176,15 +176,10 @@ def sentence(text: str) -> str:
     return first + text[1:] + ("" if text[-1] in ".?!)`" else ".")
 
 
-def cell(code: str) -> str:
-    """Code for a cell of a table."""
-    return code.replace("|", "\\|")
-
-
 def escaped(text: str) -> str:
-    """On one line; what Markdown would take for markup stays as it is."""
+    """On one line; what Markdown would take for markup stays as it is, and so does code, also within tables."""
     parts = re.split(r"(`[^`]*`)", " ".join(text.split()))
-    return "".join(cell(p) if p.startswith("`") else re.sub(r"([*_<>\[\]|])", r"\\\1", p) for p in parts)
+    return "".join(p if p.startswith("`") else re.sub(r"([*_<>\[\]|])", r"\\\1", p) for p in parts)
 
 
 PAGES: dict[str, Callable[[], str]] = {

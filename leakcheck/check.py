@@ -4,7 +4,7 @@
     OUT/MAKING/seed0-seen/    its heat maps of the shams, as `blemish detect predict` leaves them
     OUT/leakcheck.json, OUT/leakcheck.md   the table; written last
 
-The same command again goes on where it was. What was made how is read from the samples, not from names of folders.
+The same command again resumes where it was. What was made how is read from the samples, not from names of folders.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def look_at_all(makings: Sequence[Making], out: Path, options: Options) -> dict[
 
 
 def look(task: tuple[Making, int], out: Path, options: Options) -> tuple[tuple[str, int], Seen]:
-    """Train one detector, or go on with it, and count what it sees in the shams; ((folder of the making, seed), ..)."""
+    """Train one detector, or resume, and count what it sees in the shams; ((folder of the making, seed), ..)."""
     from detector.config import load_config, set_seed
     from detector.inputs import ShardPictures
     from detector.predict import Options as Looking

@@ -4,7 +4,7 @@
 
 OUT/MAKING/leakcheck and OUT/MAKING/leakcheck_sham hold what `blemish shards` makes of the configs of these
 names with `corruption.paste_back` and `corruption.raw_negatives` on and off, but for rounding. The makings differ after
-the decoder only, and all before is computed once. The same command goes on where a stopped one was.
+the decoder only, and all before is computed once. The same command resumes where a stopped one was.
 """
 
 from __future__ import annotations

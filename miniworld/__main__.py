@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   blemish world sample --n 16 --out out/samples
   blemish world train --minutes 60
   blemish world sets --out miniworld/sets/v1
+  blemish world balance --pool out/pools/wild-pool --out miniworld/sets/v1/wild-balanced
   blemish world sheets --out docs/pictures
   blemish world figures --faults 60 --clean 600 --out out/figures.json
 """
@@ -33,7 +34,7 @@ def parser(prog: str = "python -m miniworld") -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for add in (add_render, add_sample, add_train, add_sets, add_sheets, add_figures):
+    for add in (add_render, add_sample, add_train, add_sets, add_balance, add_sheets, add_figures):
         add(verbs)
     return top
 
@@ -83,7 +84,7 @@ def add_sample(verbs: Verbs) -> None:
 def add_train(verbs: Verbs) -> None:
     text = "train the generator, or train it further"
     verb = add_verb(verbs, "train", text, "train --minutes 60 --device auto", run_train)
-    verb.add_argument("--minutes", type=float, required=True, help="wall clock of this call; the next one goes on")
+    verb.add_argument("--minutes", type=float, required=True, help="wall clock of this call; the next one resumes")
     verb.add_argument("--device", default="auto", help="auto, cpu or cuda (default %(default)s)")
     verb.add_argument(
         "--work", type=Path, default=WORK, metavar="DIR", help="folder of the training state (default %(default)s)"
@@ -106,6 +107,15 @@ def add_sets(verbs: Verbs) -> None:
     verb.add_argument("--guidance", type=float, help="guidance of the wild sets")
     verb.add_argument("--processes", type=int, default=2, help="worker processes (default %(default)s)")
     verb.add_argument("--scale", type=float, default=1.0, help="share of each set's size; below 1 for a trial")
+
+
+def add_balance(verbs: Verbs) -> None:
+    text = "draw a set from a wild one in which half of each content is broken"
+    example = "balance --pool out/pools/wild-pool --out miniworld/sets/v1/wild-balanced"
+    verb = add_verb(verbs, "balance", text, example, run_balance)
+    verb.add_argument("--pool", type=Path, required=True, metavar="DIR", help="the finished wild set to draw from")
+    verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new set")
+    verb.add_argument("--count", type=int, default=1000, help="how many pictures (default %(default)s)")
 
 
 def add_sheets(verbs: Verbs) -> None:
@@ -174,6 +184,13 @@ def run_sets(args: argparse.Namespace) -> None:
         print(f"{name}: {totals['samples']} pictures, {totals['artifact']} with faults, {totals['clean']} without")
     there, packed = sizes(args.out)
     print(f"{args.out}: {there / 1e6:.1f} MB, {packed / 1e6:.1f} MB as git and wheels pack it")
+
+
+def run_balance(args: argparse.Namespace) -> None:
+    from miniworld.balance import draw
+
+    totals = draw(args.pool, args.out, args.count)
+    print(f"{args.out}: {totals['artifact']} pictures with faults, {totals['clean']} without")
 
 
 def run_sheets(args: argparse.Namespace) -> None:

@@ -2,7 +2,8 @@
 
 Wild sets are sampled from the generator and labelled by the oracle; drawn faults have exact masks; both those and the
 clean test pictures go through the autoencoder, so that its traces give nothing away. Every picture is a function of its
-seed, every shard of its number: a killed run goes on where it was, and equal weights give equal bytes.
+seed, every shard of its number: a killed run resumes where it was, and equal weights give equal bytes. `wild-balanced`
+is drawn from `wild-pool` (miniworld/balance.py).
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import hashlib
 import io
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,8 @@ class SetSpec:
     title: str
     shipped: bool = True
     """False: made where it is asked for by name, and no part of the repository."""
+    without: str = ""
+    """Wild: seeds whose captions name this kind of thing are passed over."""
 
 
 SETS: dict[str, SetSpec] = {
@@ -59,6 +63,10 @@ SETS: dict[str, SetSpec] = {
     "faults-test": SetSpec(500, "faults", "Blemish miniworld: test pictures with drawn faults"),
     "clean-test": SetSpec(500, "clean", "Blemish miniworld: clean test pictures"),
     "wild-train": SetSpec(2000, "wild", "Blemish miniworld: wild pictures to train on", shipped=False),
+    # Of three hundred signs one is whole: no set that can be sampled in hours has as many whole as broken ones.
+    "wild-pool": SetSpec(
+        1800, "wild", "Blemish miniworld: wild pictures without signs, to draw from", shipped=False, without="sign"
+    ),
 }
 SHIPPED = tuple(name for name, spec in SETS.items() if spec.shipped)
 
@@ -114,6 +122,8 @@ def open_run(job: Job, name: str) -> RunWriter:
     config: dict[str, Any] = {"set": name, "make": spec.make, "count": count, "per_shard": PER_SHARD, "model": model}
     if spec.make == "wild":
         config |= {"steps": job.steps, "guidance": job.guidance}
+    if spec.without:
+        config |= {"without": spec.without}
     source = {"name": f"miniworld-{name}", "items": count, "fingerprint": f"seeds from {split.start}"}
     return RunWriter(job.out / name, RunInfo(config, source, -(-count // PER_SHARD), spec.title, LICENCE))
 
@@ -161,7 +171,7 @@ def wild(job: Job, name: str, indices: Sequence[int]) -> list[Sample]:
     from miniworld.generator.sample import sample_images
     from miniworld.oracle.explain import explain
 
-    scenes = [sample_scene(SPLITS[name].seed(i)) for i in indices]
+    scenes = list(islice(scenes_of(name), indices[0], indices[-1] + 1))
     words = [caption(s) for s in scenes]
     seeds = [s.seed for s in scenes]
     pictures = sample_images(_pipeline(job.weights), words, seeds, steps=job.steps, guidance=job.guidance)
@@ -177,6 +187,13 @@ def wild(job: Job, name: str, indices: Sequence[int]) -> list[Sample]:
         }
         out.append(labelled(job, name, scene, image, np.asarray(told.mask, np.uint8), extra))
     return out
+
+
+def scenes_of(name: str) -> Iterator[Scene]:
+    """The scenes of a wild set, in the order of their seeds."""
+    split, without = SPLITS[name], SETS[name].without
+    scenes = (sample_scene(split.seed(i)) for i in range(split.count))
+    return (scene for scene in scenes if without not in {thing.kind for thing in scene.things})
 
 
 def faulty(job: Job, name: str, indices: Sequence[int]) -> list[Sample]:

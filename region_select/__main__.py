@@ -60,7 +60,7 @@ def add_train(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="best on --val (default), or the last",
     )
     add_overrides(train)
-    train.add_argument("--resume", action="store_true", help="an error unless there is a training in DIR to go on with")
+    train.add_argument("--resume", action="store_true", help="an error unless there is a training in DIR to resume")
     train.add_argument("--launcher", choices=("none", "pytorch"), default="none", help="pytorch: started by torchrun")
     train.set_defaults(run=run_train)
 

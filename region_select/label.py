@@ -2,7 +2,7 @@
 
 write_masks:   OUT/masks/NAME.png     0 and 255, at the picture's own size; all 0 where no region was found
                OUT/regions.csv        a line for each picture: file, area, number of components
-               OUT/rejects.jsonl      what is no picture      OUT/masks.json  what was asked; the same again goes on
+               OUT/rejects.jsonl      what is no picture      OUT/masks.json  what was asked; the same again resumes
 pseudo_label:  OUT as every run of shards: the pictures as they are, the regions as their labels
 """
 
@@ -23,7 +23,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from region_select.policy import Policy, Selection, item_rng
-from shards.ahead import ahead
+from shards.ahead import Memory, ahead_within
 from shards.build import plain
 from shards.claims import Claim
 from shards.config import apply_overrides
@@ -198,9 +198,12 @@ def region(policy: Policy, item: SourceItem, seed: int) -> tuple[U8, Selection]:
 
 def read_ahead(source: Source, indices: Sequence[int]) -> Iterator[tuple[int, SourceItem | Reject]]:
     """(index, item) in order, with a few read in advance by threads, behind a progress bar."""
+    memory = Memory[int, SourceItem | Reject](
+        source.cost, lambda item: 0 if isinstance(item, Reject) else item.image.nbytes
+    )
     with (
         Progress(len(indices), "picture", resumes=GOES_ON) as shown,
-        closing(ahead(source.__getitem__, indices, READERS, AHEAD, "reader")) as items,
+        closing(ahead_within(source.__getitem__, indices, READERS, AHEAD, "reader", memory)) as items,
     ):
         for index, item in items:
             yield index, item
@@ -208,7 +211,7 @@ def read_ahead(source: Source, indices: Sequence[int]) -> Iterator[tuple[int, So
 
 
 def describe(file: str, uri: str, mask: U8) -> Row:
-    """The table's line, from the mask alone, so that a call that goes on writes the same table."""
+    """The table's line, from the mask alone, so that a call that resumes writes the same table."""
     pixels = int((mask == ARTIFACT).sum())
     height, width = mask.shape
     outcome = "ok" if pixels else "no_region"

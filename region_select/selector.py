@@ -123,7 +123,7 @@ class Selector:
             group = images[first : first + self.chunk]
             prepared = [self.detector.prepare(image) for image in group]
             prepared += prepared[-1:] * (self.chunk - len(group))
-            small = self.detector.look(prepared).float().cpu()
+            small = self.detector.look(prepared)
             found += [enlarge(one, *image.shape[:2]) for one, image in zip(small, group, strict=False)]
         return found
 

@@ -43,14 +43,14 @@ def train_selector(
     resume: bool = False,
     launcher: str = "none",
 ) -> dict[str, Any]:
-    """Train, tune, and return what OUT/selector.json holds. The same call again goes on, or gives what there is.
+    """Train, tune, and return what OUT/selector.json holds. The same call again resumes, or gives what there is.
 
     Args:
         config: a detector config, such as configs/region_select/swin_mini.py.
         labels: shards with the labelled pictures, all of which are used (`draw` makes a draw of a hundred).
         val: shards by which tau is chosen and, with checkpoint="best", the iteration; () for neither.
         overrides: "a.b=v" for the config. iterations, seed: as in `python -m detector train`.
-        resume: an error unless there is a training in OUT to go on with.
+        resume: an error unless there is a training in OUT to resume.
 
     Raises what detector.train.train raises; ResumeError where OUT was tuned on something else.
     """

@@ -1,4 +1,4 @@
-"""`python -m shards VERB`: check a run, look at it, import an outside set."""
+"""`python -m shards VERB`: check a run, look at it, import an outside set, export to another tool."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from shards.arguments import add_values
+from shards.arguments import add_modules, add_values
 from shards.check import check_run
 from shards.errors import ConfigError, one_line, run_verb
+from shards.export.exporters import EXPORTERS
 from shards.files import make_folder
-from shards.human.importers import IMPORTERS, add_importers
+from shards.human.importers import IMPORTERS
 from shards.progress import progress
 from shards.reader import ShardReader
 from shards.show import Chosen, choose, write_sheet
+from shards.status import add_status
+from shards.view.command import add_view
 
 ABOUT = __doc__.partition(": ")[2]
 EXAMPLES = """examples:
   blemish check out/miniworld
   blemish show out/miniworld --out sheet.png --n 16
-  blemish index 'pictures/data-{000000..000068}.tar'
+  blemish view out/miniworld
+  blemish index 'data-{000000..000068}.tar'
 """
 MAX_PROBLEMS = 20
 
@@ -49,10 +53,12 @@ def parser(prog: str = "python -m shards") -> argparse.ArgumentParser:
     show.add_argument("--columns", type=int, default=2, help="samples a row (default 2)")
     show.add_argument("--side", type=int, default=160, help="longer side of a panel in pixels (default 160)")
     show.set_defaults(run=run_show)
+    add_view(verbs)
+    add_status(verbs)
     index = verbs.add_parser(
         "index",
         help="learn what lies where in tars, here or behind an address, so that runs start at once",
-        epilog="blemish index 'hf://datasets/OWNER/NAME@REVISION/data/data-{000000..000068}.tar'",
+        epilog="blemish index 'data-{000000..000068}.tar'",
     )
     index.add_argument("tars", nargs="+", metavar="TARS", help="path, glob, brace range or address")
     index.add_argument("--index", default="", metavar="DIR", help="folder for index files (docs/how-to/sources.md)")
@@ -67,8 +73,8 @@ def parser(prog: str = "python -m shards") -> argparse.ArgumentParser:
     add_values(gather, "--set", "options", "an option of it")
     gather.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write to")
     gather.set_defaults(run=run_gather)
-    if IMPORTERS:
-        add_importers(verbs)
+    add_modules(verbs, "import", "turn an outside set into shards", "NAME", IMPORTERS)
+    add_modules(verbs, "export", "write shards in the layout of another tool", "FORMAT", EXPORTERS)
     return top
 
 
@@ -97,7 +103,7 @@ def run_show(args: argparse.Namespace) -> int:
 
 
 def run_index(args: argparse.Namespace) -> int:
-    """Make what is missing; the same command again goes on where it stopped."""
+    """Make what is missing; the same command again resumes where it stopped."""
     from shards.sources.remote_files import find_files
     from shards.sources.tars import open_indexes
 

@@ -7,14 +7,95 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 A = TypeVar("A")
 R = TypeVar("R")
 
 GRACE = 1.0
 """Seconds that the threads are given to end what they do when nothing more is wanted of them."""
+IN_FLIGHT = 3 << 27
+"""Bytes that what is done ahead may take together, 384 MiB; one that takes more is alone."""
+
+
+@dataclass(frozen=True)
+class Memory(Generic[A, R]):
+    """What work takes of memory: `cost(argument)` bytes while it is done, `kept(result)` until its result is taken."""
+
+    cost: Callable[[A], int]
+    kept: Callable[[R], int]
+
+
+class Room:
+    """IN_FLIGHT bytes, entered in the order of numbers, so that who is waited for is never behind who waits."""
+
+    def __init__(self) -> None:
+        self.held, self.turn, self.is_open = 0, 0, True
+        self.changed = threading.Condition()
+
+    def enter(self, number: int, size: int) -> None:
+        """Wait for one's turn and for room."""
+        with self.changed:
+            self.changed.wait_for(lambda: not self.is_open or (self.turn == number and self.fits(size)))
+            self.turn += 1
+            self.held += size
+            self.changed.notify_all()
+
+    def fits(self, size: int) -> bool:
+        return not self.held or self.held + size <= IN_FLIGHT
+
+    def leave(self, size: int) -> None:
+        with self.changed:
+            self.held -= size
+            self.changed.notify_all()
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+        with self.changed:
+            self.is_open = False
+            self.changed.notify_all()
+
+
+def bounded(work: Callable[[A], R], memory: Memory[A, R], room: Room) -> Callable[[tuple[int, A]], R]:
+    """The work on numbered arguments, each when there is room for it."""
+
+    def done(numbered: tuple[int, A]) -> R:
+        number, argument = numbered
+        cost = left = 0
+        try:
+            cost = memory.cost(argument)
+        finally:
+            room.enter(number, cost)  # also where that failed: the others wait for this one
+        try:
+            result = work(argument)
+            left = memory.kept(result)
+            return result
+        finally:
+            room.leave(cost - left)
+
+    return done
+
+
+def ahead_within(
+    work: Callable[[A], R],
+    arguments: Iterable[A],
+    num_threads: int,
+    num_waiting: int,
+    name: str,
+    memory: Memory[A, R],
+) -> Generator[tuple[A, R], None, None]:
+    """As `ahead`, with no more than IN_FLIGHT bytes in use at a time, by what `memory` says."""
+    room = Room()
+    parts = ahead(bounded(work, memory, room), enumerate(arguments), num_threads, num_waiting, name)
+    try:
+        for (_, argument), result in parts:
+            room.leave(memory.kept(result))
+            yield argument, result
+    finally:
+        room.close()
+        parts.close()
 
 
 def ahead(

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 LATER = "later"
 """Key in the metadata of a field that came after runs had been made: `plain` leaves it out where it has its default, so
-that a config that does not use it stays the same run, with the same hash."""
+that a config that does not use it stays the same run, with the same hash; `build` never demands it."""
 MAX_DEPTH = 32
 """Levels of dicts and lists in a value of free form; what is written down must be readable again."""
 
@@ -66,12 +66,14 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "", *, require_al
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     for name in values:
         if name not in fields:
-            raise BuildError(f"unknown key '{join(path, str(name)[:60])}'{nearest(str(name)[:60], fields)}")
+            near = inner_place(cls, str(name))
+            hint = f"; did you mean '{join(path, near)}'?" if near else nearest(str(name)[:60], fields)
+            raise BuildError(f"unknown key '{join(path, str(name)[:60])}'{hint}")
     built: dict[str, Any] = {}
     for name, field in fields.items():
         if name in values:
             built[name] = convert(hints[name], values[name], join(path, name), require_all)
-        elif require_all or (field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING):
+        elif (require_all and LATER not in field.metadata) or not has_default(field):
             raise BuildError(f"missing key '{join(path, name)}'")
     try:
         return cls(**built)
@@ -79,6 +81,22 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "", *, require_al
         raise
     except ValueError as error:
         raise BuildError(f"{path or cls.__name__}: {error}") from error
+
+
+def inner_place(cls: Any, name: str) -> str:
+    """Dotted path of the field of this very name in a group within `cls`; "" where there is none, or more than one."""
+    groups = {group: hint for group, hint in hints_of(cls).items() if dataclasses.is_dataclass(hint)}
+    found = [join(group, inner) for group, hint in groups.items() if (inner := place_of(hint, name))]
+    return found[0] if len(found) == 1 else ""
+
+
+def place_of(cls: Any, name: str) -> str:
+    """`name` where `cls` has such a field itself, else as `inner_place`."""
+    return name if name in hints_of(cls) else inner_place(cls, name)
+
+
+def has_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
 
 
 def convert(hint: Any, value: Any, path: str, require_all: bool = False) -> Any:
@@ -185,11 +203,8 @@ def convert_dict(args: tuple[Any, ...], value: Any, path: str, require_all: bool
 def plain(value: Any) -> Any:
     """The inverse of `build`: dataclasses and mappings to dicts, tuples to lists, numpy scalars to Python numbers."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            field.name: plain(getattr(value, field.name))
-            for field in dataclasses.fields(value)
-            if not (LATER in field.metadata and getattr(value, field.name) == field.default)
-        }
+        told = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {field.name: plain(one) for field, one in told if LATER not in field.metadata or one != field.default}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

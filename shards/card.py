@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +56,19 @@ configs:
 """
 
 
+def heading(manifest: Mapping[str, Any]) -> str:
+    """What a run is called: its title, or what its samples are of."""
+    source = line(str(manifest["source"].get("name", "")))
+    return line(str(manifest.get("title", ""))) or f"Samples of {source}".strip()
+
+
 def card_text(manifest: dict[str, Any]) -> str:
     """The whole card."""
     totals, codec = manifest["totals"], manifest["codec"]
     source = line(str(manifest["source"].get("name", "")))
     rejects = ", ".join(f"{reason} {count}" for reason, count in totals["rejects"].items()) or "none"
     return f"""{header(manifest)}
-# {line(manifest["title"]) or f"Samples of {source}".strip()}
+# {heading(manifest)}
 
 {totals["samples"]} samples in {totals["shards"]} shards: {totals["artifact"]} with artifacts, {totals["clean"]} clean.
 Source: {source} ({manifest["source"].get("items", "?")} items). Rejected inputs: {rejects}.

@@ -1,4 +1,4 @@
-"""A folder that belongs to one piece of work: the same command goes on there, any other is refused.
+"""A folder that belongs to one piece of work: the same command resumes it, any other is refused.
 
     OUT/RECORD   JSON of what makes this work this one, its identity
     OUT/.lock    there while a process works in the folder

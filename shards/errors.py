@@ -67,7 +67,7 @@ def run_cli(main: Callable[[], int | None]) -> int:
 
     An error within a source or region policy of the user's own is one line too, with its file and line.
 
-    A command that is stopped says how far it was and whether it goes on when it is given again.
+    A command that is stopped says how far it was and whether it resumes when it is given again.
     """
     try:
         with terminable():
@@ -76,8 +76,7 @@ def run_cli(main: Callable[[], int | None]) -> int:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
     except Exception as error:
-        extensions = sys.modules.get("shards.extensions")
-        words = extensions.blamed(error) if extensions else ""
+        words = own_code_error(error)
         if not words:
             raise
         print(f"error: {one_line(words)}", file=sys.stderr)
@@ -88,6 +87,12 @@ def run_cli(main: Callable[[], int | None]) -> int:
         name, code = ("SIGTERM", 143) if isinstance(error, Terminated) else ("Ctrl-C", 130)
         print(f"stopped by {name}{stopped_at()}", file=sys.stderr)
         return code
+
+
+def own_code_error(error: BaseException) -> str:
+    """An error within the user's own source or region policy in one line; "" where it is none of such code."""
+    extensions = sys.modules.get("shards.extensions")  # not loaded: no such code was
+    return str(extensions.blamed(error)) if extensions else ""
 
 
 def run_verb(args: argparse.Namespace) -> int:

@@ -38,7 +38,7 @@ def leftover_of(name: str) -> str:
 def explain(error: OSError, path: Path) -> OutputError:
     """An operating-system error while writing -> one line that says what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        message = f"no space left while writing {path}; free some space and run the same command again to go on"
+        message = f"no space left while writing {path}; free some space and run the same command again to resume"
     elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         message = f"{path} cannot be written ({error.strerror}); choose a folder that you may write to"
     elif error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):

@@ -9,14 +9,17 @@ import numpy as np
 from PIL import Image
 
 from shards.errors import SchemaError
+from shards.guard.decoding import PictureTooLargeError, open_picture
 from shards.masks import U8, mask_from_file
 
 Codec = Literal["webp", "png", "jpg"]
 CODECS: tuple[Codec, ...] = ("webp", "png", "jpg")
 MAX_PIXELS = 1 << 26
-"""Largest picture read from a shard, 8192 x 8192: a guard against image bombs."""
+"""Largest picture read from a shard, 8192 x 8192; a WebP may have less (shards/guard/decoding.py)."""
 STRIP_PIXELS = 1 << 20
 """Pixels that are converted at once."""
+SURE_PIXELS = 1 << 24
+"""A picture of no more can be read again, whatever its codec makes of it."""
 MAX_MEMBER = 1 << 28
 """Largest file of a sample, in bytes: a picture of MAX_PIXELS that does not compress."""
 
@@ -32,11 +35,17 @@ def encode_image(array: U8, codec: Codec) -> bytes:
         raise SchemaError(f"image codec {codec!r}; allowed are {', '.join(CODECS)}")
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, **options[codec])
-    return buffer.getvalue()
+    data = buffer.getvalue()
+    if array.shape[0] * array.shape[1] > SURE_PIXELS:
+        try:
+            _open(data).close()
+        except PictureTooLargeError as error:
+            raise SchemaError(f"the image could not be read again: {error}; use smaller pictures") from error
+    return data
 
 
 def _open(data: bytes, formats: tuple[str, ...] = ("WEBP", "PNG", "JPEG")) -> Image.Image:
-    picture = Image.open(io.BytesIO(data), formats=formats)
+    picture = open_picture(data, formats)
     if picture.width * picture.height > MAX_PIXELS:
         raise SchemaError(f"image of {picture.width}x{picture.height} pixels; at most {MAX_PIXELS} are read")
     return picture

@@ -10,6 +10,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import struct
+import sys
 import threading
 import time
 from pathlib import Path
@@ -18,6 +20,8 @@ from weakref import WeakValueDictionary
 from shards.files import explain
 
 POLL_SECONDS = 0.1
+FLOCK = "hhqqi4x"
+"""`struct flock` of Linux on 64 bits: type, whence, start, length, process."""
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
@@ -121,6 +125,35 @@ class Locks:
     def __del__(self) -> None:
         for number in [n for n, owner in self._handle.owners.items() if owner == id(self)] if self._handle else []:
             self.release(number)
+
+
+def is_held(path: Path, number: int) -> bool | None:
+    """Whether any process holds lock `number` of the file, without taking it even for a moment.
+
+    False where there is no such file; None where this system cannot say.
+    """
+    if sys.platform != "linux":
+        return None
+    with _GUARD:
+        known = _HANDLES.get(_identity(path) or (-1, -1))
+        if known is not None and number in known.owners:
+            return True
+        try:
+            # A descriptor of one's own would, when it is closed, drop the locks that this process holds in the file.
+            handle = known.descriptor if known else os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return None
+        try:
+            asked = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, number, 1, 0)
+            kind: int = struct.unpack(FLOCK, fcntl.fcntl(handle, fcntl.F_GETLK, asked))[0]
+            return kind != fcntl.F_UNLCK
+        except (OSError, struct.error):
+            return None
+        finally:
+            if known is None:
+                os.close(handle)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -22,11 +22,11 @@ from shards.guard.json_text import read_object
 
 LOCAL, IGNORE = ".local.json", ".gitignore"
 IGNORED = f"# Places on the machine that made this; git and the Hugging Face hub leave them out.\n{LOCAL}\n"
-PLACES = frozenset(("root", "masks", "tars", "where", "par", "index", "folder", "vae", "config", "weights"))
+PLACES = frozenset(("root", "masks", "tars", "where", "par", "index", "folder", "vae", "config", "weights", "detector"))
 """Options whose text is a place however it is spelled. Text of any other option is one where it is an absolute path."""
 PATTERNS = ("{", "*", "?", "[", "://")
 """Signs of what is more than one file, or none of this machine."""
-HUB = frozenset(("folder", "vae"))
+HUB = frozenset(("folder", "vae", "detector"))
 """Those that may be an id on a hub."""
 
 

@@ -9,8 +9,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+from shards.errors import ConfigError, UserError, own_code_error
 from shards.progress import GOES_ON, progress
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -25,11 +27,28 @@ def open_pool(processes: int) -> Iterator[Any]:
 
 
 def in_processes(processes: int, work: Callable[[Any], Any], tasks: Sequence[Any], unit: str) -> Iterator[Any]:
-    """Results in the order in which they come, with progress."""
+    """Results in the order in which they come, with progress.
+
+    What `work` raises is raised here; an error within the user's own code as ConfigError, which is one line.
+    """
     if not tasks:
         return
     with open_pool(min(processes, len(tasks))) as pool:
-        yield from progress(pool.imap_unordered(work, tasks), unit, total=len(tasks), resumes=GOES_ON)
+        results = pool.imap_unordered(partial(attempt, work), tasks)
+        yield from progress(results, unit, total=len(tasks), resumes=GOES_ON)
+
+
+def attempt(work: Callable[[Any], Any], task: Any) -> Any:
+    """In a process of the pool: where an error was within own code is known here alone, its frames are not sent."""
+    try:
+        return work(task)
+    except UserError:
+        raise
+    except Exception as error:
+        words = own_code_error(error)
+        if not words:
+            raise
+        raise ConfigError(words) from None
 
 
 @contextmanager

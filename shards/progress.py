@@ -15,7 +15,7 @@ EVERY = 30.0
 """Seconds between lines where standard error is no terminal."""
 SHORTEST = 0.01
 """Seconds that the thread which sees to it sleeps at least."""
-GOES_ON = "the same command again goes on from there"
+GOES_ON = "the same command again resumes from there"
 
 
 class Progress:
@@ -158,7 +158,7 @@ def progress(
 
 
 def stopped_at() -> str:
-    """What is done of the work begun last, and whether the same command goes on; "" where nothing is left of it."""
+    """What is done of the work begun last, and whether the same command resumes it; "" where nothing is left of it."""
     shown = Progress.last
     if shown is None or (shown.total and shown.n >= shown.total):
         return ""

@@ -139,6 +139,10 @@ class Source(abc.ABC):
         """sha256 over `listing`: equal for equal lists, so that resuming with another list is noticed."""
         return fingerprint(self.listing())
 
+    def cost(self, index: int) -> int:
+        """Bytes of memory that loading item `index` takes at most, told without loading it; 0 where that is little."""
+        return 0
+
     def arranged(self, order: Sequence[int]) -> Source:
         """The same items in another order: item i is item order[i] of this source. `occurrence` counts in that order.
 

@@ -302,7 +302,7 @@ class RunWriter:
         """Raises ResumeError where another command has extended the run since this one opened it."""
         stored = read_manifest(self.out / MANIFEST)
         if stored.get("source") != plain(self.info.source):
-            raise ResumeError(f"{self.out} was extended meanwhile; go on with the command that did so")
+            raise ResumeError(f"{self.out} was extended meanwhile; resume it with the command that did so")
 
     def finalise(self) -> dict[str, Any]:
         """Merge rejects, write manifest, card and Croissant. Safe to call again; needs every shard done.

@@ -6,9 +6,13 @@ with read_base():
     from ._miniworld_own import *
 
 title = "Regions: selector, parts, blobs; threshold, dilation, smallest component; embedded world"
+closed_world_limits = "region.options.limits={'min_component_area': 0.002}"
+# Two by two: the arm of closed_world.py differs from the default in its selector and in its limits.
 arms = [
     dict(name="default: shipped selector, tau 0.4"),
     dict(name="selector of 100 labels", selector="labels"),
+    dict(name="limits of the closed world", set=[closed_world_limits]),
+    dict(name="selector and limits of the closed world", selector="labels", set=[closed_world_limits]),
     dict(name="parts of scenes", config="configs/shards/miniworld_parts.py"),
     dict(name="blobs", set=["region={'policy': 'blobs', 'options': {'area': [0.01, 0.1], 'max_blobs': 2}}"]),
     *(dict(name=f"tau {tau}", set=[f"region.options.tau={tau}"]) for tau in (0.2, 0.3, 0.5)),
@@ -21,7 +25,13 @@ arms = [
         for area in (0.002, 0.02)
     ),
 ]
+del closed_world_limits
 compare = [
-    ["default: shipped selector, tau 0.4", other]
-    for other in ("selector of 100 labels", "parts of scenes", "blobs", "tau 0.2", "tau 0.5", "dilation 0")
+    ["selector and limits of the closed world", "default: shipped selector, tau 0.4"],
+    ["selector and limits of the closed world", "selector of 100 labels"],
+    ["selector and limits of the closed world", "limits of the closed world"],
+    *(
+        ["default: shipped selector, tau 0.4", other]
+        for other in ("selector of 100 labels", "parts of scenes", "blobs", "tau 0.2", "tau 0.5", "dilation 0")
+    ),
 ]

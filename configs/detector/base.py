@@ -26,7 +26,8 @@ train_dataloader = dict(
     batch_size=8,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type="DrawSampler", seed=0),
+    # together: a sample and its clean twin, where they stand side by side in the shards, come into one batch.
+    sampler=dict(type="DrawSampler", seed=0, together=False),
     dataset=dict(type="ShardDataset", shards=["out/shards"], pipeline=train_pipeline, seed=0, limit=0),
 )
 val_dataloader = dict(
@@ -40,7 +41,8 @@ val_evaluator = dict(type="ArtifactIoU")
 val_score = "val/artifact_iou"
 val_cfg = dict(type="ValLoop")
 
-train_cfg = dict(type="RestartableLoop", max_iters=10000, val_interval=500)
+# Stop after so many validations in a row without a new best score; 0 goes on to the end.
+train_cfg = dict(type="RestartableLoop", max_iters=10000, val_interval=500, patience=0)
 optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="AdamW", lr=6e-5, betas=(0.9, 0.999), weight_decay=0.01),

@@ -7,7 +7,7 @@ with read_base():
 
 initialise = dict(
     source="out/detector/pal_unified/weights.safetensors",
-    part="all",
+    part="whole",
     make="python -m detector train configs/detector/pal_unified.py --shards out/pal/unified/train "
     "--val out/pal/unified/val",
 )

@@ -2,7 +2,7 @@
 
 See docs/explanation/leak_check.md.
 
-`corruption.paste_back` and `corruption.raw_negatives` choose the making; `make leakcheck` runs all four.
+`corruption.paste_back` and `corruption.raw_negatives` choose the variant of processing; `make leakcheck` runs all four.
 """
 
 from mmengine.config import read_base
@@ -12,7 +12,7 @@ with read_base():
 
 source.update(options=dict(count=600, first_seed=600_000))
 # From the paper's start step (40 of 50) this generator mends nearly every region, and unchanged regions stay labelled:
-# hardly anything but the making marks those, so that a detector has most reason to read it.
+# hardly anything but the processing marks those, so that a detector has most reason to read it.
 corruption.update(injection=dict(method="noised", start_step=6), verification=dict(policy="keep"))
 samples.update(clean_share=0.2)
 region = dict(policy="blobs", options=dict(area=[0.01, 0.1], max_blobs=2))

@@ -10,5 +10,5 @@ with read_base():
 
 source.update(options=dict(count=1200, first_seed=650_000))
 corruption.update(sham=True)
-# Clean pictures tell whether whole pictures give their making away.
+# Clean pictures tell whether whole pictures give away how they were processed.
 samples.update(clean_share=0.25)

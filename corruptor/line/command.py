@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,11 +9,11 @@ from corruptor.line.cards import DEFAULT_GPU, GPUS
 from corruptor.line.config import LineConfig
 from corruptor.line.cost import cost_lines
 from corruptor.line.inspect_source import inspect_source
+from corruptor.line.meter import Meter
 from corruptor.line.plan import make_plan
 from corruptor.line.processes import ALONE, Place
 from corruptor.line.ready import model_remark
 from corruptor.line.report import (
-    Meter,
     cut_note,
     enlarged_note,
     is_complete,
@@ -23,6 +22,7 @@ from corruptor.line.report import (
     summary,
     write_left_out,
     write_run_sheet,
+    write_run_view,
 )
 from region_select.policy import open_policy
 from shards.errors import MissingInputError
@@ -38,12 +38,11 @@ def make_shards(config: LineConfig, out: Path, place: Place = ALONE, extend: boo
 
     check_local(out)  # before a model is loaded
     line = open_line(config, out, place=place, extend=extend)
-    meter = Meter(line.plan, line.writer)
-    began = time.monotonic()
-    with meter.progress(place) as shown:
-        claims = meter.watch(line.writer.claims(place.rank, place.num_processes), shown)
-        run_shards(line, claims, shown.update)
-    seconds = time.monotonic() - began
+    meter = Meter(line.plan, line.writer, place)
+    with meter.shown, meter.log():
+        claims = meter.watch(line.writer.claims(place.rank, place.num_processes))
+        run_shards(line, claims, meter.settled, meter.worked)
+    seconds = meter.seconds
     left = line.writer.todo()
     if left:
         return (
@@ -56,7 +55,8 @@ def make_shards(config: LineConfig, out: Path, place: Place = ALONE, extend: boo
         sheet = write_run_sheet(out)
         write_left_out(out, line.source)
         totals = line.writer.finalise()
-    words = summary(out, totals, meter.rows, seconds, sheet)
+        look = [str(sheet), write_run_view(out, anew=meter.rows > 0)] if sheet else []
+    words = summary(out, totals, meter.rows, seconds, look)
     recorder = line.worker.recorder
     return "\n".join(filter(None, [selection_note(line.source), enlarged_note(recorder), cut_note(recorder), words]))
 

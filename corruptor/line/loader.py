@@ -17,7 +17,7 @@ from corruptor.line.batch import Batch, Loaded, Refused, Row
 from corruptor.line.config import LineConfig
 from corruptor.line.plan import Plan, clean_variant, region_rng
 from region_select.policy import Policy, Selection
-from shards.ahead import ahead
+from shards.ahead import Memory, ahead_within
 from shards.masks import ARTIFACT, CLEAN, IGNORE
 from shards.resize import SizePolicy, resize_item, resize_mask
 from shards.source import Reject, Source, SourceItem
@@ -44,9 +44,9 @@ class Loader:
         places = ((shard, index) for shard in shards for index in self.plan.indices(shard))
         readers = self.config.workers.num_readers
         # One batch and a few more under way.
-        parts = ahead(
-            lambda place: self.load(place[1]), places, readers, self.config.compute.batch_size + 2 * readers, "reader"
-        )
+        waiting = self.config.compute.batch_size + 2 * readers
+        memory = Memory[tuple[int, int], Loaded | Refused](lambda place: self.source.cost(place[1]), loaded_bytes)
+        parts = ahead_within(lambda place: self.load(place[1]), places, readers, waiting, "reader", memory)
         with closing(parts):
             for shard, loaded in groupby(parts, key=lambda part: part[0][0]):
                 yield from self._shard(shard, (part for _, part in loaded))
@@ -122,6 +122,11 @@ class _Group:
     def take(self, count: int) -> tuple[Row, ...]:
         taken, self.ready = self.ready[:count], self.ready[count:]
         return tuple(row for rows in taken for row in rows)
+
+
+def loaded_bytes(part: Loaded | Refused) -> int:
+    """Bytes that a picture takes at the model's size."""
+    return part.item.image.nbytes if isinstance(part, Loaded) else 0
 
 
 def load_picture(source: Source, index: int, policy: SizePolicy, size_multiple: int) -> Loaded | Refused:

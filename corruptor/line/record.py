@@ -191,6 +191,8 @@ def _extra(row: Row, mask: np.ndarray[Any, np.dtype[np.uint8]], numbers: Verific
         "pixel_threshold": numbers.pixel_threshold,
         "changed_shares": [round(one.changed_share, DECIMALS) for one in numbers.components],
     }
+    if any(one.rise is not None for one in numbers.components):
+        extra["rises"] = [round(one.rise or 0.0, DECIMALS) for one in numbers.components]
     if row.loaded.item.caption_cut:
         extra["caption_characters"] = row.loaded.item.caption_cut
     if scale > 1:

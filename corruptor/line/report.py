@@ -1,54 +1,27 @@
-"""What a run tells people: the bar while it works, the words at its end, a sheet to look at."""
+"""What a run tells people at its end: words, a sheet and a page to look at."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from corruptor.line.plan import Plan
-from corruptor.line.processes import Place
-from shards.errors import MissingInputError
-from shards.progress import GOES_ON, Progress, clock
+from shards.errors import MissingInputError, OutputError
+from shards.progress import clock
 from shards.reader import ShardReader
 from shards.show import choose, write_sheet
 from shards.source import Source
 from shards.sources.gather import write_rejects
-from shards.writer import MANIFEST, RunWriter, read_manifest
+from shards.view.gallery import PAGE
+from shards.view.run import VIEW, view_run
+from shards.writer import MANIFEST, read_manifest
 
 if TYPE_CHECKING:
     from corruptor.line.record import Recorder
 
-KEPT = f"complete shards are kept, and {GOES_ON}"
 SHEET, SHEET_SAMPLES, LEFT_OUT = "sheet.png", 32, "left_out.jsonl"
-
-
-@dataclass
-class Meter:
-    """Counts the rows of a run: those this process makes, and for the bar those that all have made."""
-
-    plan: Plan
-    writer: RunWriter
-    rows: int = 0
-    """Rows of the shards that were given to this process."""
-
-    def progress(self, place: Place) -> Progress:
-        """Rate and time left; shown by the first of several processes."""
-        total = sum(map(self.plan.num_rows, range(self.plan.num_shards)))
-        return Progress(total, "image", initial=self._settled(), quiet=place.rank > 0, resumes=KEPT)
-
-    def watch(self, claims: Iterator[int], shown: Progress) -> Iterator[int]:
-        """Hand on claims; the progress learns of what other processes have done since the last."""
-        for shard in claims:
-            self.rows += self.plan.num_rows(shard)
-            shown.update(max(0, self._settled() - shown.n))
-            yield shard
-
-    def _settled(self) -> int:
-        """Rows of the shards that are done."""
-        missing = set(self.writer.todo())
-        return sum(self.plan.num_rows(shard) for shard in range(self.plan.num_shards) if shard not in missing)
+VIEW_SAMPLES = 512
+"""Samples on the page of a run's end: a second or a few, whatever the run's size."""
 
 
 def is_complete(out: Path) -> bool:
@@ -66,6 +39,20 @@ def write_run_sheet(out: Path) -> Path | None:
     write_sheet(out / SHEET, samples)
     reader.close()
     return out / SHEET
+
+
+def write_run_view(out: Path, anew: bool) -> str:
+    """The page of a finished run, unless it has one and `anew` is False: its path, or why there is none.
+
+    It shows some of the samples; `blemish view` makes one of more. The run is complete without it.
+    """
+    page = out / VIEW / PAGE
+    try:
+        if anew or not page.is_file():
+            view_run(out, out / VIEW, VIEW_SAMPLES, cache=False)
+    except OutputError as error:
+        return f"{error} (no page was made)"
+    return str(page)
 
 
 def write_left_out(out: Path, source: Source) -> None:
@@ -105,7 +92,7 @@ def cut_note(recorder: Recorder) -> str:
     )
 
 
-def summary(out: Path, totals: Mapping[str, Any], rows: int, seconds: float, sheet: Path | None) -> str:
+def summary(out: Path, totals: Mapping[str, Any], rows: int, seconds: float, look: Sequence[str]) -> str:
     """The closing words: what was made, what was not and why, how fast, where to look."""
     rejects: Mapping[str, int] = totals["rejects"]
     lines = [f"{totals['samples']} samples: {totals['artifact']} with artifacts, {totals['clean']} clean"]
@@ -114,7 +101,7 @@ def summary(out: Path, totals: Mapping[str, Any], rows: int, seconds: float, she
         lines.append(f"{sum(rejects.values())} rejected: {reasons} (see {out / 'rejects.jsonl'})")
     lines.append(speed(rows, seconds) if rows else "nothing left to do: the run was complete")
     lines.append(f"{totals['shards']} shards, {totals['bytes'] / 1e6:.1f} MB in {out}")
-    lines.append(f"look at {sheet}" if sheet else "no samples to look at: every input was rejected")
+    lines.append(f"look at {' and '.join(look)}" if look else "no samples to look at: every input was rejected")
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ the others; shards that were complete stay, the one under way leaves nothing.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from corruptor.line.batch import Batch, Done
 from corruptor.line.channel import Channel
 from corruptor.line.config import CHANGEABLE, MOST_THREADS, LineConfig, ModelConfig, RegionConfig, SourceConfig
 from corruptor.line.loader import Loader
+from corruptor.line.opinion import OPINION, open_opinion, public_opinion, with_sha256
 from corruptor.line.plan import Plan, make_plan
 from corruptor.line.processes import Place
 from corruptor.line.record import Recorder
@@ -82,16 +84,18 @@ def open_line(
     followed = follow(source, Path(out), begun, config.samples.sources_per_shard, extend)
     source = followed.source
     config = resolve_compute(config, begun_threads(begun), place)
+    config = replace(config, corruption=with_sha256(config.corruption))
     policy = open_policy(config.region.policy, config.region.options)
     source.needs_masks = not policy.falls_back
     backbone = backbone or open_model(config.model, config.compute.device)
     check_steps(config, backbone)
+    opinion = open_opinion(config.corruption.verification.second_opinion, config.compute.device)
     plan = make_plan(config, len(source), breaks(followed.grown))
     digest = backbone.digest()
     info = run_info(config, followed, plan, digest, policy_digest(config.region.policy, policy))
     writer = RunWriter(out, info, config.samples.codec, source.grows if extend else None)
     recorder = Recorder(backbone, published(config), plan, writer.hash, digest)
-    return Line(config, source, policy, plan, backbone, writer, Worker(backbone, config, plan, recorder))
+    return Line(config, source, policy, plan, backbone, writer, Worker(backbone, config, plan, recorder, opinion))
 
 
 def run_info(config: LineConfig, followed: Followed, plan: Plan, digest: str, region_digest: str = "") -> RunInfo:
@@ -112,6 +116,7 @@ def run_info(config: LineConfig, followed: Followed, plan: Plan, digest: str, re
         places={
             **dict(places(plain(config.source.options), "source.options")),
             **dict(places(plain(config.model), "model")),
+            **dict(places(plain(config.corruption.verification.second_opinion), OPINION)),
         },
     )
 
@@ -124,6 +129,7 @@ def published(config: LineConfig) -> LineConfig:
         source=SourceConfig(**parts["source"]),
         model=ModelConfig(**parts["model"]),
         region=RegionConfig(**parts["region"]),
+        corruption=public_opinion(config.corruption),
     )
 
 
@@ -138,7 +144,7 @@ def begun_manifest(out: Path) -> dict[str, Any]:
 def begun_threads(manifest: dict[str, Any]) -> int:
     """The number of threads that a run was begun with; 0 where there is none.
 
-    Launchers set another number for several processes than for one, and a run may go on with another number of them.
+    Launchers set another number for several processes than for one, and a run may be resumed with another number.
     """
     try:
         threads = manifest["config"]["compute"]["num_threads"]
@@ -233,16 +239,20 @@ def check_steps(config: LineConfig, backbone: Backbone) -> None:
 
 
 def run_shards(
-    line: Line, shards: Iterable[int], progress: Callable[[int, int], None] = lambda rows, rejects: None
+    line: Line,
+    shards: Iterable[int],
+    settled: Callable[[int, str], None] = lambda rows, outcome: None,
+    worked: Callable[[float, int], None] = lambda seconds, nfe: None,
 ) -> None:
     """Make these shards, in order; which, may be decided while they are made (RunWriter.claims).
 
-    `progress` is called from a thread with numbers of rows settled and of rejects among them.
+    `settled` is called from a thread with a number of rows and what they became, `worked` after each batch with the
+    seconds that the model took and its noise predictions (Meter).
 
     Raises OutputError, SourceError, ConfigError: the first error of any part, after all parts have stopped.
     """
     loader = Loader(line.source, line.policy, line.config, line.plan, line.backbone.size_multiple)
-    sink = Sink(line.writer, line.plan, line.config.workers.num_encoders, progress)
+    sink = Sink(line.writer, line.plan, line.config.workers.num_encoders, settled)
     batches: Channel[Batch] = Channel(line.config.workers.num_batches_ahead)
     works: Channel[Done] = Channel(line.config.workers.num_batches_ahead)
     threads = [
@@ -252,7 +262,10 @@ def run_shards(
     patience = None
     try:
         for batch in batches:
-            works.put(line.worker.work(batch))
+            began, nfe = time.monotonic(), line.backbone.nfe.samples
+            done = line.worker.work(batch)
+            worked(time.monotonic() - began, line.backbone.nfe.samples - nfe)
+            works.put(done)
         works.close()
     except BaseException as error:
         batches.fail(error)

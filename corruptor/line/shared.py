@@ -124,7 +124,7 @@ class SharedWorker(Worker):
             [place for place, _ in made],
         )
         resampled = self._resampled(items, inverted, rows)
-        return finish_rows(resampled, inverted, rows, self.config.corruption, self.backbone.factor)
+        return finish_rows(resampled, inverted, rows, self.config.corruption, self.backbone.factor, self.opinion)
 
     @property
     def num_latents(self) -> int:
@@ -222,7 +222,7 @@ def open_lines(runs: Sequence[tuple[LineConfig, Path]], kept: Kept) -> list[Line
     lines: list[Line] = []
     for config, out in runs:
         line = open_line(config, out, backbone=lines[0].backbone if lines else None)
-        shared = SharedWorker(line.backbone, line.config, line.plan, line.worker.recorder, kept)
+        shared = SharedWorker(line.backbone, line.config, line.plan, line.worker.recorder, line.worker.opinion, kept)
         source = KeptSource(line.source, repr(config.source), kept)
         lines.append(dataclasses.replace(line, worker=shared, source=source))
     for name, values in (

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from corruptor.line.batch import Done, Refused
+from corruptor.line.meter import SAMPLE, UNMADE
 from corruptor.line.plan import Plan
 from shards.masks import ARTIFACT
 from shards.schema import Sample, encode_sample, parse_key
@@ -31,12 +32,12 @@ Settled = Encoded | Refused
 
 @dataclass
 class Sink:
-    """Writes what the workers have done. `progress` is called with numbers of rows settled and of rejects in them."""
+    """Writes what the workers have done. `settled` is called with a number of rows and what they became, see Meter."""
 
     run: RunWriter
     plan: Plan
     num_encoders: int
-    progress: Callable[[int, int], None]
+    settled: Callable[[int, str], None]
 
     def consume(self, works: Iterator[Done]) -> None:
         """Write all shards; `works` brings each shard's work together, shard after shard.
@@ -55,7 +56,7 @@ class Sink:
             while True:
                 waiting.update(self._settle(pool, work))
                 while row in waiting:
-                    self.progress(1, self._write(shard, waiting.pop(row)))
+                    self.settled(1, write_row(shard, waiting.pop(row)))
                     row += 1
                 if row == num_rows:
                     return
@@ -74,12 +75,13 @@ class Sink:
         members = encode_sample(sample, self.run.codec)
         return Encoded(sample.key, members, bool((sample.mask == ARTIFACT).any()))
 
-    @staticmethod
-    def _write(shard: ShardWriter, settled: Settled) -> int:
-        """Write a row; returns how many rejects it is."""
-        if isinstance(settled, Encoded):
-            shard.write_members(settled.key, settled.members, artifact=settled.artifact)
-            return 0
-        if settled.reject is not None:
-            shard.reject(settled.reject, settled.index, settled.variant)
-        return int(settled.reject is not None)
+
+def write_row(shard: ShardWriter, settled: Settled) -> str:
+    """Write a row; returns what it became."""
+    if isinstance(settled, Encoded):
+        shard.write_members(settled.key, settled.members, artifact=settled.artifact)
+        return SAMPLE
+    if settled.reject is None:
+        return UNMADE
+    shard.reject(settled.reject, settled.index, settled.variant)
+    return settled.reject.reason

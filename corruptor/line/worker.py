@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from corruptor.backbone import Backbone
-from corruptor.corrupt import CorruptedBatch, corrupt
+from corruptor.corrupt import CorruptedBatch, Opinion, corrupt
 from corruptor.line.batch import Batch, Done, Refused, Row
 from corruptor.line.config import LineConfig
 from corruptor.line.plan import Plan, noise_seed
@@ -26,6 +26,8 @@ class Worker:
     config: LineConfig
     plan: Plan
     recorder: Recorder
+    opinion: Opinion | None = None
+    """What `verification.second_opinion` names."""
 
     def work(self, batch: Batch) -> Done:
         """All rows of the batch, each as a sample or as a refusal."""
@@ -66,6 +68,7 @@ class Worker:
             [noise_seed(self.config.seed, row.loaded.item, row.variant) for _, row in rows],
             self.config.corruption,
             [place for place, _ in rows],
+            self.opinion,
         )
 
     def _result(self, row: Row, done: CorruptedBatch, place: int) -> Sample | Refused:

@@ -10,6 +10,7 @@ from detector.score.api import Collector
 from detector.score.bootstrap import compare, summarise
 from detector.score.counts import Counts, ScoreError
 from detector.score.counts_io import load_counts
+from detector.score.page import MOST, write_page
 from detector.score.read import KINDS, PredictionFolder
 from detector.score.report import Report, as_markdown, write_report
 from detector.score.truth import MATCHES, Truth, check_soft_truth, match_predictions
@@ -42,7 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--truth", nargs="+", required=True, metavar="SHARDS", help="run folders, folders of tars, tars"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="write scores.json, scores.md, per_image.csv, counts.npz"
+        "--out", type=Path, metavar="DIR", help="write scores.json, scores.md, per_image.csv, counts.npz, view/"
+    )
+    parser.add_argument(
+        "--page",
+        type=int,
+        default=MOST,
+        metavar="N",
+        help="images on the page OUT/view/index.html, the worst of them (default 1000, 0: no page)",
     )
     parser.add_argument("--threshold", type=float, default=0.5, help="artifact where score >= threshold (default 0.5)")
     parser.add_argument("--kind", choices=KINDS, default="auto", help="what the files hold (default: found out)")
@@ -74,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
         raise ScoreError(
             f"--bootstrap is {args.bootstrap}; give 0 for no intervals, or up to {MAX_RESAMPLES}, such as 1000"
         )
+    if args.page < 0:
+        raise ScoreError(f"--page is {args.page}; give 0 for no page, or a number of images, such as {MOST}")
     against = load_counts(args.against) if args.against else []
     truth = Truth(args.truth, args.match)
     folders = [PredictionFolder(folder, args.kind) for folder in args.pred]
@@ -98,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         write_report(args.out, report)
     print(as_markdown(report), end="")
+    if args.out and args.page:
+        write_page(args.out, truth, folders[0], matched.indices, results[0], args.page)
     return 0
 
 

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from detector.score.counts import Kind, ScoreError
 from shards.errors import MissingInputError
+from shards.guard.decoding import open_picture
+from shards.guard.plain_file import read_plain
+from shards.images import MAX_MEMBER
 from shards.schema import MAX_PIXELS
 
 KINDS = ("auto", "scores", "masks")
@@ -108,7 +110,7 @@ def load(path: Path) -> NDArray[Any]:
 def load_png(path: Path) -> NDArray[Any]:
     """uint8 HW. Raises ScoreError."""
     try:
-        with Image.open(path, formats=("PNG",)) as picture:
+        with open_picture(read_plain(path, MAX_MEMBER), ("PNG",)) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 raise ScoreError(f"{path}: {picture.width}x{picture.height} pixels; at most {MAX_PIXELS} are read")
             if picture.mode not in ("L", "1", "P"):

@@ -5,7 +5,7 @@
 Scenes of the validation split are corrupted in every way under the same masks. The oracle says which masked components
 hold a fault; the threshold of verification is chosen so that it tells them from the others, and purity is counted with
 and without it. `--split calibration` judges a threshold on scenes that did not choose it. A run that was
-stopped goes on where it was when the same command is given again.
+stopped resumes where it was when the same command is given again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # torch is imported late: the oracle's processes import this 
     from corruptor.backbone import Backbone
     from corruptor.line.config import LineConfig
     from experiments.purity.make import Pictures, Setting, Sources
+    from experiments.purity.opinion import Look
 
 STEPS = (45, 40, 35, 30, 20)
 SPLIT, FIRST = "validation", 1_000  # the wild validation pictures have the captions of the first 200
@@ -56,10 +57,18 @@ class Pending:
 class Benchmark:
     """Works through batches; the oracle judges one while the model makes the next."""
 
-    def __init__(self, args: argparse.Namespace, config: LineConfig, backbone: Backbone, settings: list[Setting]):
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        config: LineConfig,
+        backbone: Backbone,
+        settings: list[Setting],
+        opinions: Mapping[str, Look],
+    ):
         self.args, self.config, self.backbone, self.settings = args, config, backbone, settings
+        self.opinions = opinions
         scenes = [args.split, args.first, args.n, args.others]
-        asked = [asdict(config), [one.name for one in settings], scenes, asdict(Thresholds())]
+        asked = [asdict(config), [one.name for one in settings], scenes, asdict(Thresholds()), *opinions]
         told = json.dumps([*asked, backbone.digest()], sort_keys=True)
         self.parts: Path = args.out / f"purity-{hashlib.sha256(told.encode()).hexdigest()[:12]}.parts"
 
@@ -106,7 +115,12 @@ class Benchmark:
         count, masks = len(pending.sources.items), pending.answers.get()
         faults = {name: masks[k * count : (k + 1) * count] for k, name in enumerate(pending.made)}
         rows = count_rows(
-            pending.sources, pending.made, faults, self.backbone.factor, self.config.corruption.verification
+            pending.sources,
+            pending.made,
+            faults,
+            self.backbone.factor,
+            self.config.corruption.verification,
+            self.opinions,
         )
         write_json(pending.part, [row.to_dict() for row in rows])
         if self.args.picture and pending.part.stem == "00000":
@@ -133,6 +147,7 @@ def run(args: argparse.Namespace) -> None:
     from corruptor.line.config import LineConfig
     from corruptor.line.run import open_model, resolve_compute
     from experiments.purity.make import settings_of
+    from experiments.purity.opinion import open_opinions
     from experiments.purity.report import write_purity
     from shards.config import load_config
 
@@ -141,13 +156,14 @@ def run(args: argparse.Namespace) -> None:
     config = config if args.seed is None else replace(config, seed=args.seed)
     settings = settings_of(config.corruption, args.steps, args.methods)
     backbone = open_model(config.model, config.compute.device)
-    bench = Benchmark(args, config, backbone, settings)
+    opinions = open_opinions(args.opinion)
+    bench = Benchmark(args, config, backbone, settings, opinions)
     with open_pool(args.processes) as pool:
         rows = bench.rows(pool)
     if not rows:
         raise ConfigError(f"the region policy found no region in any of {args.n} scenes; try a larger --n")
     noised = {one.name for one in settings if one.noised}
-    write_purity(args.out, rows, noised, config, split=args.split, first=args.first)
+    write_purity(args.out, rows, noised, config, split=args.split, first=args.first, opinions=list(opinions))
     shutil.rmtree(bench.parts)
 
 
@@ -180,6 +196,13 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     top.add_argument("--first", type=int, default=FIRST, help=f"offset into the split (default {FIRST})")
     top.add_argument("--steps", type=int, nargs="+", default=STEPS, help="start steps of the method `noised`")
     top.add_argument("--methods", nargs="+", choices=METHODS, default=tuple(METHODS), help="default: all of them")
+    top.add_argument(
+        "--opinion",
+        nargs="+",
+        default=[],
+        metavar="SCORE=WHERE",
+        help="second opinions: a score of a bare segmenter, or =WHERE for a trained detector",
+    )
     top.add_argument("--seed", type=int, help="of masks and noise (default: the config's)")
     top.add_argument("--processes", type=int, default=_cores(), help="of the oracle (default: one a core)")
     top.add_argument("--picture", type=Path, metavar="PATH", help="also write a sheet of the first sources, as WebP")

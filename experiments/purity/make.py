@@ -19,6 +19,7 @@ from corruptor.line.plan import noise_seed, region_rng
 from corruptor.verify import verify
 from experiments.purity.count import Component, Row, far_from, faults_in
 from experiments.purity.labels import count_labels
+from experiments.purity.opinion import Look, rises
 from miniworld.source import regions_of
 from miniworld.world.render import render
 from miniworld.world.scenes import Scene, caption, sample_scene
@@ -154,11 +155,16 @@ def count_rows(
     faults: Mapping[str, Sequence[NDArray[np.uint8]]],
     factor: int,
     config: VerificationConfig,
+    opinions: Mapping[str, Look] | None = None,
 ) -> list[Row]:
     """The numbers of every picture of every setting."""
     measures = measures_of(config)
     rows = []
     for name, pictures in made.items():
+        risen = {
+            told: rises(pictures, made[ROUND_TRIP], list(sources.masks_NHW), look)
+            for told, look in (opinions or {}).items()
+        }
         for k, number in enumerate(sources.numbers):
             mask, fault = sources.masks_NHW[k], faults[name][k]
             numbers = {m: verify(pictures[k], made[ROUND_TRIP][k], mask, factor, c)[1] for m, c in measures.items()}
@@ -169,6 +175,7 @@ def count_rows(
                     m: one.components[place].change_inside if m == "mean_abs" else one.components[place].changed_share
                     for m, one in numbers.items()
                 }
+                scores |= {told: many[k][place] for told, many in risen.items()}
                 parts.append(Component(size, hit, faulty, scores))
             far = far_from(mask, fault, factor)
             inside, outside = whole.change_inside, whole.change_outside

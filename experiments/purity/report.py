@@ -14,11 +14,20 @@ from corruptor.line.config import LineConfig
 from corruptor.machine import machine
 from experiments.purity.count import Component, Row, calibrate, halves, picture_figures, purity
 from experiments.purity.labels import label_figures
+from experiments.purity.opinion import opinion_figures
 from shards.files import make_folder, write_bytes, write_json
 from shards.markdown import table
 
 
-def write_purity(out: Path, rows: Sequence[Row], noised: set[str], config: LineConfig, split: str, first: int) -> None:
+def write_purity(
+    out: Path,
+    rows: Sequence[Row],
+    noised: set[str],
+    config: LineConfig,
+    split: str,
+    first: int,
+    opinions: Sequence[str] = (),
+) -> None:
     """Write OUT/purity.json and OUT/purity.md, and print the latter.
 
     noised: the settings on which the threshold is calibrated, together.
@@ -41,7 +50,10 @@ def write_purity(out: Path, rows: Sequence[Row], noised: set[str], config: LineC
         "first_scene": first,
         "metric": used,
         "threshold": float(verification.threshold),
-        "calibration": [calibrate(together, name) for name in measures_of(verification)] if together else [],
+        "calibration": [calibrate(together, name) for name in (*measures_of(verification), *opinions)]
+        if together
+        else [],
+        "opinions": [opinion_figures(together, used, verification.threshold, name) for name in opinions if together],
         "calibration_by_setting": {name: calibrate(by_setting[name], used) for name in by_setting if name in noised},
         "labels": {name: label_figures(by_setting[name]) for name in by_setting if name in noised},
         "purity": {
@@ -91,6 +103,7 @@ def markdown(facts: Mapping[str, Any]) -> str:
             "or below the threshold calibrated on the other half of the pictures.",
             _table([{"setting": name, **one} for name, one in facts["purity"].items()], PURITY_COLUMNS),
             _table([{"setting": name, **one} for name, one in facts["purity"].items()], PICTURE_COLUMNS),
+            *opinion_words(facts["opinions"]),
             "Pixels of the labels, of the pictures that keep one:",
             _table([{"setting": s, **one} for s, many in facts["labels"].items() for one in many], LABEL_COLUMNS),
             f"`{facts['command']}`: {facts['sources']} sources, {told['processor']}, {told['cores']} cores, "
@@ -98,6 +111,15 @@ def markdown(facts: Mapping[str, Any]) -> str:
             "else bootstrap over pictures.\n",
         ]
     )
+
+
+def opinion_words(opinions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The section on second opinions, where there are any."""
+    if not opinions:
+        return []
+    alone = [{**one, "opinion": "change alone", "with_opinion": one["change_alone"]} for one in opinions[:1]]
+    told = "Components that changed enough and whose score rises by what was chosen on the other half of the pictures:"
+    return ["## Second opinion", told, _table([*alone, *opinions], OPINION_COLUMNS)]
 
 
 def percent(one: Mapping[str, Any]) -> str:
@@ -161,6 +183,12 @@ PICTURE_COLUMNS: Columns = {
 }
 
 
+OPINION_COLUMNS: Columns = {
+    "second opinion": lambda row: row["opinion"],
+    "least rise": lambda row: "" if row["opinion"] == "change alone" else f"{row['rise_of_all']:.3g}",
+    "purity": inside("with_opinion", "purity"),
+    "faulty ones kept": inside("with_opinion", "recall"),
+}
 LABEL_COLUMNS: Columns = {
     "setting": lambda row: row["setting"],
     "rule": lambda row: row["rule"],

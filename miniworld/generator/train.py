@@ -45,7 +45,7 @@ def train(
     state.claim(work, recipe)
     if not any((work / name).exists() for name in ("vae.pt", "unet.pt")) and (out / "model_index.json").exists():
         adopt(out, work)
-        _report(f"going on from the weights in {out}")
+        _report(f"starting from the weights in {out}")
     # A trained UNet freezes the encoder: its latents must keep their meaning, so only the decoder may change.
     frozen = (work / "latents.pt").exists() or (work / "unet.pt").exists()
     if stage == "vae" and frozen:

@@ -118,7 +118,7 @@ def _begin(recipe: Recipe, path: Path, device: torch.device, decoder_only: bool)
     run = _Training(vae, ema, parameters, optimiser, 0, decoder_only)
     known = state.load(path)
     if known:
-        # The averaged encoder made the UNet's latents: with the decoder alone, training goes on from the averages.
+        # The averaged encoder made the UNet's latents: with the decoder alone, training resumes from the averages.
         vae.load_state_dict(known["ema" if decoder_only and not known["decoder_only"] else "vae"])
         ema.load_state_dict(known["ema"])
         run.latent_std = float(known["latent_std"]) if decoder_only else None

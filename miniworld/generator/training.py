@@ -65,7 +65,7 @@ def to_tensor(images: np.ndarray[Any, Any], device: torch.device) -> Tensor:
 
 
 def batches(bank: np.ndarray[Any, Any], size: int, seed: int, start: int) -> Iterator[np.ndarray[Any, Any]]:
-    """Endless batches; the order is a function of seed and iteration alone, so a resumed run goes on where it was."""
+    """Endless batches; the order is a function of seed and iteration alone, so a resumed run continues where it was."""
     step = start
     while True:
         picks = np.random.Generator(np.random.PCG64([seed, step])).integers(0, len(bank), size)

@@ -7,6 +7,7 @@ pixel; angles are radians, clockwise on the screen. A scene is plain data: drawi
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ SIZE = 64
 WORLD_VERSION = 2
 MAX_SEED = 2**40
 KINDS = ("face", "hand", "sign", "car", "bus")
+_KIND = re.compile(rf"\b({'|'.join(KINDS)})\b")
 
 # Size s of each kind (see `objects` for what it measures), smallest and largest.
 SIZES: dict[str, tuple[float, float]] = {
@@ -235,3 +237,8 @@ def caption(scene: Scene) -> str:
     """One sentence that names every thing, from left to right, and the ground they stand on."""
     parts = [_describe(t) for t in sorted(scene.things, key=lambda t: t.x)]
     return ", ".join([*parts, f"{scene.ground.sky} sky, {scene.ground.ground} ground"])
+
+
+def content_of(words: str) -> str:
+    """The kinds of things that a caption names, sorted, each as often as it does: "face sign sign"."""
+    return " ".join(sorted(_KIND.findall(words)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import warnings
 from collections import Counter
 from dataclasses import dataclass
@@ -16,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from shards.build import nearest
 from shards.errors import ConfigError, SchemaError, one_line
 from shards.files import write_json
+from shards.guard.decoding import open_picture
 from shards.human.importing import (
     LIMITS,
     add_common,
@@ -149,7 +148,7 @@ def read_label(data: bytes, uri: str) -> U8 | Reject:
     """PNG of class numbers 0 and 1, grey, palette or bilevel -> uint8 HW, or the reason why not."""
     try:
         warnings.simplefilter("ignore")  # Pillow's bomb warning; our own limit decides
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+        with open_picture(data, ("PNG",)) as picture:
             if picture.width * picture.height > LIMITS.max_pixels:
                 return Reject(uri, "mask_values", f"a label of {picture.width}x{picture.height} pixels")
             if picture.mode not in ("L", "P", "1"):

@@ -27,7 +27,7 @@ PAIRS = (("image_0_uid", "jpg_0"), ("image_1_uid", "jpg_1"))
 class PictureStore:
     """Pictures kept on disk by uid while the tables are searched: ROOT/ab/UID and its caption ROOT/ab/UID.txt.
 
-    A table that was searched for the same uids leaves a mark, so that a search that was stopped goes on behind it.
+    A table that was searched for the same uids leaves a mark, so that a search that was stopped resumes behind it.
     """
 
     def __init__(self, root: Path, wanted: frozenset[str]) -> None:

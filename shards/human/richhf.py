@@ -168,8 +168,9 @@ def judge_all(sets: list[RecordSet], choices: Choices) -> dict[str, list[Verdict
             found[one.split] = []
             for index in range(len(one)):
                 record = one.labels(index)
-                found[one.split].append(judge(record, one.split, choices))
-                bar.update()
+                verdict = judge(record, one.split, choices)
+                found[one.split].append(verdict)
+                bar.update(1, int(verdict.reject is not None))
     return found
 
 

@@ -9,7 +9,6 @@ Rule of Menn et al. 2025, section 4.1: at least three annotators; a pixel is art
 
 from __future__ import annotations
 
-import io
 import math
 import warnings
 from collections.abc import Iterable, Mapping
@@ -18,8 +17,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from shards.guard.decoding import PictureTooLargeError, open_picture
 from shards.masks import U8
 from shards.sources.pictures import FORMATS
 
@@ -105,7 +104,7 @@ def decode_picture(data: bytes) -> tuple[NDArray[Any], str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's bomb warning; our own limit decides
-            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            with open_picture(data, FORMATS) as picture:
                 name, mode = picture.format or "?", picture.mode
                 if picture.width * picture.height > MAX_MAP_PIXELS:
                     raise MapError(f"the map has {picture.width}x{picture.height} pixels; at most {MAX_MAP_PIXELS}")
@@ -118,6 +117,8 @@ def decode_picture(data: bytes) -> tuple[NDArray[Any], str]:
                 return np.asarray(picture.convert("L")), name
     except MapError:
         raise
+    except PictureTooLargeError as error:
+        raise MapError(f"the map: {error}") from error
     except Exception as error:  # Pillow raises a dozen unrelated types on damaged data
         raise MapError(f"the map is no readable picture ({type(error).__name__}; begins with {data[:8]!r})") from error
 

@@ -16,7 +16,8 @@ from typing import Any, ClassVar, Literal
 from shards.masks import U8
 from shards.source import Reject, Source, SourceItem
 from shards.sources.duplicates import Duplicates
-from shards.sources.pictures import Limits, read_mask, read_picture
+from shards.sources.image_headers import decoding_cost
+from shards.sources.pictures import MAX_FILE_BYTES, Limits, read_mask, read_picture
 from shards.sources.select import Choice, ParTable, Selection, choose
 
 MAX_CAPTION = 4096
@@ -127,6 +128,11 @@ class FileSource(Source):
     def listing(self) -> Iterator[str]:
         places = self._choice.places
         return (f"{size} {uri}" for size, uri in zip(map(self.byte_size, places), self.uris(places), strict=True))
+
+    def cost(self, index: int) -> int:
+        place = self.place(index)
+        size = self.byte_size(place)
+        return size + decoding_cost(self.sides(place)) if 0 < size <= MAX_FILE_BYTES else 0
 
     def arranged(self, order: Sequence[int]) -> FileSource:
         other = copy.copy(self)

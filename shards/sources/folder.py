@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from shards.sources.pictures import read_file
 
 SIDECARS = {".txt", ".json", ".jsonl", ".csv", ".tsv", ".md", ".html", ".yaml", ".yml"}
 """Extensions of text beside the pictures; such files are never inputs. Every other file is sniffed by content."""
+PNG_END = 16
+"""Last bytes of a PNG: a checksum over all that its pixels were packed to, and the end mark."""
 FOLDER = -2
 """Stands for the size of a folder that is not looked into."""
 
@@ -50,6 +53,7 @@ class FolderSource(FileSource):
         self.root = Path(options.root)
         self.masks = Path(options.masks) if options.masks else None
         self.mask_threshold = options.mask_threshold
+        self._mask_marks: dict[int, str] = {}
         for folder in [self.root] + ([self.masks] if self.masks else []):
             if not folder.exists():
                 raise MissingInputError(f"folder {folder} does not exist; name a folder of pictures")
@@ -90,23 +94,49 @@ class FolderSource(FileSource):
     def broken(self, place: int) -> bool:
         return self._files[place][1] == FOLDER
 
+    def listing(self) -> Iterator[str]:
+        lines = super().listing()
+        if self.masks is None:
+            return lines
+        return (f"{line} mask {self._mask_mark(place)}" for line, place in zip(lines, self._choice.places, strict=True))
+
+    def _mask_mark(self, place: int) -> str:
+        """What tells a picture's mask from another: size and last bytes; names are alike, and often sizes too."""
+        if place not in self._mask_marks:
+            try:
+                with open_plain(self._mask_path(place)) as file:
+                    size = file.seek(0, os.SEEK_END)
+                    file.seek(max(0, size - PNG_END))
+                    self._mask_marks[place] = f"{size} {file.read(PNG_END).hex()}"
+            except OSError:
+                self._mask_marks[place] = "-1"
+        return self._mask_marks[place]
+
+    def _mask_path(self, place: int) -> Path:
+        assert self.masks is not None
+        return (self.masks / self._files[place][0]).with_suffix(".png")
+
     def caption(self, place: int) -> str:
-        beside = (self.root / self._files[place][0]).with_suffix(".txt")
-        try:
-            with open_plain(beside) as file:
-                return file.read(MAX_CAPTION_BYTES).decode("utf-8-sig", "replace").strip()
-        except OSError:
-            return ""
+        return caption_beside(self.root / self._files[place][0])
 
     def mask_bytes(self, place: int) -> bytes | Reject | None:
         if self.masks is None:
             return None
-        path, uri = (self.masks / self._files[place][0]).with_suffix(".png"), self.uri(place)
+        path, uri = self._mask_path(place), self.uri(place)
         try:
             path.stat()
         except OSError as error:
             return Reject(uri, "mask_missing", f"no {path.name} in {self.masks.name} ({error.strerror})")
         return read_file(path, uri)
+
+
+def caption_beside(path: Path) -> str:
+    """The text in the .txt beside a picture, "" where there is none."""
+    try:
+        with open_plain(path.with_suffix(".txt")) as file:
+            return file.read(MAX_CAPTION_BYTES).decode("utf-8-sig", "replace").strip()
+    except OSError:
+        return ""
 
 
 def refuse_folder(path: Path, uri: str) -> Reject:

@@ -16,13 +16,14 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from shards.ahead import ahead
+from shards.ahead import Memory, ahead_within
 from shards.errors import ConfigError
 from shards.files import make_folder, whole_file, write_bytes
 from shards.guard.names import distinct_names
 from shards.progress import GOES_ON, Progress
 from shards.source import Reject, Source
 from shards.sources.file_source import FileSource
+from shards.sources.pictures import MAX_FILE_BYTES
 
 READERS = 16
 MAGIC = ((b"\xff\xd8\xff", "jpg"), (b"\x89PNG", "png"), (b"RIFF", "webp"), (b"GIF8", "gif"), (b"BM", "bmp"))
@@ -40,7 +41,10 @@ def gather(source: Source, out: Path) -> str:
     there = {path.name.rpartition(".")[0] for path in out.iterdir() if path.suffix.lstrip(".") in EXTENSIONS}
     names = file_names(source)
     todo = [index for index in range(len(source)) if names[index] not in there]
-    copies = ahead(lambda index: copy(source, index, out, names[index]), todo, READERS, 2 * READERS, "gatherer")
+    copies = ahead_within(
+        lambda index: copy(source, index, out, names[index]), todo, READERS, 2 * READERS, "gatherer",
+        Memory(lambda index: min(max(source.byte_size(source.place(index)), 0), MAX_FILE_BYTES), lambda reject: 0),
+    )  # fmt: skip
     rejects: list[Reject] = []
     with Progress(len(todo), "picture", leave=False, resumes=GOES_ON) as shown:
         for _, one in copies:

@@ -12,10 +12,18 @@ from PIL import Image
 
 from shards.errors import SchemaError
 from shards.guard.json_text import parse_object
+from shards.images import MAX_PIXELS
 from shards.sources.pictures import FORMATS
 
 LONG_HEAD = 1 << 16
 """Bytes that hold the size of nearly every picture, thumbnails and profiles in its head included."""
+DECODING = 16
+"""Most bytes a pixel while a picture is decoded, Pillow's own copies included (a WebP's)."""
+
+
+def decoding_cost(sides: tuple[int, int] | None) -> int:
+    """Bytes that decoding a picture takes at most; where its head does not tell (width, height), as for the largest."""
+    return DECODING * (MAX_PIXELS if sides is None else min(sides[0] * sides[1], MAX_PIXELS))
 
 
 def head_sides(head: bytes) -> tuple[int, int] | None:

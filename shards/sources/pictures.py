@@ -7,15 +7,15 @@ The content decides, never the file's extension.
 
 from __future__ import annotations
 
-import io
 import os
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from shards.errors import SchemaError
+from shards.guard.decoding import PictureTooLargeError, open_picture
 from shards.guard.plain_file import FileTooLargeError, read_plain
 from shards.masks import U8, mask_from_file
 from shards.source import Reject
@@ -23,6 +23,11 @@ from shards.source import Reject
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_FILE_BYTES = 300_000_000
 """Largest file that is read as a picture: 8192 x 8192 pixels of 4 bytes, uncompressed, and a little."""
+ORIENTATION = 0x0112
+"""EXIF tag."""
+SWAP = 2
+TURNS = {2: (1,), 3: (0, 1), 4: (0,), 5: (SWAP,), 6: (1, SWAP), 7: (0, 1, SWAP), 8: (0, SWAP)}
+"""Orientation -> axes of the upright picture to be reversed, or SWAP both, one after the other, to get the file's."""
 STRIP_PIXELS = 1 << 20
 """Pixels that are converted at once, so that a large picture is in memory once and not three times."""
 
@@ -61,11 +66,11 @@ def read_picture(data: bytes, uri: str, limits: Limits = Limits()) -> U8 | Rejec
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's bomb warning; our own limits decide
-            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            with open_picture(data, FORMATS) as picture:
                 return refuse(picture, uri, limits) or to_rgb(picture)
     except UnidentifiedImageError:
         return unidentified(data, uri)
-    except Image.DecompressionBombError as error:
+    except (PictureTooLargeError, Image.DecompressionBombError) as error:
         return Reject(uri, "too_large", str(error))
     except MemoryError as error:
         return Reject(uri, "too_large", f"out of memory: {error}")
@@ -108,12 +113,15 @@ def is_animated(picture: Image.Image) -> bool:
 def to_rgb(picture: Image.Image) -> U8:
     """An accepted picture -> uint8 HWC RGB. May raise anything Pillow raises on damaged data."""
     picture.load()
-    ImageOps.exif_transpose(picture, in_place=True)
     width, height = picture.size
-    image = np.empty((height, width, 3), np.uint8)
+    turn = TURNS.get(picture.getexif().get(ORIENTATION, 1), ())
+    image = np.empty((width, height, 3) if SWAP in turn else (height, width, 3), np.uint8)
+    stored = image  # the same memory, seen as the file has it
+    for step in turn:
+        stored = stored.swapaxes(0, 1) if step == SWAP else np.flip(stored, step)
     rows = max(1, STRIP_PIXELS // width)
     for top in range(0, height, rows):
-        image[top : top + rows] = strip_to_rgb(picture.crop((0, top, width, min(top + rows, height))))
+        stored[top : top + rows] = strip_to_rgb(picture.crop((0, top, width, min(top + rows, height))))
     return image
 
 
@@ -135,7 +143,7 @@ def read_mask(data: bytes, uri: str, shape: tuple[int, int], threshold: int = 0)
     threshold: 1 to 255 takes any grey values, 8 bits each: from this on they are 1, below it 0.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+        with open_picture(data, ("PNG",)) as picture:
             if (picture.height, picture.width) != shape:
                 detail = f"mask {picture.width}x{picture.height}, picture {shape[1]}x{shape[0]}"
                 return Reject(uri, "mask_size", detail)

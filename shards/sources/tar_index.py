@@ -2,7 +2,7 @@
 
 The pass reads no pictures: it goes from header to header and takes the first kilobytes of each picture (its size in
 pixels is there) and small JSON records along. Over a network that is about one request a sample. What it has found is
-saved every now and then, so that a pass that was stopped goes on where it was.
+saved every now and then, so that a pass that was stopped resumes where it was.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def fits(index: TarIndex, size: int) -> bool:
 
 
 class Draft:
-    """An index that is being made; goes on from one that was not complete."""
+    """An index that is being written; resumes one that was not complete."""
 
     def __init__(self, stamp: str, begun: TarIndex | None = None) -> None:
         self.stamp, self.problem, self.resume_at = stamp, "", 0

@@ -69,7 +69,7 @@ def test_a_name_holds_what_files_hold(tmp_path: Path):
     manifest.write_text(manifest.read_text().replace('"seed', '"sead', 1) + " ")
     assert name() != before
     manifest.write_text("{}")
-    with pytest.raises(MissingInputError, match="is a run without an end"):
+    with pytest.raises(MissingInputError, match="is a run that is not complete"):
         name()
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ablation.content import content_alone, content_of, contents_of, matched_auroc
+from ablation.content import content_alone, contents_of, matched_auroc
+from miniworld.world.scenes import content_of
 
 
 def test_content_is_what_the_caption_names():

@@ -32,6 +32,8 @@ GRIDS = sorted(path for path in Path("configs/ablation").glob("*.py") if not pat
         ({"compare": [["corrupted", "mask"]]}, "the arm 'mask', which is not there; did you mean 'masks'?"),
         ({"metrics": ["pixel_app"]}, "did you mean 'pixel_ap'?"),
         ({"arms": [{"name": "a", "shards": "labels", "set": SHAM}], "compare": []}, "leave out set"),
+        ({"arms": [{"name": "a", "shards": "labels", "shams": True}], "compare": []}, "leave out shams"),
+        ({"arms": [{"name": "a", "dropped": "drop"}], "compare": []}, "arms[0].dropped"),
         ({"made": {"labels": {"count": 3}}}, "'labels' is in sets and in made"),
         ({"made": {"wild": {"count": 0}}}, "count of 1 or more"),
         ({"tests": {}}, "tests is empty"),
@@ -144,7 +146,8 @@ def test_the_grids_of_the_contract_are_there():
     kinds = {"timesteps", "methods", "resampling", "inversion"}
     names = {path.stem for path in GRIDS}
     assert kinds | {f"{kind}_sd15_richhf" for kind in kinds} <= names
-    assert {"quick", "timesteps_miniworld", "labels", "regions", "size", "sources", "closed_world"} <= names
+    assert {"quick", "timesteps_miniworld", "labels", "regions", "size", "sources", "negatives"} <= names
+    assert {"appearance", "closed_world"} <= names
     steps = [arm.value for arm in load_grid("configs/ablation/timesteps.py").arms if arm.value is not None]
     assert steps == [45, 40, 35, 30, 20, 10, 0]
     embedded, real = (load_grid(f"configs/ablation/timesteps{name}.py") for name in ("", "_sd15_richhf"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ablation.blocks import Bullets, Figure, Heading, Table, Text, as_html, as_markdown
 from ablation.cells import Cell, load_cell, save_resamples
@@ -155,7 +157,7 @@ def test_series_are_sorted_by_value_and_levels_stand_apart():
 
 
 def test_blocks(tmp_path: Path):
-    (tmp_path / "p.png").write_bytes(b"pixels")
+    Image.new("L", (1000, 2)).save(tmp_path / "p.png")
     blocks = [
         Text("run `a < b`"),
         Heading("H"),
@@ -172,7 +174,8 @@ def test_blocks(tmp_path: Path):
     page = as_html("T & T", blocks)
     assert "<p>run <code>a &lt; b</code></p>" in page
     assert "<td>a|b</td>" in page
-    assert 'src="data:image/png;base64,cGl4ZWxz" alt="what &amp; where"' in page
+    data = base64.b64encode((tmp_path / "p.png").read_bytes()).decode()
+    assert f'src="data:image/png;base64,{data}" alt="what &amp; where" style="min-width:620px"' in page
     assert "<title>T &amp; T</title>" in page
 
 

@@ -55,6 +55,7 @@ class Finished:
     inverted: int
     trained: int
     code: int
+    decoded: int
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,7 @@ def finished(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     grid = write_grid(folder / "grid.py", grid_values(tiny, arms=ARMS, axis="way"))
     inverted: list[int] = []
     trained: list[Any] = []
+    decoded: list[tuple[Path, str]] = []
     with pytest.MonkeyPatch.context() as patch:
         invert, train = shared_lines.invert_images, ablation.train.train
         patch.setattr(
@@ -71,8 +73,19 @@ def finished(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
             lambda b, images, *rest: inverted.append(len(images)) or invert(b, images, *rest),
         )
         patch.setattr(ablation.train, "train", lambda job: trained.append(job) or train(job))
+        decode = ShardReader.mask
+        patch.setattr(
+            ShardReader, "mask", lambda self, i: decoded.append((self.path(i), self.key(i))) or decode(self, i)
+        )
         code = main([str(grid), "--out", str(folder / "out"), "--processes", "1"])
-    return Finished(grid, folder / "out", sum(inverted), len(trained), code)
+    return Finished(grid, folder / "out", sum(inverted), len(trained), code, decoded_twice(decoded))
+
+
+def decoded_twice(seen: list[tuple[Path, str]]) -> int:
+    """How often a mask of the test sets was decoded when it had been before."""
+    tests = [one for one in seen if "wild-test" in str(one[0]) or "clean-test" in str(one[0])]
+    assert tests
+    return len(tests) - len(set(tests))
 
 
 def plan_of(finished: Finished) -> Any:
@@ -85,6 +98,8 @@ def test_what_arms_have_in_common_is_made_once(finished: Finished):
     assert finished.code == 0
     assert finished.inverted == 16  # for the runs of masks, corrupted and selected alike
     assert finished.trained == len(ARMS)
+    assert finished.decoded == 0
+    assert not (finished.out / "decoded").exists()
     plan = plan_of(finished)
     runs = [stage for stage in plan.stages.values() if stage.kind == "shards"]
     assert len(runs) == 3
@@ -180,14 +195,14 @@ def test_another_grid_in_the_same_folder_is_refused(finished: Finished, tiny: Pa
     other = write_grid(tmp_path / "grid.py", grid_values(tiny, arms=ARMS, axis="way", iterations=5))
     before = sorted(finished.out.rglob("*"))
     assert main([str(other), "--out", str(finished.out)]) == 2
-    assert "was begun with another grid (iterations: 4 there, 5 now)" in capsys.readouterr().err
+    assert "holds another grid (iterations: 4 there, 5 now)" in capsys.readouterr().err
     assert sorted(finished.out.rglob("*")) == before
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("")
-    with pytest.raises(ResumeError, match="holds other files"), claim(grid_of(tiny), tmp_path / "full"):
+    with pytest.raises(ResumeError, match="holds other files"), claim(grid_of(tiny), tmp_path / "full").held():
         pass
-    again = claim(grid_of(tiny), tmp_path / "new")
-    with claim(grid_of(tiny), tmp_path / "new"), pytest.raises(ResumeError, match="another process works on"), again:
+    first, again = (claim(grid_of(tiny), tmp_path / "new") for _ in range(2))
+    with first.held(), pytest.raises(ResumeError, match="another grid is at work there"), again.held():
         pass
 
 

@@ -211,6 +211,31 @@ def test_own_code_that_fails_is_one_line_with_its_place(
     assert capsys.readouterr().err.splitlines()[-1] == f"error: {outside / 'mine.py'}: {line} (line {number})"
 
 
+FAILS_IN_POOL = """
+import sys
+from shards.errors import run_cli
+from shards.pool import in_processes
+from shards.source import sources
+
+def open_it(name):
+    return sources().find(name)()
+
+if __name__ == "__main__":
+    sys.exit(run_cli(lambda: list(in_processes(1, open_it, [sys.argv[1]], "task")) and 0))
+"""
+
+
+def test_own_code_that_fails_in_a_process_of_a_pool_is_one_line(tmp_path: Path):
+    (tmp_path / "mine.py").write_text("def fails():\n    return 1 / 0\n")
+    (tmp_path / "work.py").write_text(FAILS_IN_POOL)
+    words = [sys.executable, "work.py", "mine.py:fails"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    wanted = f"error: {tmp_path / 'mine.py'}: ZeroDivisionError: division by zero (line 2)"
+    assert done.stderr.splitlines()[-1] == wanted
+
+
 def test_errors_of_our_own_keep_their_traceback():
     with pytest.raises(ZeroDivisionError):
         run_cli(lambda: 1 // 0)

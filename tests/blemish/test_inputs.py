@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+import blemish
 from blemish.inputs import InputError, read_images, read_masks, read_prompts
 
 RGB = np.arange(2 * 5 * 3, dtype=np.uint8).reshape(2, 5, 3)
@@ -188,3 +189,8 @@ def test_prompts():
         read_prompts(["a"], 2)
     with pytest.raises(ValueError, match="a prompt is a NoneType"):
         read_prompts(["a", None], 2)
+
+
+def test_prompts_of_corrupt_are_one_line():
+    with pytest.raises(InputError, match="`prompt`, one for all pictures or a list"):
+        blemish.corrupt(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), bool), prompts=["a"])

@@ -1,69 +1,23 @@
-"""The tree of verbs: quick to ask, whole, and every example in it is one that works."""
+"""The tree of verbs: quick to ask, whole, and every example in it can be parsed (test_examples.py runs them)."""
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import re
 import shlex
-import shutil
 import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from verb_tools import all_examples, all_verbs, examples_in, parser_of, verbs_in
 
 from blemish.command import VERBS, main
-from blemish.command import parser as top_parser
 from corruptor.line.fields import sections
-from shards.config import INSTALLED
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "numpy", "mmseg", "mmengine", "diffusers", "transformers", "PIL", "scipy")
-
-
-def parser_of(verb: str) -> argparse.ArgumentParser:
-    place = VERBS[verb]
-    prog = f"blemish {verb}" if place.is_group else "blemish"
-    found: argparse.ArgumentParser = importlib.import_module(place.module).parser(prog)
-    return found
-
-
-def verbs_in(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser, str]]:
-    """(full name, parser, line of help) of the verbs below, the innermost alone."""
-    for action in parser._actions:
-        if not isinstance(action, argparse._SubParsersAction):
-            continue
-        lines = {choice.dest: choice.help for choice in action._choices_actions}
-        for name, below in action.choices.items():
-            inner = list(verbs_in(below))
-            yield from inner or [(below.prog, below, lines[name])]
-
-
-def all_verbs() -> dict[str, tuple[argparse.ArgumentParser, str]]:
-    found = {}
-    for verb in VERBS:
-        for name, parser, line in verbs_in(parser_of(verb)):
-            if VERBS[verb].is_group or name.split()[1] == verb:
-                found[name] = (parser, line)
-    return found
-
-
-def examples_in(text: str) -> list[str]:
-    """Command lines after `example:`, or on lines of their own; a backslash goes on with the next line."""
-    joined = re.sub(r"\\\n\s*", " ", text)
-    return re.findall(r"(?:^\s*|example: )(blemish .+)$", joined, flags=re.MULTILINE)
-
-
-def all_examples() -> list[str]:
-    texts = [parser.epilog or "" for parser, _ in all_verbs().values()]
-    texts += [top_parser().epilog or "", *(parser_of(verb).epilog or "" for verb in VERBS)]
-    return sorted({one for text in texts for one in examples_in(text)})
 
 
 def test_help_is_there_at_once_and_loads_nothing():
@@ -126,54 +80,6 @@ def test_the_top(words: list[str], code: int, capsys: pytest.CaptureFixture[str]
     assert stopped.value.code == code
     said = capsys.readouterr()
     assert ("blemish" in said.err) if code else ("blemish" in said.out)
-
-
-@pytest.fixture
-def here(tmp_path: Path, finished_run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in which the names of the examples stand for tiny things."""
-    (tmp_path / "out").mkdir()
-    for name in ("miniworld", "test"):
-        shutil.copytree(finished_run, tmp_path / "out" / name)
-    weights = INSTALLED / "region_select" / "weights" / "swin_mini.safetensors"
-    for folder, name in (
-        ("detector/swin_mini", "weights"),
-        ("detector", "weights"),
-        ("scenes", "weights"),
-        ("region_select/swin_mini", "selector"),
-    ):
-        (tmp_path / "out" / folder).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(weights, tmp_path / "out" / folder / f"{name}.safetensors")
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "out" / "pred").mkdir()
-    rng = np.random.default_rng(0)
-    for number in range(2):
-        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(tmp_path / "pictures" / f"{number}.png")
-    for number in range(8):
-        Image.new("L", (32, 32)).save(tmp_path / "out" / "pred" / f"{number // 4:05d}_{number % 4:05d}.png")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("example", "made"),
-    [
-        ("blemish check out/miniworld", ""),
-        ("blemish show out/miniworld --out sheet.png --n 16", "sheet.png"),
-        ("blemish config fields corruption.injection", ""),
-        ("blemish config show configs/shards/miniworld.py --set seed=3", ""),
-        ("blemish world render --n 16 --out out/scenes", "out/scenes.sheet.png"),
-        ("blemish detect predict out/detector/swin_mini/weights.safetensors pictures --out out/seen", "out/seen/heat"),
-        ("blemish detect score --pred out/pred --truth out/test --out out/scores", "out/scores/scores.json"),
-        ("blemish detect export out/scenes/weights.safetensors --half --out start.safetensors", "start.safetensors"),
-        ("blemish regions masks out/region_select/swin_mini pictures --out DIR", "DIR/masks"),
-        ("blemish regions pseudo out/region_select/swin_mini pictures --out DIR", "DIR/manifest.json"),
-    ],
-)
-def test_examples_run(example: str, made: str, here: Path, capsys: pytest.CaptureFixture[str]):
-    assert example in all_examples()
-    assert main(shlex.split(example)[1:]) == 0
-    assert capsys.readouterr().out
-    assert not made or (here / made).exists()
 
 
 def test_bad_input_ends_with_one_line_and_2(capsys: pytest.CaptureFixture[str]):

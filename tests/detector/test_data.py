@@ -42,6 +42,20 @@ def test_a_sampler_goes_on_where_it_is_told_to():
     assert take(again, 8) == take(DrawSampler(range(7), seed=3), 18)[10:]
 
 
+def test_samples_of_one_picture_stay_together(squares, tmp_path):
+    class Grouped(list):
+        def groups(self):
+            return np.array(self)
+
+    drawn = [index for index, _ in take(DrawSampler(Grouped([0, 0, 1, 2, 2, 2]), seed=3, together=True), 18)]
+    for one in (drawn[:6], drawn[6:12], drawn[12:]):
+        assert sorted(one) == list(range(6))
+        assert one[one.index(0) : one.index(0) + 2] == [0, 1]
+        assert one[one.index(3) : one.index(3) + 3] == [3, 4, 5]
+    assert len({tuple(one) for one in (drawn[:6], drawn[6:12], drawn[12:])}) > 1
+    assert ShardDataset(squares(tmp_path / "run"), PLAIN, limit=5).groups().tolist() == [0, 1, 2, 3, 4]
+
+
 def test_ranks_share_the_draws():
     whole = take(DrawSampler(range(5), seed=1), 12)
     parts = []

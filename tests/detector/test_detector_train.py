@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,12 +18,13 @@ import pytest
 import torch
 from PIL import Image
 
+import detector.train
 from detector.__main__ import main
 from detector.config import load_config, set_seed
 from detector.errors import DataError
 from detector.folder import RESULT
 from detector.heat import Detector
-from detector.hooks import LOG, STATE, set_prior
+from detector.hooks import LOG, STATE, StateHook, set_prior
 from detector.loop import RestartableLoop
 from detector.tensors import read_tensors
 from detector.train import WEIGHTS, Job, train
@@ -100,6 +102,36 @@ def test_a_stopped_training_resumes_to_the_same_weights(squares, overrides, tmp_
     assert iterations == [2, 2, 4, 4, 6, 6]
 
 
+def test_patience_ends_a_training_and_a_resume_agrees(squares, overrides, tmp_path, monkeypatch):
+    shards = squares(tmp_path / "shards")
+    scores = {1: 0.1, 2: 0.3, 3: 0.2, 4: 0.3, 5: 0.1, 6: 0.29, 7: 0.9, 8: 0.9}  # of equals the later counts as best
+    monkeypatch.setattr(StateHook, "after_val_epoch", scripted(StateHook.after_val_epoch, scores))
+    every = (*overrides, "train_cfg.val_interval=200")  # each of 8 iterations
+    whole = train(job(tmp_path / "whole", shards, every, 8, val=shards))
+    assert (whole["iterations"], whole["validation_best"]["iteration"]) == (8, 8)
+    patient = (*every, "train_cfg.patience=2")
+    with monkeypatch.context() as patch:
+        patch.setattr(detector.train, "finish", lambda *_: 1 / 0)  # killed after the last iteration
+        with pytest.raises(ZeroDivisionError):
+            train(job(tmp_path / "out", shards, patient, 8, val=shards))
+    record = train(job(tmp_path / "out", shards, patient, 8, val=shards))
+    assert (record["iterations"], record["validation_best"]["iteration"]) == (6, 4)
+    assert record["last_call"]["from_iteration"] == 6
+    assert record["config"]["train_cfg"]["patience"] == 2
+    assert "patience" not in whole["config"]["train_cfg"]
+    with pytest.raises(ConfigError, match="patience waits for a better validation: name a validation set"):
+        train(job(tmp_path / "blind", shards, patient, 8))
+
+
+def scripted(after_val_epoch, scores):
+    """The hook, told these artifact IoUs by iteration."""
+
+    def told(hook, runner, metrics=None):
+        after_val_epoch(hook, runner, {**metrics, hook.score: scores[runner.iter]})
+
+    return told
+
+
 @pytest.mark.slow
 def test_a_killed_process_resumes_to_the_same_weights(squares, overrides, tmp_path):
     shards = squares(tmp_path / "shards")
@@ -140,7 +172,7 @@ def test_the_record(trained):
     assert record["iterations"] == 4
     assert len(record["shards"][0]["manifest_sha256"]) == 64
     assert record["config"]["train_cfg"]["max_iters"] == 4
-    assert record["versions"]["torch"] == torch.__version__
+    assert record["versions"]["torch"] == metadata.version("torch")  # a build names itself otherwise: 2.13.0+cu130
     assert set(record["validation_best"]) >= {"iteration", "val/artifact_iou", "val/tp", "val/fp", "val/fn"}
     assert sorted(path.name for path in trained.iterdir()) == ["log.jsonl", "run.json", RESULT, WEIGHTS]
 

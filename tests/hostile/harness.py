@@ -21,22 +21,29 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 SECONDS = 10.0
+"""That a command may take of the processor's time, threads and children included: other work on the machine is none of
+its doing."""
+HANG = 60.0
+"""Of the clock's time, after which a command is ended: it waits for ever, or is stuck in a loop."""
 MEGABYTES = 1024
 """Peak memory allowed above that of the idle command."""
 LONGEST_LINE = 2000
 CANARY = "CANARY"
 """Name of the file, in `cwd`, that hostile code would make."""
+FIGURES = os.environ.get("HOSTILE_FIGURES", "")
+"""A file to which every `run_apart` adds a line: seconds of the processor, megabytes above the idle command."""
 KEPT_INDEXES = (".index.npz", ".*.tar.index.npz")
 """Files that a reader may keep beside the tars that it reads."""
 
@@ -49,12 +56,13 @@ class Outcome:
     out: str
     err: str
     seconds: float
+    """Of the processor's time."""
     megabytes: float = 0.0
     """Peak memory, of `run_apart` only."""
 
 
 class Hang(BaseException):
-    """Raised in the middle of a command that takes longer than SECONDS; no `except Exception` catches it."""
+    """Raised in the middle of a command that does not end; no `except Exception` catches it."""
 
 
 def run(
@@ -64,6 +72,7 @@ def run(
     codes: Sequence[int] = (0, 2),
     allowed: Sequence[str] = KEPT_INDEXES,
     seconds: float = SECONDS,
+    hang: float = HANG,
 ) -> Outcome:
     """Run `python -m argv[0] argv[1:]` within this process, in the folder `cwd`, and assert that it ended well.
 
@@ -71,21 +80,23 @@ def run(
         out: the file or folder below `cwd` that may be written; "" for none.
         codes: exit codes that are right.
         allowed: patterns of names of files that may also be new or changed.
+        seconds, hang: limits of the processor's and of the clock's time.
     """
     main = importlib.import_module(f"{argv[0]}.__main__").main
     before = snapshot(cwd)
     stdout, stderr = strict_text(), strict_text("backslashreplace")
-    start, code, usage = time.monotonic(), 0, False
+    start, code, usage = processor_seconds(), 0, False
     with contextlib.chdir(cwd), contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
         try:
-            with time_limit(seconds):
+            with time_limit(max(hang, seconds)):
                 code = main([str(argument) for argument in argv[1:]]) or 0
         except SystemExit as stop:  # argparse says what is wrong by itself
             code, usage = int(stop.code or 0), True
         except (Exception, Hang):
             pytest.fail(f"{shown(argv)}: {traceback.format_exc(limit=-6)}")
-    done = Outcome(code, text_of(stdout), text_of(stderr), time.monotonic() - start)
+    done = Outcome(code, text_of(stdout), text_of(stderr), processor_seconds() - start)
     check_outcome(argv, done, codes, usage)
+    assert done.seconds <= seconds, f"{shown(argv)}: {done.seconds:.1f} s of the processor"
     check_folder(argv, before, snapshot(cwd), out, allowed)
     return done
 
@@ -96,49 +107,68 @@ def run_apart(
     out: str = "",
     codes: Sequence[int] = (0, 2),
     allowed: Sequence[str] = KEPT_INDEXES,
-    seconds: float = 60.0,
+    seconds: float = SECONDS,
     megabytes: float = MEGABYTES,
 ) -> Outcome:
     """As `run`, in a process of its own whose peak memory is compared with that of the same command's --help.
 
-    `seconds` includes starting Python; seconds of imports pass before a heavy command begins.
+    `seconds` includes starting Python and all imports.
     """
-    idle = measure([argv[0], *argv[1:2], "--help"], cwd, seconds)
+    hang = max(HANG, 6 * seconds)
+    idle = measure([argv[0], *argv[1:2], "--help"], cwd, hang)
     before = snapshot(cwd)
-    done = measure(argv, cwd, seconds)
+    done = measure(argv, cwd, hang)
     check_outcome(argv, done, codes, usage=done.err.startswith("usage:"))
     check_folder(argv, before, snapshot(cwd), out, allowed)
     above = done.megabytes - idle.megabytes
+    if FIGURES:
+        with open(FIGURES, "a", encoding="utf-8") as file:
+            file.write(f"{done.seconds:6.1f} s {above:6.0f} MB  {test_name()}  {shown(argv)[:80]}\n")
+    assert done.seconds <= seconds, f"{shown(argv)}: {done.seconds:.1f} s of the processor"
     assert above < megabytes, f"{shown(argv)}: {above:.0f} MB above the idle command"
     return done
 
 
-def measure(argv: Sequence[str], cwd: Path, seconds: float) -> Outcome:
-    """One process; it is killed after `seconds`, which fails the test."""
+def measure(argv: Sequence[str], cwd: Path, hang: float) -> Outcome:
+    """One process; it is killed after `hang` seconds, which fails the test."""
     start = time.monotonic()
     command = [sys.executable, "-m", *(str(argument) for argument in argv)]
     paths = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-    process = subprocess.Popen(
-        command,
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": paths},
-    )
-    with contextlib.ExitStack() as stack:
-        stack.callback(process.kill)
+    with (
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+        subprocess.Popen(command, cwd=cwd, stdout=out, stderr=err, env={**os.environ, "PYTHONPATH": paths}) as process,
+    ):
         # VmHWM counts from the start of the program, ru_maxrss of a child also what its parent had before.
-        peak = 0.0
-        while process.poll() is None:
+        peak, ended = 0.0, 0
+        while not ended:
             peak = max(peak, peak_megabytes(process.pid))
-            if time.monotonic() - start > seconds:
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if not ended and time.monotonic() - start > hang:
                 process.kill()
-                pytest.fail(f"{shown(argv)}: no end within {seconds} s")
+                pytest.fail(f"{shown(argv)}: no end within {hang} s")
             time.sleep(0.02)
-        out, err = process.communicate()
-        stack.pop_all()
-    return Outcome(process.returncode, out, err, time.monotonic() - start, peak)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = usage.ru_utime + usage.ru_stime
+        said = [text_at_start(file) for file in (out, err)]
+    return Outcome(process.returncode, *said, seconds, peak)
+
+
+def text_at_start(file: IO[bytes]) -> str:
+    """What a process wrote."""
+    file.seek(0)
+    return file.read().decode("utf-8")
+
+
+def processor_seconds() -> float:
+    """Time of the processor that this process and its children that ended took so far."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
+def test_name() -> str:
+    """The test that runs, with its parameters."""
+    return os.environ.get("PYTEST_CURRENT_TEST", "").rpartition("/")[2].removesuffix(" (call)")
 
 
 def peak_megabytes(process: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import types
 
 import pytest
@@ -35,7 +36,8 @@ def fail(error):
         (lambda argv: fail(RecursionError("deep")), "RecursionError: deep"),
         (lambda argv: 1, "exit 1"),
         (lambda argv: 2, "not one line"),
-        (lambda argv: __import__("time").sleep(5), "Hang"),
+        (lambda argv: time.sleep(5), "Hang"),
+        (lambda argv: sum(range(20_000_000)) * 0, "s of the processor"),
         (lambda argv: open("elsewhere", "w").close(), "changed outside of OUT"),
         (lambda argv: open("seen2", "w").close(), "changed outside of OUT"),
         (lambda argv: open("CANARY", "w").close(), "code was run"),
@@ -44,7 +46,7 @@ def fail(error):
 def test_misbehaviour_fails(command, tmp_path, main, message):
     command(main)
     with pytest.raises((AssertionError, pytest.fail.Exception), match=message):
-        run(["fake"], tmp_path, out="seen", seconds=0.2)
+        run(["fake"], tmp_path, out="seen", seconds=0.1, hang=3.0)
 
 
 def test_what_is_right_passes(command, tmp_path):

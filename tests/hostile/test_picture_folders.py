@@ -14,18 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from harness import batches, run, run_apart
-from line_case import line_tools, make, make_case
+from line_case import COMMAND, line_tools, make, make_case
 from mutate import mutated
 from PIL import Image
 
 from corruptor.line.config import SamplesConfig
-from shards.ahead import ahead
+from shards.ahead import IN_FLIGHT, Memory, ahead, ahead_within
 from shards.source import Reject, SourceItem, open_source
 from shards.sources.duplicates import END
 from shards.sources.file_source import MAX_CAPTION, FileSource
 from shards.sources.folder import FolderSource
 from shards.sources.image_headers import head_sides
-from shards.sources.pictures import read_mask, read_picture
+from shards.sources.pictures import MAX_FILE_BYTES, read_mask, read_picture
 
 
 def picture(kind: str = "PNG", mode: str = "RGB", side: int = 32, **options: object) -> bytes:
@@ -147,6 +147,29 @@ def test_gathering_such_a_folder(tmp_path: Path):
 def test_memory_over_such_a_folder(tmp_path: Path):
     fill(tmp_path / "pictures")
     run_apart(["shards", "gather", "folder", "--set", "root=pictures", "--out", "seen"], tmp_path, out="seen")
+
+
+@pytest.mark.slow
+def test_memory_of_gathering_large_files(tmp_path: Path):
+    """Eight files of the largest size, read by sixteen threads."""
+    (tmp_path / "pictures").mkdir()
+    for number in range(8):
+        path = tmp_path / "pictures" / f"{number}.png"
+        path.write_bytes(b"\x89PNG\r\n\x1a\n")
+        os.truncate(path, MAX_FILE_BYTES)
+    command = ["shards", "gather", "folder", "--set", "root=pictures", "--out", "seen"]
+    run_apart(command, tmp_path, out="seen", codes=(0,), seconds=20)
+
+
+@pytest.mark.slow
+def test_memory_of_the_line_over_large_pictures(model: Path, tmp_path: Path):
+    case = make_case(tmp_path, model, 1)  # and a copy of its picture
+    for number in range(4):
+        large = Image.new("RGBA", (8192, 8192), (number, 99, 180, 200))
+        large.save(case / "pictures" / f"{number}.png", compress_level=1)
+    run_apart(COMMAND, case, out="out", codes=(0,), seconds=60)
+    stats = [json.loads(path.read_text()) for path in (case / "out" / "shards").glob("*.stats.json")]
+    assert sum(one["samples"] for one in stats) >= 4
 
 
 def test_a_phones_picture_is_one_picture_and_an_animation_is_none():
@@ -366,3 +389,35 @@ def test_ctrl_c_ends_the_line_while_readers_hang(model: Path, tmp_path: Path):
         assert process.returncode == 130
     finally:
         process.kill()
+
+
+def test_work_ahead_keeps_within_its_memory():
+    now, most, lock = [0], [0], threading.Lock()
+
+    def work(size: int) -> int:
+        with lock:
+            now[0] += size
+            most[0] = max(most[0], now[0])
+        time.sleep(0.005)
+        with lock:
+            now[0] -= size
+        return size
+
+    sizes = [IN_FLIGHT // 2, IN_FLIGHT // 3, 1, 2 * IN_FLIGHT, 0, IN_FLIGHT // 2, IN_FLIGHT // 2 + 1, 7] * 4
+    memory: Memory[int, int] = Memory(lambda size: size, lambda size: size // 2)
+    found = list(ahead_within(work, sizes, num_threads=4, num_waiting=8, name="test", memory=memory))
+    assert found == [(size, size) for size in sizes]
+    assert most[0] == 2 * IN_FLIGHT  # the one that is larger, alone
+
+
+def test_work_ahead_whose_size_cannot_be_told_fails_at_its_place():
+    def cost(number: int) -> int:
+        if number == 3:
+            raise OSError("three")
+        return IN_FLIGHT
+
+    memory: Memory[int, int] = Memory(cost, lambda number: 0)
+    results = ahead_within(lambda number: number, range(9), num_threads=2, num_waiting=4, name="test", memory=memory)
+    assert [next(results)[1] for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(OSError, match="three"):
+        next(results)

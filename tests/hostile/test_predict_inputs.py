@@ -241,15 +241,19 @@ def test_mutated_pictures(seeds, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("side", "count"), [((8192, 8192), 2), ((4000, 3000), 12)])
-def test_memory_of_large_pictures(side, count, tmp_path):
+@pytest.mark.parametrize(
+    ("side", "mode", "kind", "count"), [((8192, 8192), "RGBA", "png", 4), ((4000, 3000), "RGB", "jpg", 96)]
+)
+def test_memory_of_large_pictures(side, mode, kind, count, tmp_path):
+    """The largest pictures that are taken, and as many photographs as six batches."""
     (tmp_path / "pictures").mkdir()
-    small = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    Image.fromarray(small).resize(side).save(tmp_path / "pictures" / "0.jpg")
-    for at in range(1, count):
-        (tmp_path / "pictures" / f"{at}.jpg").write_bytes((tmp_path / "pictures" / "0.jpg").read_bytes())
+    small = np.random.default_rng(0).integers(0, 256, (64, 64, len(mode)), np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(small).resize(side).save(data, {"png": "PNG", "jpg": "JPEG"}[kind], compress_level=1)
+    for at in range(count):
+        (tmp_path / "pictures" / f"{at}.{kind}").write_bytes(data.getvalue() + bytes(at))  # no two alike
     command = ["detector", "predict", str(GOOD), "pictures", "--out", "seen", "--device", "cpu"]
-    run_apart(command, tmp_path, "seen", (0,), seconds=300)
+    run_apart(command, tmp_path, "seen", (0,), seconds=10 * count)
 
 
 @pytest.mark.slow

@@ -283,3 +283,12 @@ def test_mutated_manifests(finished_run: Path, seeds: range):
     for seed in seeds:
         path.write_bytes(mutated_json(manifest, seed))
         run(["shards", "check", "run"], finished_run.parent, codes=(0, 1, 2))
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"images": [], "annotations": []}', '{"images": [' + "1," * 100_000, " [1e999"]
+)
+def test_annotations_of_coco_are_named_and_not_read(tmp_path: Path, text: str):
+    (tmp_path / "labels.json").write_text(text)
+    for command in (["shards", "check", "labels.json"], ["shards", "show", "labels.json", "--out", "sheet.png"]):
+        assert "is a JSON file (COCO annotations" in run(command, tmp_path, codes=(2,)).err

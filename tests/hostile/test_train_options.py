@@ -72,6 +72,7 @@ WRONG = {
     "prior_samples=-5": "prior_samples must be",
     "train_cfg.max_iters=0": "max_iters must be",
     "train_cfg.val_interval=0": "val_interval must be",
+    "train_cfg.patience=-1": "patience must be",
     "randomness.seed=-1": "randomness.seed must be",
     "param_scheduler.0.type=os.system": "type must be",
     "param_scheduler.0.end=-1": "end must be",

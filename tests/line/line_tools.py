@@ -12,6 +12,7 @@ from PIL import Image
 
 from miniworld.generator.models import LATENT_CHANNELS, TEXT_WIDTH, build_text_encoder, build_tokenizer, save_pipeline
 from shards.files import hash_file
+from shards.run_log import LOG
 
 SIDE, NUM_PICTURES = 32, 11
 
@@ -77,5 +78,6 @@ def line_values(root: Path, folder: Path, **changes: Any) -> dict[str, Any]:
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """sha256 of every file of a run."""
-    return {p.relative_to(folder).as_posix(): hash_file(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+    """sha256 of every file of a run but its log, which tells the time."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != LOG)
+    return {path.relative_to(folder).as_posix(): hash_file(path) for path in files}

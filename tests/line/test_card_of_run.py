@@ -1,4 +1,4 @@
-"""Whose title and licence a run's card has: those of its config, else those of its source, which only ours settles."""
+"""Whose title and licence a run has: those of its config, else those of its source, which only ours settles."""
 
 from __future__ import annotations
 
@@ -95,3 +95,37 @@ def test_a_title_of_ours_in_a_config_of_ones_own(tmp_path: Path):
         mine.write_text(base + text)
         titles.append(load_line(mine).title)
     assert titles == ["Blemish, SD 1.5, RichHF-18k's training pictures", "", "M"]
+
+
+@pytest.mark.parametrize(
+    ("config", "said", "credits"),
+    [
+        (PROGAMER, (), ("MIT", "progamer-dalle3")),
+        (PROGAMER, ("source.options.tars=mine.tar",), ("", "")),
+        (PROGAMER, ("source.options.tars=mine.tar", "title=Mine"), ("", "")),
+        (PROGAMER, ("source.options.tars=mine.tar", "source.options.licence=MIT"), ("MIT", "")),
+        (PROGAMER, ("source.options.tars=mine.tar", "source.options.set_name=Mine"), ("", "Mine")),
+        ("configs/shards/hps.py", (), ("MIT", "")),
+        ("configs/shards/hps.py", ("source.options.tars=[mine.tar]",), ("", "")),
+    ],
+)
+def test_licence_and_set_of_ours_go_with_our_source(config: str, said: tuple[str, ...], credits: tuple[str, str]):
+    options = load_line(config, said).source.options
+    assert (options.get("licence", ""), options.get("set_name", "")) == credits
+
+
+@pytest.mark.parametrize(
+    ("text", "credits"),
+    [
+        ("source['options'].update(tars='mine.tar')\ntitle = 'M'\n", ("", "")),
+        ("source['options'].update(tars='mine.tar', licence='CC0')\n", ("CC0", "")),
+        ("source = dict(name='webdataset', options=dict(tars='mine.tar', licence='MIT'))\n", ("MIT", "")),
+    ],
+)
+def test_licence_and_set_in_a_config_of_ones_own(text: str, credits: tuple[str, str], tmp_path: Path):
+    mine = tmp_path / "mine.py"
+    base = "from mmengine.config import read_base\nwith read_base():\n"
+    base += "    from configs.shards.sd15_progamer_step40 import *\n"
+    mine.write_text(base + text)
+    options = load_line(mine).source.options
+    assert (options.get("licence", ""), options.get("set_name", "")) == credits

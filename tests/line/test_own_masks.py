@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from PIL import Image
 from corruptor.line.command import make_shards
 from corruptor.line.config import LineConfig
 from corruptor.line.remake import remake
+from shards.errors import ResumeError
 from shards.reader import ShardReader
 
 ConfigOf = Callable[..., LineConfig]
@@ -60,3 +62,21 @@ def test_without_a_fallback_it_is_a_reject(
 ):
     assert len(made(config_of, source, region, tmp_path / "run")) == 2
     assert '"reason": "mask_missing"' in (tmp_path / "run" / "rejects.jsonl").read_text()
+
+
+def test_other_masks_in_a_folder_of_the_same_name_are_another_run(
+    config_of: ConfigOf, source: dict[str, Any], tmp_path: Path
+):
+    region = {"policy": "mix", "options": {"parts": [FILES, BLOBS]}}
+    name = "picture 01.é.png"
+    mask = np.asarray(Image.open(tmp_path / "masks" / name))
+    Image.fromarray(mask).save(tmp_path / "masks" / name, compress_level=0)
+    made(config_of, source, region, tmp_path / "run")
+    other = tmp_path / "elsewhere" / "masks"
+    shutil.copytree(tmp_path / "masks", other)
+    elsewhere = {**source, "options": {**source["options"], "masks": str(other)}}
+    made(config_of, elsewhere, region, tmp_path / "run")  # the same masks, wherever they lie
+    Image.fromarray(mask[::-1]).save(other / name, compress_level=0)
+    assert (other / name).stat().st_size == (tmp_path / "masks" / name).stat().st_size  # what they hold differs
+    with pytest.raises(ResumeError, match="fingerprint"):
+        made(config_of, elsewhere, region, tmp_path / "run")

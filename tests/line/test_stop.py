@@ -32,7 +32,7 @@ def test_a_run_that_is_terminated(pictures: Path, tiny_model: Path, tmp_path: Pa
     _, said = process.communicate(timeout=60)
     assert process.returncode == 143, said
     closing = (
-        r"stopped by SIGTERM at \d+ of 12 images; complete shards are kept, and the same command again goes on .*\n"
+        r"stopped by SIGTERM at \d+ of 12 images; complete shards are kept, and the same command again resumes .*\n"
     )
     assert re.fullmatch(closing, said), said
     assert not list(out.rglob("*.partial")), "something is left half written"

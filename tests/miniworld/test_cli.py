@@ -88,7 +88,7 @@ def test_file_in_the_way_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (tmp_path / "out").read_text() == "mine"
 
 
-@pytest.mark.parametrize("verb", ["train", "sample", "render", "sets", "sheets", "figures"])
+@pytest.mark.parametrize("verb", ["train", "sample", "render", "sets", "sheets", "figures", "balance"])
 def test_help_has_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main([verb, "--help"])

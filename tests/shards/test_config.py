@@ -50,6 +50,7 @@ def test_inheritance_by_read_base(tmp_path):
         ("sed=1", "unknown key 'sed'; did you mean 'seed'"),
         ("inner.mod='ddim'", "unknown key 'inner.mod'; did you mean 'mode'"),
         ("inner.mode=warn", "inner.mode = 'warn'; did you mean 'warm'"),
+        ("mode='ddim'", "unknown key 'mode'; did you mean 'inner.mode'"),
         ("seed=1.5", "seed must be int, got float 1.5"),
         ("seed=True", "seed must be int, got bool True"),
         ("verbose=1", "verbose must be bool"),

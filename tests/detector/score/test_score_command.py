@@ -107,7 +107,7 @@ def test_json_has_every_field_of_the_schema(finished_run, tmp_path, capsys):
     assert (rows[5]["key"], rows[5]["tp"], rows[5]["training_seed"]) == ("00001_00001", "112", "1")
     assert (rows[0]["kld"], rows[0]["artifact_iou"]) == ("", "1")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "counts.npz", "per_image.csv", "scores.json", "scores.md",
+        "counts.npz", "per_image.csv", "scores.json", "scores.md", "view",
     ]  # fmt: skip
 
 

@@ -127,10 +127,10 @@ def plain_aupro(pairs: list, limit: float = 0.3) -> float:
     return float(np.trapezoid(np.interp(fine, rate, overlap), fine) / limit)
 
 
-def drawn(num: int = 12, side: int = 48) -> list:
+def drawn(num: int = 12, side: int = 48, seed: int = 1) -> list:
     from scipy import ndimage
 
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     found = []
     for i in range(num):
         field = ndimage.gaussian_filter(rng.normal(size=(side, side)), 4)
@@ -148,15 +148,19 @@ def test_aupro_agrees_with_a_plain_restatement():
 
 
 def test_aupro_agrees_with_anomalib():
+    """The case by hand and 21 sets of random maps. Differences with anomalib 2.7.0 (torchmetrics 1.9.0, torch 2.13.0)
+    on 2026-11-24: 4e-8 for the case by hand, at most 1.1e-7 for the maps; it computes in single precision.
+    """
     metric = pytest.importorskip("anomalib.metrics.aupro", reason="anomalib is not installed")
     torch = pytest.importorskip("torch")
-    pairs = drawn()
-    theirs = metric._AUPRO(fpr_limit=0.3)
-    theirs.update(
-        torch.from_numpy(np.stack([heat for *_, heat in pairs])),
-        torch.from_numpy(np.stack([truth for _, truth, _ in pairs]).astype(np.int64)),
-    )
-    assert point_values(score_pairs(pairs))["aupro"] == pytest.approx(float(theirs.compute()), abs=2e-3)
+    by_hand = [("a", strip("10" + "1" + "0" * 9), heat_of(1.0, 0.6, 0.4, *[0.0] * 9))]
+    for pairs in (by_hand, drawn(), *(drawn(4, 32, seed) for seed in range(20))):
+        theirs = metric._AUPRO(fpr_limit=0.3)
+        theirs.update(
+            torch.from_numpy(np.stack([heat for *_, heat in pairs])),
+            torch.from_numpy(np.stack([truth for _, truth, _ in pairs]).astype(np.int64)),
+        )
+        assert point_values(score_pairs(pairs))["aupro"] == pytest.approx(float(theirs.compute()), abs=1e-6)
 
 
 def test_detection_ap_agrees_with_scikit_learn():

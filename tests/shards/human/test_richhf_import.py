@@ -14,6 +14,7 @@ from PIL import Image
 
 from shards.__main__ import main
 from shards.check import check_run
+from shards.human import richhf
 from shards.reader import ShardReader
 
 pa = pytest.importorskip("pyarrow", reason="the tables extra is not installed")
@@ -343,3 +344,17 @@ def test_row_groups_without_a_wanted_uid_are_not_read(tmp_path, monkeypatch):
     assert read == [2]
     assert store.get("uid-3") == (PICTURES["uid-3"], "prompt of uid-3")
     assert store.missing() == {"zzz"}
+
+
+def test_the_bar_of_judging_counts_what_the_rule_rejects(inputs, monkeypatch):
+    seen = []
+
+    class Kept(richhf.Progress):
+        def close(self):
+            seen.append((self.text, self.rejected))
+            super().close()
+
+    monkeypatch.setattr(richhf, "Progress", Kept)
+    assert command(inputs) == 0
+    late = {"picture_missing", "truncated"}  # known when the pictures are read
+    assert ("judging", sum(reason not in late for reason in REASONS.values())) in seen

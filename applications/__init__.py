@@ -1,0 +1,1 @@
+"""What a detector is for: repair that is checked, ranking, statistics."""

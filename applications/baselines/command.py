@@ -1,0 +1,54 @@
+"""The verb `baseline`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from shards.errors import ConfigError
+
+HELP = "heat maps of a method that the papers compare with, in the form that `detect score` takes"
+EXAMPLE = """examples:
+  blemish baseline cnngenerates blur_jpg_prob0.5.pth out/test --out out/cnngenerates
+  blemish baseline segformer out/diffdoctor out/test --out out/diffdoctor_seen
+"""
+SIZES = {"cnngenerates": 224, "segformer": 512}
+
+
+def add_verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb and its options."""
+    verb = verbs.add_parser(
+        "baseline", help=HELP, description=HELP, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    verb.add_argument("kind", choices=tuple(SIZES), help="what the weights are of")
+    verb.add_argument(
+        "weights", type=Path, metavar="WEIGHTS", help="a .pth or .safetensors file, or SegFormer's folder"
+    )
+    verb.add_argument("input", metavar="PICTURES", help="a picture, a folder, a glob, or shards")
+    verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
+    verb.add_argument(
+        "--size", type=int, metavar="N", help="pixels that pictures are brought to (default the method's)"
+    )
+    verb.add_argument("--threshold", type=float, default=0.5, metavar="P", help="artifact from here on (default 0.5)")
+    verb.add_argument("--batch", type=int, default=16, help="pictures looked at together (default 16)")
+    verb.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
+    verb.set_defaults(run=run_baseline)
+
+
+def run_baseline(args: argparse.Namespace) -> int:
+    """Imports wait until the arguments are known to be right, so that --help is quick."""
+    from applications.baselines.cnn import CnnGenerates
+    from applications.baselines.segformer import SegFormer
+    from detector.predict import Options, predict_with
+
+    size = args.size or SIZES[args.kind]
+    if not 32 <= size <= 4096:
+        raise ConfigError(f"--size is {size}; allowed are 32 to 4096 pixels")
+    options = Options(args.threshold, args.batch, args.device)
+    looker: CnnGenerates | SegFormer
+    if args.kind == "segformer":
+        looker = SegFormer(args.weights, size, args.device)
+    else:
+        looker = CnnGenerates(args.weights, size, args.device)
+    print(predict_with(looker, f"{looker.digest} {args.kind} {size}", args.input, args.out, options).summary())
+    return 0

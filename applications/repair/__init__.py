@@ -1,0 +1,1 @@
+"""Repair of pictures where a detector sees artifacts, undone where it does not help."""

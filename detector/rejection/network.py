@@ -1,0 +1,75 @@
+"""Mask2Former of the transformers library, built from plain numbers, and how large they are.
+
+Legend: B pictures, Q queries, K classes, h w the masks' own resolution, H W that of the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+NETWORKS = {"mask2former": "Mask2FormerForUniversalSegmentation"}
+"""Architecture as transformers names it -> its class."""
+
+
+def build_network(network: Mapping[str, Any]) -> Any:
+    """The network with random weights. `network` is of the form of detector.rejection.form.
+
+    Raises ValueError where its numbers do not fit each other.
+    """
+    return network_class(network)(network_config(network))
+
+
+def network_class(network: Mapping[str, Any]) -> Any:
+    import transformers
+
+    return getattr(transformers, NETWORKS[network["model_type"]])
+
+
+def network_config(network: Mapping[str, Any]) -> Any:
+    """transformers' configuration of it."""
+    import transformers
+
+    return transformers.AutoConfig.for_model(
+        network["model_type"],
+        backbone_config=transformers.AutoConfig.for_model(**backbone_options(network["backbone"])),
+        num_labels=network["num_classes"],
+        **network["options"],
+    )
+
+
+def backbone_options(backbone: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the backbone's configuration; all stages come out."""
+    stages = [f"stage{i + 1}" for i in range(len(backbone["options"]["depths"]))]
+    return {"model_type": backbone["model_type"], **backbone["options"], "out_features": stages}
+
+
+def count_values(network: Mapping[str, Any]) -> int:
+    """Parameters and stored buffers, counted on a model without memory. Raises ValueError as `build_network`."""
+    return _count(_frozen(network))
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return tuple((name, _frozen(one)) for name, one in sorted(value.items()))
+    return tuple(_frozen(one) for one in value) if isinstance(value, (list, tuple)) else value
+
+
+def _thawed(value: Any) -> Any:
+    if isinstance(value, tuple) and value and all(isinstance(one, tuple) and len(one) == 2 for one in value):
+        return {name: _thawed(one) for name, one in value}
+    return [_thawed(one) for one in value] if isinstance(value, tuple) else value
+
+
+@lru_cache(maxsize=16)
+def _count(frozen: Any) -> int:
+    try:
+        with torch.device("meta"):
+            model = build_network(_thawed(frozen))
+    except Exception as error:  # transformers and torch raise a dozen types on numbers that do not fit
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise ValueError(f"the network cannot be built ({reason[:200]})") from error
+    return sum(tensor.numel() for tensor in model.state_dict().values())

@@ -1,0 +1,184 @@
+"""The pictures of the study, their repair, the oracle's word, and the table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from applications.repair.inpainter import open_inpainter
+from applications.repair.options import FillOptions, RepairOptions
+from applications.repair.run import repair
+from experiments.repair.oracle import has_fault
+from shards.claims import Claim
+from shards.errors import ConfigError
+from shards.files import make_folder, write_bytes, write_json
+from shards.images import encode_image
+from shards.markdown import table
+from shards.places import public_text
+from shards.pool import open_pool
+from shards.progress import progress
+from shards.reader import ShardReader
+from shards.seeds import named_rng
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is repaired, and with what."""
+
+    set: str
+    detector: Path
+    inpainter: str
+    faulty: int
+    clean: int
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to repair."""
+
+    name: str
+    options: RepairOptions
+    fill: FillOptions
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the study: its key, its scene's seed, and whether the oracle finds a fault in it as it comes."""
+
+    key: str
+    seed: int
+    faulty: bool
+
+
+def run_study(study: Study, arms: Sequence[Arm], out: Path, processes: int) -> str:
+    """Repair in every way, judge, and write OUT/study.json and OUT/study.md; returns the table. Raises UserError."""
+    identity = {**dataclasses.asdict(study), "detector": str(study.detector)}
+    make_folder(out)
+    with Claim(out, "run.json", identity, "study").held():
+        pictures = lay_out(study, out / "pictures")
+        rows = []
+        for arm in arms:
+            judged = [judge(study, arm, seed, pictures, out, processes) for seed in range(study.seeds)]
+            rows.append(row_of(arm, pictures, judged))
+        reference = rows[-1]
+        text = as_table(rows, reference, study)
+        write_json(
+            out / "study.json",
+            {"study": identity, "rows": [{k: v for k, v in row.items() if k != "after"} for row in rows]},
+        )
+        write_bytes(out / "study.md", text.encode())
+    return text
+
+
+def lay_out(study: Study, folder: Path) -> list[Picture]:
+    """The first pictures of the set with and without a fault, as files with captions. Raises ConfigError."""
+    reader = ShardReader(study.set)
+    make_folder(folder)
+    wanted = {True: study.faulty, False: study.clean}
+    found: list[Picture] = []
+    for index in range(len(reader)):
+        meta = reader.meta(index)
+        faulty = meta.label == "artifact"
+        if not wanted[faulty]:
+            continue
+        wanted[faulty] -= 1
+        key = reader.key(index)
+        found.append(Picture(key, meta.seed, faulty))
+        if not (folder / f"{key}.txt").exists():
+            write_bytes(folder / f"{key}.png", encode_image(reader.image(index), "png"))
+            write_bytes(folder / f"{key}.txt", meta.source.caption.encode())
+    if any(wanted.values()):
+        raise ConfigError(
+            f"{public_text(study.set, 'set')} lacks {wanted[True]} pictures with a fault and {wanted[False]} without; "
+            "ask for fewer"
+        )
+    return found
+
+
+def judge(study: Study, arm: Arm, seed: int, pictures: Sequence[Picture], out: Path, processes: int) -> dict[str, Any]:
+    """Repair with one seed; what the oracle says of each picture afterwards, and what the detector says."""
+    name = arm.name.replace(", ", "_").replace(" ", "") + f"_{seed}"
+    folder, file = out / "arms" / name, out / "arms" / f"{name}.json"
+    options = dataclasses.replace(arm.options, seed=seed)
+    inpainter = open_inpainter(study.inpainter, options=arm.fill, device=options.device)
+    repair(str(out / "pictures"), study.detector, inpainter, folder, options)
+    if file.exists():
+        told: dict[str, Any] = json.loads(file.read_text())
+        return told
+    lines = [json.loads(line) for line in (folder / "repair.jsonl").read_text().splitlines()]
+    changed = {line["key"] for line in lines if line["changed_pixels"]}
+    tasks = [(folder / "pictures" / f"{one.key}.png", one.seed) for one in pictures if one.key in changed]
+    with open_pool(max(1, min(processes, len(tasks)))) as pool:
+        answers = list(progress(pool.imap(has_fault, tasks), "picture", "oracle", total=len(tasks)))
+    said = dict(zip([path.stem for path, _ in tasks], answers, strict=True))
+    result = {
+        "after": [said.get(one.key, one.faulty) for one in pictures],
+        "changed": [one.key in changed for one in pictures],
+        "par_before": float(np.mean([line["par_before"] for line in lines])),
+        "par_after": float(np.mean([line["par_after"] for line in lines])),
+    }
+    write_json(file, result)
+    return result
+
+
+def row_of(arm: Arm, pictures: Sequence[Picture], judged: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Figures of one arm; shares are means over seeds, intervals over pictures."""
+    after = np.array([one["after"] for one in judged], bool)
+    faulty = np.array([one.faulty for one in pictures])
+    return {
+        "name": arm.name,
+        "after": after,
+        "fixed": interval((~after[:, faulty]).mean(0)),
+        "gained": interval(after[:, ~faulty].mean(0)),
+        "changed_faulty": float(np.array([one["changed"] for one in judged])[:, faulty].mean()),
+        "changed_clean": float(np.array([one["changed"] for one in judged])[:, ~faulty].mean())
+        if (~faulty).any()
+        else 0.0,
+        "par_before": float(np.mean([one["par_before"] for one in judged])),
+        "par_after": float(np.mean([one["par_after"] for one in judged])),
+        "faulty": faulty.tolist(),
+    }
+
+
+def interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Mean over pictures with its 95% percentile bootstrap interval; 0 to 1 where there are none."""
+    if not len(values):
+        return 0.0, 0.0, 1.0
+    draws = named_rng("repair study").integers(0, len(values), (RESAMPLES, len(values)))
+    low, high = np.quantile(values[draws].mean(1), [0.025, 0.975])
+    return float(values.mean()), float(low), float(high)
+
+
+def as_table(rows: Sequence[dict[str, Any]], reference: dict[str, Any], study: Study) -> str:
+    """Markdown: one line an arm, the difference to the last arm beside it."""
+    faulty = np.array(reference["faulty"])
+    lines = []
+    for row in rows:
+        fixed = (~row["after"][:, faulty]).mean(0) - (~reference["after"][:, faulty]).mean(0)
+        lines.append(
+            (
+                row["name"], percent(row["fixed"]), percent(interval(fixed)) if row is not reference else "",
+                percent(row["gained"]), f"{row['changed_faulty']:.1%}", f"{row['changed_clean']:.1%}",
+                f"{row['par_before']:.4f}", f"{row['par_after']:.4f}",
+            )
+        )  # fmt: skip
+    heads = [
+        "way", "faulty: none after", f"minus {reference['name']}", "clean: gained one", "faulty changed",
+        "clean changed", "PAR before", "PAR after",
+    ]  # fmt: skip
+    about = f"{study.faulty} pictures with a fault, {study.clean} without, {study.seeds} seeds; 95% over pictures."
+    return table(heads, lines, numbers=True) + f"\n\n{about}\n"
+
+
+def percent(found: tuple[float, float, float]) -> str:
+    return f"{found[0]:.1%} ({found[1]:.1%} to {found[2]:.1%})"

@@ -1,0 +1,36 @@
+"""Any detector, also a bare segmenter, as a function from pictures to heat maps, for who may not import detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shards.masks import U8
+
+
+def open_detector(
+    where: str, score: str = "", revision: str = "main", device: str = "auto"
+) -> Callable[[Sequence[U8]], list[NDArray[np.float32]]]:
+    """uint8 HWC pictures -> float32 HW of each, 0..1; one picture goes through the network at a time.
+
+    Args:
+        where: weights of a detector; with `score` a bare segmenter (detector.rejection.hub).
+
+    Raises MissingInputError, CheckpointError, ConfigError.
+    """
+    from detector.heat import Detector, Rejecting
+    from region_select.selector import find_weights
+
+    rejects = Rejecting(score, revision=revision) if score else None
+    detector = Detector(where if rejects else find_weights(where), device=device, rejects=rejects)
+    return lambda images: [detector.heat([image])[0] for image in images]
+
+
+def detector_digest(where: str, score: str = "", revision: str = "main") -> str:
+    """sha256 of the files that `open_detector` reads. Raises MissingInputError."""
+    from detector.rejection.hub import find_segmenter, fingerprint_of
+    from region_select.selector import find_weights
+
+    return fingerprint_of(find_segmenter(where, revision) if score else find_weights(where))

@@ -1,0 +1,1 @@
+"""Pages on which a run, or predictions against their truth, can be looked at."""

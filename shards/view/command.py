@@ -1,0 +1,54 @@
+"""`blemish view`: the page of a run."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+from shards.errors import ConfigError, MissingInputError
+from shards.progress import progress
+
+MOST_SIDE = 2048
+EXAMPLES = """examples:
+  blemish view out/miniworld
+  blemish view miniworld/sets/v1/faults-test --out out/faults
+"""
+
+
+def add_view(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to a command line."""
+    view = verbs.add_parser(
+        "view",
+        help="pages to look through a run in a browser: samples, masks, twins, facts, rejects",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    view.add_argument("where", type=Path, metavar="DIR", help="run folder, complete or not, folder of tars, or one tar")
+    view.add_argument("--out", type=Path, metavar="DIR", help="folder of the page (default DIR/view)")
+    view.add_argument("--n", type=int, default=10_000, help="samples at most, spread evenly (default 10000)")
+    view.add_argument("--side", type=int, default=192, help="longer side of a picture in pixels (default 192)")
+    view.set_defaults(run=run_view)
+
+
+def run_view(args: argparse.Namespace) -> int:
+    """Write the page and say where."""
+    from shards.view.run import VIEW, view_run
+
+    if args.n < 1:
+        raise ConfigError(f"--n must be 1 or more, got {args.n}")
+    if not 16 <= args.side <= MOST_SIDE:
+        raise ConfigError(f"--side must be 16 to {MOST_SIDE} pixels, got {args.side}")
+    if args.out is None and not args.where.is_dir():
+        if not args.where.exists():
+            raise MissingInputError(
+                f"{args.where} does not exist here; name a run, or say where the page goes: --out DIR"
+            )
+        raise ConfigError(f"{args.where} is no folder; say where the page goes: --out DIR")
+    out = args.where / VIEW if args.out is None else args.out
+    print(view_run(args.where, out, args.n, args.side, watch).summary())
+    return 0
+
+
+def watch(indices: Iterable[int]) -> Iterable[int]:
+    return progress(indices, "sample", "view", leave=False)
