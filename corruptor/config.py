@@ -75,8 +75,8 @@ class InversionConfig:
     """Iterations averaged from `low_noise_timestep` on; where none is reached the last prediction is used."""
 
     regularise: bool = False
-    """Push ReNoise's predictions towards white noise (auto-correlation and patch KL); off for DDIM.
-    Costs one more denoiser pass a step."""
+    """Push ReNoise's predictions towards white noise (auto-correlation and patch KL); off for DDIM, and
+    not for flow-matching models. Costs one more denoiser pass a step."""
 
     regularise_num_steps: int = 4
     """Gradient steps for each regularised prediction."""
@@ -91,7 +91,7 @@ class InversionConfig:
     """Step size of the patch KL gradient."""
 
     guidance_scale: float = 1.0
-    """Classifier-free guidance while inverting; 1.0 is none."""
+    """Guidance while inverting; 1.0 is none. What it is, and whether there is any, is the model's."""
 
     def __post_init__(self) -> None:
         _one_of("inversion.mode", self.mode, INVERSION_MODES)
@@ -168,14 +168,14 @@ class ResamplingConfig:
     """Denoiser passes from the start step to t = 0; 0 = every grid step. Another number re-spaces the timesteps."""
 
     eta: float = 0.0
-    """0 is deterministic DDIM, 1 is DDPM's noise."""
+    """0 is deterministic DDIM, 1 is DDPM's noise. Flow-matching models take 0 alone."""
 
     blend: bool = False
     """After every step put the inversion's stored latents back outside the injected cells: no latent error there,
     but also no mismatch between injected and inverted latents, which the paper credits."""
 
     guidance_scale: float = 1.0
-    """Classifier-free guidance while resampling; 1.0 is none."""
+    """Guidance while resampling; 1.0 is none. What it is, and whether there is any, is the model's."""
 
     def __post_init__(self) -> None:
         _within("resampling.num_steps", self.num_steps, 0, MOST_TIMESTEPS)
@@ -251,7 +251,7 @@ class CorruptionConfig:
     """Everything that decides what a corrupted image looks like, but for model, source, mask and seed."""
 
     num_grid_steps: int = 50
-    """Size of the DDIM grid."""
+    """Size of the sampling grid: DDIM's, or Euler's of a flow-matching model."""
 
     inversion: InversionConfig = field(default_factory=InversionConfig)
     """How z0 becomes z_t."""

@@ -9,6 +9,7 @@ from typing import Literal
 
 import pytest
 
+from shards.build import LATER, build, plain
 from shards.config import apply_overrides, config_hash, differences, load_config, make_config, parse_override
 from shards.errors import ConfigError, MissingInputError
 
@@ -96,3 +97,20 @@ def test_differences_name_the_path():
 def test_importing_the_loader_imports_no_mmengine():
     code = "import sys, shards.config; sys.exit('mmengine' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A config that got a field after runs had been made."""
+
+    first: int = 1
+    second: str = field(default="", metadata={LATER: True})
+
+
+def test_a_field_that_came_later_leaves_runs_as_they_were():
+    """Written down only where it is used, so that manifests and hashes of other configs stay the same."""
+    assert plain(Grown()) == {"first": 1}
+    assert config_hash(Grown()) == config_hash({"first": 1})
+    assert plain(Grown(second="x")) == {"first": 1, "second": "x"}
+    for value in (Grown(), Grown(second="x")):
+        assert build(Grown, plain(value)) == value
