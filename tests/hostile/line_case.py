@@ -12,6 +12,7 @@ from harness import Outcome, run
 
 from shards.files import hash_file
 from shards.places import LOCAL
+from shards.run_log import LOG
 
 COMMAND = ["corruptor", "shards", "quick.py", "--out", "out"]
 
@@ -50,7 +51,7 @@ def copy_case(finished: Path, folder: Path) -> Path:
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """sha256 of every file, but for what readers keep, and where on this machine things lie."""
-    kept = (".index.npz", LOCAL)
+    """sha256 of every file, but for what readers keep, logs, and where on this machine things lie."""
+    kept = (".index.npz", LOCAL, LOG)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in kept)
     return {str(path.relative_to(folder)): hash_file(path) for path in files}

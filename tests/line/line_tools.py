@@ -12,7 +12,7 @@ from PIL import Image
 
 from miniworld.generator.models import LATENT_CHANNELS, TEXT_WIDTH, build_text_encoder, build_tokenizer, save_pipeline
 from shards.files import hash_file
-from shards.run_log import LOG
+from shards.status import LOGS
 
 SIDE, NUM_PICTURES = 32, 11
 
@@ -78,6 +78,6 @@ def line_values(root: Path, folder: Path, **changes: Any) -> dict[str, Any]:
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """sha256 of every file of a run but its log, which tells the time."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != LOG)
+    """sha256 of every file of a run but its logs, which tell the time."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not LOGS.fullmatch(path.name))
     return {path.relative_to(folder).as_posix(): hash_file(path) for path in files}

@@ -53,6 +53,7 @@ def test_the_command_line_is_frozen():
         "overrides": [],
         "dry_run": False,
         "extend": False,
+        "preview": None,
         "gpu": "h100",
         "rank": None,
         "num_processes": None,
