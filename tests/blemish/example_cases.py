@@ -45,7 +45,7 @@ CASES = [
         code=2,
     ),
     Case(
-        "blemish report miniworld/sets/v1/wild-test out/seen --out out/report",
+        "blemish report miniworld/sets/v1/validation out/seen --out out/report",
         " --out out/statistics",
         "out/statistics/report.html",
     ),
