@@ -48,8 +48,8 @@ class Backbone:
     """A loaded latent diffusion model.
 
     Attributes: `schedule` (Schedule on the model's own grid), `guidance` (what a scale above 1 is to it), `factor`
-    (pixels a latent cell and side), `latent_channels`, `size_multiple` (image sides must be multiples of it), `nfe`
-    (NfeCounter), `model_id`, `revision`, `licence`.
+    (pixels a latent cell and side), `latent_channels`, `size_multiple` (image sides must be multiples of it),
+    `most_side` (the longest side it has places for; 0: any), `nfe` (NfeCounter), `model_id`, `revision`, `licence`.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Backbone:
         self.schedule: Schedule = family.schedule_of(parts, family.num_grid_steps)
         self.guidance: Guidance = family.guidance
         self.size_multiple: int = self.factor * self._denoiser.cells
+        self.most_side: int = self.factor * self._denoiser.most_cells
         self.nfe = NfeCounter()
         # On the device once: a number made in the loop would be copied there every pass.
         self._numbers: dict[tuple[type, float], Tensor] = {}

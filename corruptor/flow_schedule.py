@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from corruptor.config import CorruptionConfig
 
 TIME_SHIFTS = ("exponential", "linear")
+MOST_MU = 100.0
+"""Far beyond any model's shift, and nothing overflows."""
 REFUSED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "invert_sigmas", "stochastic_sampling")
 """Switches of a scheduler's config under which its grid, or its step, is another."""
 
@@ -87,10 +89,11 @@ class FlowSchedule(Schedule):
             )
         if self.dynamic.base_tokens == self.dynamic.max_tokens:
             raise ValueError("the scheduler's base_image_seq_len is its max_image_seq_len; fetch its config again")
-        if self.dynamic.kind == "linear" and not self.dynamic.mu(self.num_tokens) > 0:
+        mu, least = self.dynamic.mu(self.num_tokens), 0.0 if self.dynamic.kind == "linear" else -MOST_MU
+        if not least < mu <= MOST_MU:
             raise ValueError(
-                f"the scheduler's linear shift is {self.dynamic.mu(self.num_tokens):.3g} for a picture of "
-                f"{self.num_tokens} tokens; it must be above 0"
+                f"the scheduler's shift is {mu:.3g} for a picture of {self.num_tokens} tokens; it must be above "
+                f"{least:g} and at most {MOST_MU:g}"
             )
 
     @staticmethod

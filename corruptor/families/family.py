@@ -35,6 +35,8 @@ class Denoiser(Protocol):
     network: Any
     cells: int
     """Latent sides must be multiples of it."""
+    most_cells: int
+    """Latent sides may have so many; 0: any number."""
 
     def __call__(self, latents_BCHW: Tensor, timestep: Tensor, conditioning: Conditioning, scale: Tensor) -> Tensor:
         """The network's output for latents in its dtype, (B, C, H, W).

@@ -37,7 +37,7 @@ class FluxDenoiser:
     """FLUX's transformer: 2 x 2 cells a token, places as numbers beside it."""
 
     def __init__(self, network: Any, factor: int) -> None:
-        self.network, self.cells = network, SIDE
+        self.network, self.cells, self.most_cells = network, SIDE, 0
         # On the device once: numbers made in the loop would be copied there every pass.
         self._places: dict[tuple[int, int, int], tuple[Tensor, Tensor]] = {}
 

@@ -49,7 +49,7 @@ class QwenDenoiser:
     """Qwen-Image's transformer: 2 x 2 cells a token, padding of the text masked."""
 
     def __init__(self, network: Any, factor: int) -> None:
-        self.network, self.cells = network, SIDE
+        self.network, self.cells, self.most_cells = network, SIDE, 0
 
     def __call__(self, latents_BCHW: Tensor, timestep: Tensor, conditioning: Conditioning, scale: Tensor) -> Tensor:
         rows, (height, width) = len(latents_BCHW), latents_BCHW.shape[2:]

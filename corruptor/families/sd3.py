@@ -48,6 +48,7 @@ class Sd3Denoiser:
 
     def __init__(self, network: Any, factor: int) -> None:
         self.network, self.cells = network, int(network.config.patch_size)
+        self.most_cells = self.cells * int(network.config.pos_embed_max_size)
 
     def __call__(self, latents_BCHW: Tensor, timestep: Tensor, conditioning: Conditioning, scale: Tensor) -> Tensor:
         output: Tensor = self.network(

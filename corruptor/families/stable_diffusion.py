@@ -33,7 +33,7 @@ class UnetDenoiser:
 
     def __init__(self, network: Any, factor: int, addition: str | None = None, of_size: SizeIds | None = None) -> None:
         self.network, self.factor, self.addition, self.of_size = network, factor, addition, of_size
-        self.cells = 2 ** (len(network.config.block_out_channels) - 1)
+        self.cells, self.most_cells = 2 ** (len(network.config.block_out_channels) - 1), 0
         # On the device once: numbers made in the loop would be copied there every pass.
         self._size_ids: dict[tuple[int, int], Tensor] = {}
 

@@ -234,6 +234,8 @@ def check_steps(config: LineConfig, backbone: Backbone) -> None:
     side, multiple = config.size.size, backbone.size_multiple
     if config.size.policy in ("crop", "pad") and side % multiple:
         raise ConfigError(f"size.size is {side}; this model takes multiples of {multiple}")
+    if config.size.policy in ("crop", "pad") and 0 < backbone.most_side < side:
+        raise ConfigError(f"size.size is {side}; this model has places for pictures of at most {backbone.most_side}")
     if config.size.policy == "bucket" and config.size.multiple % multiple:
         raise ConfigError(f"size.multiple is {config.size.multiple}; this model takes multiples of {multiple}")
 

@@ -24,10 +24,12 @@ from corruptor.corrupt import corrupt
 from corruptor.families.packing import pack, unpack
 from corruptor.families.table import FAMILIES
 from corruptor.in_memory import backbone_of
-from corruptor.line.run import check_grid
+from corruptor.line.config import LineConfig, ModelConfig, SourceConfig
+from corruptor.line.run import check_grid, check_steps
 from corruptor.loading import Precision, pick_dtypes, text_leaves
 from corruptor.renoise import invert
 from corruptor.resample import resample
+from shards.resize import SizePolicy
 
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "sd3": tiny_flow.make_sd3,
@@ -281,6 +283,10 @@ def test_what_a_model_cannot_be_asked(folders: Callable[[str], Path], loaded: Ca
         check_grid(CorruptionConfig(negative_prompt="hand"), dev)
     with pytest.raises(ValueError, match=r"corruption: resampling\.eta is 1\.0, but flow matching"):
         check_grid(CorruptionConfig(resampling=ResamplingConfig(eta=1.0)), dev)
+    large = LineConfig(SourceConfig("folder"), ModelConfig("m"), size=SizePolicy("crop", 256))
+    with pytest.raises(ValueError, match=r"size\.size is 256; this model has places for pictures of at most 128"):
+        check_steps(large, loaded("sd3"))
+    check_steps(large, dev)
     with pytest.raises(ValueError, match="quantise is 'bnb-4bit', which needs a card"):
         load_backbone(folders("flux-dev"), quantise="bnb-4bit")
     with pytest.raises(ValueError, match="quantise is 'int3'; allowed are '', bnb-8bit"):

@@ -97,5 +97,9 @@ def test_what_flow_cannot_do_is_one_line() -> None:
         FlowSchedule(1, shift_terminal=0.02)
     with pytest.raises(ValueError, match="shift is 0"):
         FlowSchedule(4, 0.0)
+    with pytest.raises(ValueError, match=r"shift is 900 for a picture of 4096 tokens; it must be above -100"):
+        FlowSchedule.of_config({**DYNAMIC, "max_shift": 900.0}, 4)
+    with pytest.raises(ValueError, match=r"shift is -1 for a picture of 4096 tokens; it must be above 0"):
+        FlowSchedule.of_config({**DYNAMIC, "max_shift": -1.0, "time_shift_type": "linear"}, 4)
     with pytest.raises(ValueError, match="time_shift_type is 'cubic'"):
         FlowSchedule.of_config({**DYNAMIC, "time_shift_type": "cubic"}, 4)
