@@ -253,7 +253,7 @@ def check_disk(needed: int, out: Path) -> None:
     free = shutil.disk_usage(there).free
     if needed + OTHER_BYTES > free:
         raise OutputError(
-            f"the plan needs up to {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free at {there}; "
+            f"the plan needs up to {(needed + OTHER_BYTES) / 1e9:.3g} GB, {free / 1e9:.3g} GB are free at {there}; "
             "choose another disk with --out, fewer arms, or fewer pictures"
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from shards.resize import SizePolicy, resize_image, resize_mask
 
 if TYPE_CHECKING:
     from corruptor.backbone import Backbone
-    from corruptor.corrupt import CorruptedBatch
+    from corruptor.corrupt import CorruptedBatch, Opinion
 
 EMBEDDED = "miniworld/weights"
 """The generator that comes with this package: small pictures (64 x 64) of a toy world."""
@@ -218,7 +218,13 @@ class Corruptor:
         from corruptor.corrupt import corrupt as corrupt_batch
 
         images, masks = torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(planes))
-        return corrupt_batch(self.backbone, images, masks, prompts, seeds, self.config, source_of_row)
+        return corrupt_batch(self.backbone, images, masks, prompts, seeds, self.config, source_of_row, self._opinion)
+
+    @cached_property
+    def _opinion(self) -> Opinion | None:
+        from corruptor.line.opinion import open_opinion
+
+        return open_opinion(self.config.verification.second_opinion)
 
 
 @dataclass(frozen=True)
@@ -296,5 +302,9 @@ def corrupt(
     """Put an artifact into a picture with the embedded generator, which is loaded on the first call.
 
     Arguments and result as of calling a `Corruptor`; for photographs make one of another model.
+
+    Raises InputError as that does.
     """
+    if "prompts" in options:
+        raise InputError("corrupt() takes `prompt`, one for all pictures or a list; `prompts` is the Corruptor's")
     return default_corruptor()(image, mask, prompt, seed, **options)

@@ -70,7 +70,7 @@ class Backbone:
         # On the device once: a number made in the loop would be copied there every pass.
         self._numbers: dict[tuple[type, float], Tensor] = {}
         self._prompts: OrderedDict[str, Conditioning] = OrderedDict()
-        self._denoiser.check(self.latent_channels, self.embed([""]))
+        self._denoiser.check(self.latent_channels, self.embed(["", "one more"]).rows([0]))
 
     @property
     def native_size(self) -> int:
@@ -134,6 +134,8 @@ class Backbone:
         rows = [self._prompts[prompt] for prompt in prompts]
         while len(self._prompts) > _NUM_CACHED_PROMPTS:
             self._prompts.popitem(last=False)
+        if len({tuple(row.hidden_BLD.shape) for row in rows}) > 1:
+            raise ValueError("the model's tokenizer gives prompts of several lengths; fetch its tokenizer again")
         return Conditioning.join(rows)
 
     def is_cut(self, prompt: str) -> bool:

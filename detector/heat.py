@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +24,8 @@ from shards.masks import ARTIFACT, U8
 
 Heat = NDArray[np.float32]
 LONGEST = 4
+WHOLE = 3 << 22
+"""Pixels of a picture whose heat map is made at once."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class Looker(Protocol):
         """uint8 HWC RGB of any size -> uint8 SSC, the one size that it looks at."""
         ...
 
-    def look(self, prepared: Sequence[U8]) -> torch.Tensor:
-        """Prepared pictures -> float NKK of any K, the probability 0..1 of an artifact."""
+    def look(self, prepared: Sequence[U8]) -> torch.Tensor | list[torch.Tensor]:
+        """Prepared pictures -> a float map of any size each, on the CPU: the probability 0..1 of an artifact."""
         ...
 
 
@@ -133,6 +135,22 @@ def enlarge(heat: torch.Tensor, height: int, width: int) -> Heat:
         return heat.numpy()
     sized = functional.interpolate(heat[None, None], (height, width), mode="bilinear", align_corners=False)
     return sized[0, 0].numpy()
+
+
+def enlarged(heat: torch.Tensor, height: int, width: int, strip: int) -> Iterator[tuple[slice, Heat]]:
+    """As `enlarge`, `strip` rows at a time: (rows, float32 of them). Of more than WHOLE pixels no more is in memory."""
+    tops = range(0, height, strip)
+    if height * width <= WHOLE:
+        whole = enlarge(heat, height, width)
+        yield from ((slice(top, top + strip), whole[top : top + strip]) for top in tops)
+        return
+    wide = enlarge(heat, heat.shape[0], width)
+    for top in tops:
+        rows = np.arange(top, min(top + strip, height), dtype=np.float32)
+        place = np.clip((rows + 0.5) * np.float32(len(wide) / height) - 0.5, 0, len(wide) - 1)
+        above = place.astype(np.int64)
+        below, share = np.minimum(above + 1, len(wide) - 1), np.float32(place - above)[:, None]
+        yield slice(top, top + len(rows)), wide[above] * (1 - share) + wide[below] * share
 
 
 def pick_device(name: str) -> torch.device:

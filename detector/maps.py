@@ -13,17 +13,18 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from scipy import ndimage
 
-from detector.heat import Heat, enlarge
+from detector.heat import WHOLE, Heat, enlarged
 from shards.files import PARTIAL, explain
 from shards.guard.plain_file import is_plain, size_of
 from shards.masks import U8
+from shards.memory import return_freed_memory
 from shards.schema import MAX_PIXELS
 
 HEAT, MASKS, OVERLAYS = "heat", "masks", "overlays"
 IDENTITY = "source_sha256"
 """Text in the PNGs: sha256 of the picture's bytes, so that maps of another picture under its name are not kept."""
 STRIP = 256
-"""Rows of an overlay that are computed together."""
+"""Rows of a map or an overlay that are computed together."""
 OVERLAY_PIXELS = 3 << 22
 """An overlay is to be looked at: of a picture with more pixels it shows every second, third, .. row and column."""
 LONGEST_WEBP = 16383
@@ -78,16 +79,14 @@ def write_maps(
     step = max(math.ceil(math.sqrt(height * width / OVERLAY_PIXELS)), -(-max(height, width) // LONGEST_WEBP))
     seen = whole if step == 1 else whole[::step, ::step].copy()
     del whole
-    heat = enlarge(small, height, width)
-    mask, grey = np.empty(heat.shape, np.uint8), np.empty(heat.shape, np.uint8)
-    for top in range(0, height, STRIP):
-        rows = slice(top, top + STRIP)
-        mask[rows] = np.where(heat[rows] >= threshold, np.uint8(255), np.uint8(0))
-        grey[rows] = np.rint(heat[rows] * 255).astype(np.uint8)
-    shown = heat if step == 1 else heat[::step, ::step].copy()
-    del heat
+    mask, grey = np.empty((height, width), np.uint8), np.empty((height, width), np.uint8)
+    shown = []
+    for rows, heat in enlarged(small, height, width, STRIP):
+        mask[rows] = np.where(heat >= threshold, np.uint8(255), np.uint8(0))
+        grey[rows] = np.rint(heat * 255).astype(np.uint8)
+        shown.append(heat[-rows.start % step :: step, ::step].copy())
     if places.overlay is not None:
-        drawn = overlay(seen, shown, mask[::step, ::step])
+        drawn = overlay(seen, np.concatenate(shown), mask[::step, ::step])
         del shown, seen
         save(places.overlay, drawn, quality=90)
         del drawn
@@ -95,7 +94,11 @@ def write_maps(
     marked.add_text(IDENTITY, sha256)
     save(places.mask, mask, compress_level=1, pnginfo=marked)
     save(places.heat, grey, compress_level=1, pnginfo=marked)
-    return make_row(key, uri, mask, grey)
+    row = make_row(key, uri, mask, grey)
+    if height * width > WHOLE:
+        del mask, grey
+        return_freed_memory()  # a gigabyte is reached by what lies freed beside the next large picture
+    return row
 
 
 def make_row(key: str, uri: str, mask: U8, grey: U8) -> Row:

@@ -107,7 +107,9 @@ def prepare_data(job: Job) -> None:
     if job.shards:
         told = told_apart(config)
         if told != 2:
-            raise ConfigError(f"the model tells {told} classes apart; shards tell 2 apart, clean and artifact")
+            raise ConfigError(
+                f"the model tells {told} classes apart (num_classes); shards tell 2 apart, clean and artifact"
+            )
         config.train_dataloader.dataset.shards = list(job.shards)
         limit = config.train_dataloader.dataset.get("limit", 0)
         check_set(ShardDataset(job.shards, [], limit=limit), 2, "train a detector")

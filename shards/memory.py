@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """Names of malloc.h."""
 LARGEST = 32 << 20
 """Bytes of the largest block that glibc can be told to keep; larger ones are mapped and unmapped as ever."""
+
+
+def return_freed_memory() -> None:
+    """Ask the C library to hand back what was freed, which it keeps in pieces after large and small blocks in turn."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def keep_freed_memory() -> bool:

@@ -170,12 +170,12 @@ def test_cost_by_hand():
 
 def test_a_disk_that_does_not_hold_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     class Usage:
-        free = 5_000_000
+        free = 50_000_000
 
     monkeypatch.setattr(ablation_cost.shutil, "disk_usage", lambda path: Usage)
     check_disk(2_000_000, tmp_path / "new")
-    with pytest.raises(OutputError, match=r"needs up to 0\.004 GB, 0\.005 GB are free"):
-        check_disk(4_000_000, tmp_path / "new")
+    with pytest.raises(OutputError, match=r"needs up to 0\.06 GB, 0\.05 GB are free"):
+        check_disk(20_000_000, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 

@@ -25,6 +25,9 @@ SIZES = {
     "swin_mini": 1.5,
     "convnext_mini": 1.29,
     "probe": 0.02,
+    "mask2former_mini": 2.26,
+    "msr_mini": 2.26,
+    "msr_swin_b": 106.92,
 }
 
 

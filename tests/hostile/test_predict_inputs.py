@@ -209,7 +209,9 @@ def test_a_heat_that_is_not_finite_is_a_reject(folder, monkeypatch):
     from detector.heat import Detector
 
     whole = Detector.look
-    monkeypatch.setattr(Detector, "look", lambda self, prepared: whole(self, prepared) * float("nan"))
+    monkeypatch.setattr(
+        Detector, "look", lambda self, prepared: [heat * float("nan") for heat in whole(self, prepared)]
+    )
     look(folder)
     assert rejects(folder) == {"a.png": "not_finite"}
     assert heats(folder) == set()
