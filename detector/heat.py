@@ -149,7 +149,7 @@ def enlarged(heat: torch.Tensor, height: int, width: int, strip: int) -> Iterato
         rows = np.arange(top, min(top + strip, height), dtype=np.float32)
         place = np.clip((rows + 0.5) * np.float32(len(wide) / height) - 0.5, 0, len(wide) - 1)
         above = place.astype(np.int64)
-        below, share = np.minimum(above + 1, len(wide) - 1), np.float32(place - above)[:, None]
+        below, share = np.minimum(above + 1, len(wide) - 1), (place - above).astype(np.float32)[:, None]
         yield slice(top, top + len(rows)), wide[above] * (1 - share) + wide[below] * share
 
 
