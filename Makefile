@@ -66,10 +66,10 @@ detector/weights/segmenter_mini: | env
 	$(PY) -m detector export out/detector/scenes_mask2former_mini/weights.safetensors --half --out $@
 
 PAL  ?= out/pal
-REAL ?= out/real
+COCO ?= out/coco
 
-msr-tables: env  ## tables of mask-based semantic rejection over an import of PAL: PAL=DIR REAL=DIR
-	$(PY) -m experiments.msr configs/msr/pal.py --place pal=$(call quoted,$(PAL)) real=$(call quoted,$(REAL)) --out out/msr_pal $(ARGS)
+msr-tables: env  ## tables of mask-based semantic rejection over an import of PAL: PAL=DIR COCO=DIR
+	$(PY) -m experiments.msr configs/msr/pal.py --place pal=$(call quoted,$(PAL)) coco=$(call quoted,$(COCO)) --out out/msr_pal $(ARGS)
 
 LEAK    ?= out/leakcheck
 PROBE   ?= probe

@@ -72,17 +72,32 @@ def network_size(network: Mapping[str, Any], side: int) -> Size:
     from detector.rejection.network import count_values
 
     options, spine = network["options"], network["backbone"]["options"]
-    patch, window, embed = spine.get("patch_size", 4), spine.get("window_size", 7), spine["embed_dim"]
-    across = math.ceil(math.ceil(side / patch) / window) * window
-    wide = max(3 * embed, int(spine.get("mlp_ratio", 4) * embed), window**2 * spine["num_heads"][0])
+    decoder = options.get("decoder_config", {})
+    heads = options.get("num_attention_heads", decoder.get("decoder_attention_heads", 8))
+    channels = options.get("feature_size", options.get("fpn_feature_size", 256))
+    queries = options.get("num_queries", decoder.get("num_queries", 100))
+    across, wide = (resnet_widest if "embed_dim" not in spine else swin_widest)(spine, side)
     finest = (side // options.get("common_stride", 4) + 1) ** 2
-    channels, queries = options.get("feature_size", 256), options.get("num_queries", 100)
     third = across**2 / 4 ** (len(spine["depths"]) - 3)  # the finest of the three levels that are encoded
     tokens = third * (1 + 1 / 4 + 1 / 16)
-    encoded = tokens * max(options.get("encoder_feedforward_dim", 1024), 24 * options.get("num_attention_heads", 8))
-    attended = queries * options.get("num_attention_heads", 8) * third
+    encoded = tokens * max(options.get("encoder_feedforward_dim", 1024), 24 * heads)
+    attended = queries * heads * third
     widest = max(across**2 * wide, finest * max(9 * channels, queries), int(encoded), int(attended))
     return Size((), (), count_values(network), 0, widest)
+
+
+def swin_widest(spine: Mapping[str, Any], side: int) -> tuple[int, int]:
+    """Tokens along a side of the first stage, padded to windows, and the most values of one of them."""
+    patch, window, embed = spine.get("patch_size", 4), spine.get("window_size", 7), spine["embed_dim"]
+    across = math.ceil(math.ceil(side / patch) / window) * window
+    return across, max(3 * embed, int(spine.get("mlp_ratio", 4) * embed), window**2 * spine["num_heads"][0])
+
+
+def resnet_widest(spine: Mapping[str, Any], side: int) -> tuple[int, int]:
+    """Pixels along a side of the first stage, and the most values of one of them: of its layers, or of the stem's,
+    which has four times as many pixels."""
+    across = math.ceil(side / 4)
+    return across, max(spine.get("hidden_sizes", [256])[0], 4 * spine.get("embedding_size", 64))
 
 
 def swin_size(config: Mapping[str, Any], side: int) -> Size:

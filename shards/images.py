@@ -78,13 +78,17 @@ def decode_image(data: bytes) -> U8:
 
 def decode_mask(data: bytes) -> U8:
     """PNG bytes with 0/255/128 -> uint8 HW with 0/1/255. Raises SchemaError."""
+    return mask_from_file(decode_grey(data))
+
+
+def decode_grey(data: bytes) -> U8:
+    """An 8-bit grey PNG -> uint8 HW as it is stored. Raises SchemaError."""
     try:
         with _open(data, ("PNG",)) as picture:
             if picture.mode != "L":
                 raise SchemaError(f"mask must be an 8-bit grey PNG, got mode {picture.mode}")
-            stored = np.asarray(picture)
+            return np.asarray(picture)
     except SchemaError:
         raise
     except Exception as error:
         raise SchemaError(f"mask cannot be decoded ({error})") from error
-    return mask_from_file(stored)

@@ -29,29 +29,49 @@ NETWORK: dict[str, Any] = {
     "options": OPTIONS,
     "backbone": {"model_type": "swin", "options": BACKBONE},
 }
+RESNET = {"embedding_size": 8, "hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "layer_type": "basic"}
+DETR: dict[str, Any] = {
+    "num_queries": 5,
+    "d_model": 32,
+    "encoder_layers": 0,
+    "decoder_layers": 2,
+    **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 2),
+    **dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), 32),
+}
+MASKFORMER = {"fpn_feature_size": 32, "mask_feature_size": 32, "decoder_config": DETR}
+SPINES = {"swin": BACKBONE, "resnet": RESNET}
+WHOLE: dict[str, dict[str, Any]] = {"mask2former": OPTIONS, "maskformer": MASKFORMER}
+
+
+def network(kind: str, spine: str) -> dict[str, Any]:
+    """Each architecture with each backbone."""
+    backbone = {"model_type": spine, "options": SPINES[spine]}
+    return {"model_type": kind, "num_classes": 3, "options": WHOLE[kind], "backbone": backbone}
+
+
 NORM = {"type": "SegDataPreProcessor", "mean": [120.0] * 3, "std": [60.0] * 3, "bgr_to_rgb": False}
 
 
-def segmenter_card(keep_ratio: bool = False) -> Card:
-    model = {"type": "MaskSegmenter", "data_preprocessor": NORM, "network": NETWORK, "keep_ratio": keep_ratio}
+def segmenter_card(keep_ratio: bool = False, built: dict[str, Any] = NETWORK) -> Card:
+    model = {"type": "MaskSegmenter", "data_preprocessor": NORM, "network": built, "keep_ratio": keep_ratio}
     return Card(model, 32, ("ground", "wheel", "eye"))
 
 
-def segmenter(keep_ratio: bool = False) -> Any:
+def segmenter(keep_ratio: bool = False, built: dict[str, Any] = NETWORK) -> Any:
     """With random weights, whose queries are sure of something, so that scores spread."""
     torch.manual_seed(5)
-    model = build_model(segmenter_card(keep_ratio))
+    model = build_model(segmenter_card(keep_ratio, built))
     with torch.no_grad():
         model.network.class_predictor.weight.mul_(20)
         model.network.class_predictor.bias.normal_()
     return model
 
 
-def folder(out: Path, keep_ratio: bool = False) -> Path:
+def folder(out: Path, keep_ratio: bool = False, built: dict[str, Any] = NETWORK) -> Path:
     """The same as a folder of transformers."""
     from detector.rejection.folder import write_folder
 
-    write_folder(out, segmenter_card(keep_ratio), segmenter(keep_ratio).state_dict())
+    write_folder(out, segmenter_card(keep_ratio, built), segmenter(keep_ratio, built).state_dict())
     return out
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from detector.forms import (
     MAX_CHANNELS,
     MAX_CLASSES,
     MAX_STAGES,
+    Check,
     Form,
     choice,
     flag,
@@ -56,15 +60,54 @@ SWIN = Form(
         "layer_norm_eps": real(1e-12, 1),
     },
 )
-BACKBONE = Form({"model_type": choice("swin"), "options": SWIN})
-OPTIONS = {"mask2former": MASK2FORMER, "swin": SWIN}
-"""Forms by `model_type`."""
-NETWORK = Form(
+RESNET = Form(
+    {"depths": DEPTHS},
     {
-        "model_type": choice("mask2former"),
-        "num_classes": whole(1, MAX_CLASSES),
-        "options": MASK2FORMER,
-        "backbone": BACKBONE,
-    }
+        "embedding_size": CHANNELS,
+        "hidden_sizes": series(CHANNELS, 1, MAX_STAGES),
+        "layer_type": choice("basic", "bottleneck"),
+        "hidden_act": choice("relu", "gelu"),
+        **dict.fromkeys(("downsample_in_first_stage", "downsample_in_bottleneck"), flag),
+    },
 )
+DETR = Form(
+    {},
+    {
+        "num_queries": whole(1, 1000),
+        "d_model": CHANNELS,
+        # MaskFormer's decoder has a DETR's settings; the encoder's say nothing about it but are stored.
+        "encoder_layers": whole(0, 32),
+        "decoder_layers": LAYERS,
+        **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), HEADS),
+        **dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), whole(1, 1 << 14)),
+        "activation_function": choice("relu", "gelu"),
+        **dict.fromkeys(("dropout", "attention_dropout", "activation_dropout"), RATE),
+    },
+)
+MASKFORMER = Form(
+    {},
+    {
+        **dict.fromkeys(("fpn_feature_size", "mask_feature_size"), CHANNELS),
+        "decoder_config": DETR,
+        "use_auxiliary_loss": flag,
+        **dict.fromkeys(("no_object_weight", "cross_entropy_weight", "mask_weight", "dice_weight"), real(0, 1e4)),
+    },
+)
+SEGMENTERS = {"mask2former": MASK2FORMER, "maskformer": MASKFORMER}
+BACKBONES = {"swin": SWIN, "resnet": RESNET}
+"""Forms of `options` by `model_type`."""
+
+
+def kind_of(forms: Mapping[str, Form], **beside: Check) -> Check:
+    """A group with a `model_type`, one of `forms`, and its `options`."""
+
+    def check(value: Any, path: str) -> dict[str, Any]:
+        named = value.get("model_type") if isinstance(value, Mapping) else None
+        form = forms[named] if isinstance(named, str) and named in forms else Form()
+        return Form({"model_type": choice(*forms), "options": form, **beside})(value, path)
+
+    return check
+
+
+NETWORK = kind_of(SEGMENTERS, num_classes=whole(1, MAX_CLASSES), backbone=kind_of(BACKBONES))
 """`num_classes` without "no object"."""

@@ -17,9 +17,10 @@ from detector.card import Card, num_contents
 from detector.checkpoint import fitted
 from detector.compat import quiet
 from detector.errors import CheckpointError
-from detector.rejection.form import OPTIONS
+from detector.forms import Form
+from detector.rejection.form import BACKBONES, DETR, SEGMENTERS
 from detector.rejection.names import PIXEL_SCORES, SCORES
-from detector.rejection.network import NETWORKS, count_values, network_class, network_config
+from detector.rejection.network import DECODER, count_values, network_class, network_config
 from detector.tensors import MAX_BYTES, Tensors, check_file, read_header, read_tensors
 from shards.build import plain
 from shards.config import INSTALLED
@@ -104,14 +105,17 @@ def has(path: Path, name: str) -> bool:
 def network_of(config: dict[str, Any], path: Path) -> dict[str, Any]:
     """transformers' config -> the form of detector.rejection.form, what it leaves out as transformers' defaults."""
     kind, spine = config.get("model_type"), config.get("backbone_config")
-    if not isinstance(kind, str) or kind not in NETWORKS:
+    if not isinstance(kind, str) or kind not in SEGMENTERS:
+        needed = " or ".join(SEGMENTERS)
         raise CheckpointError(
-            f"{path} holds {str(kind)[:60]!r}, which is not known here to have queries; needed: {' or '.join(NETWORKS)}"
+            f"{path} holds {str(kind)[:60]!r}, which is not known here to have queries; needed: {needed}"
         )
     spine = spine if isinstance(spine, dict) else {}
     named = spine.get("model_type")
-    if not isinstance(named, str) or named not in OPTIONS or named in NETWORKS:
-        raise CheckpointError(f"{path / CONFIG}: a backbone of {str(named)[:60]!r} is not known here; needed: swin")
+    named = "swin" if named == "maskformer-swin" else named  # as transformers writes a MaskFormer's
+    if not isinstance(named, str) or named not in BACKBONES:
+        needed = " or ".join(BACKBONES)
+        raise CheckpointError(f"{path / CONFIG}: a backbone of {str(named)[:60]!r} is not known here; needed: {needed}")
     labels = config.get("id2label", config.get("num_labels"))
     number = len(labels) if isinstance(labels, dict) else labels
     if type(number) is not int:
@@ -119,12 +123,17 @@ def network_of(config: dict[str, Any], path: Path) -> dict[str, Any]:
     return {
         "model_type": kind,
         "num_classes": number,
-        "options": {name: config[name] for name in OPTIONS[kind].known if name in config},
-        "backbone": {
-            "model_type": named,
-            "options": {name: spine[name] for name in (*OPTIONS[named].needed, *OPTIONS[named].known) if name in spine},
-        },
+        "options": options_of(SEGMENTERS[kind], config),
+        "backbone": {"model_type": named, "options": options_of(BACKBONES[named], spine)},
     }
+
+
+def options_of(form: Form, config: dict[str, Any]) -> dict[str, Any]:
+    """What a form knows of a config; a MaskFormer's decoder with it."""
+    found = {name: config[name] for name in (*form.needed, *form.known) if name in config}
+    if isinstance(found.get(DECODER), dict):
+        found[DECODER] = options_of(DETR, found[DECODER])
+    return found
 
 
 def side_of(size: Any) -> tuple[int, bool]:

@@ -1,18 +1,21 @@
-"""Mask2Former of the transformers library, built from plain numbers, and how large they are.
+"""Mask2Former and MaskFormer of the transformers library, built from plain numbers, and how large they are.
 
 Legend: B pictures, Q queries, K classes, h w the masks' own resolution, H W that of the picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import torch
 
-NETWORKS = {"mask2former": "Mask2FormerForUniversalSegmentation"}
+NETWORKS = {"mask2former": "Mask2FormerForUniversalSegmentation", "maskformer": "MaskFormerForInstanceSegmentation"}
 """Architecture as transformers names it -> its class."""
+DECODER = "decoder_config"
+"""Of MaskFormer: the settings of a DETR, which transformers keeps as a configuration of their own."""
 
 
 def build_network(network: Mapping[str, Any]) -> Any:
@@ -33,12 +36,26 @@ def network_config(network: Mapping[str, Any]) -> Any:
     """transformers' configuration of it."""
     import transformers
 
-    return transformers.AutoConfig.for_model(
-        network["model_type"],
-        backbone_config=transformers.AutoConfig.for_model(**backbone_options(network["backbone"])),
-        num_labels=network["num_classes"],
-        **network["options"],
-    )
+    make, options = transformers.AutoConfig.for_model, dict(network["options"])
+    if DECODER in options:
+        options[DECODER] = make("detr", **options[DECODER])
+    spine = make(**backbone_options(network["backbone"]))
+    # transformers warns of a Mask2Former on a ResNet, although Cheng et al. 2022 published it.
+    with only_errors():
+        return make(network["model_type"], backbone_config=spine, num_labels=network["num_classes"], **options)
+
+
+@contextmanager
+def only_errors() -> Iterator[None]:
+    """Without transformers' warnings."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def backbone_options(backbone: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The tables of mask-based semantic rejection as Markdown and JSON.
 
     python -m experiments.msr configs/msr/miniworld.py --out out/msr --tables arms scores
-    python -m experiments.msr configs/msr/pal.py --place pal=out/pal --out out/msr_pal --dry-run
+    python -m experiments.msr configs/msr/pal.py --place pal=out/pal coco=coco --out out/msr_pal --dry-run --gpu a100
 
 OUT/tables.md, OUT/tables.json. Trainings and counts are kept beside them; the same command goes on where it stopped.
 """
@@ -13,7 +13,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     top.add_argument("--place", nargs="+", default=[], metavar="NAME=DIR", help="where {NAME} of the config lies")
     top.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
     top.add_argument("--dry-run", action="store_true", help="say what would be trained and looked at, and stop")
+    top.add_argument("--gpu", default="", metavar="NAME", help="with --dry-run: the time on such a card")
     add_overrides(top)
     return top.parse_args(argv)
 
@@ -57,9 +58,14 @@ def places_of(told: Sequence[str]) -> dict[str, str]:
 
 def run(args: argparse.Namespace) -> None:
     """Raises UserErrors."""
-    config = placed(load_config(args.config, MsrConfig, args.overrides), places_of(args.place))
+    config = load_config(args.config, MsrConfig, args.overrides)
+    if "real" not in args.tables:  # nobody needs to have what is not looked at
+        config = replace(config, real=())
+    config = placed(config, places_of(args.place))
     if args.dry_run:
-        print(summary(config, args.tables))
+        from experiments.msr.price import summary
+
+        print(summary(config, args.tables, args.gpu))
         return
     absent = missing(config)
     if absent:
@@ -68,24 +74,9 @@ def run(args: argparse.Namespace) -> None:
     from experiments.msr.tables import MAKERS
 
     make_folder(args.out)
-    with Claim(args.out, RUN, plain(config), "tables").held():
+    with Claim(args.out, RUN, {**plain(config), "real": []}, "tables").held():
         bench = Bench(config, args.out, args.device)
         write(args.out, [MAKERS[name](bench) for name in TABLES if name in args.tables], config)
-
-
-def summary(config: MsrConfig, tables: Sequence[str]) -> str:
-    """How many trainings and looks the tables take, and what is missing, without doing any of it."""
-    trained = [arm for arm in config.arms if arm.shards] if "arms" in tables else [config.main_arm]
-    trained += list(config.margin_arms().values()) if "margins" in tables else []
-    count = len(trained) + (len(config.ratios) if "ratio" in tables else 0)
-    seeds = len(config.seeds)
-    absent = missing(config)
-    lines = [
-        f"{count} trainings x {seeds} seeds = {count * seeds} of them",
-        f"{len(config.tests)} sets with artifacts and {len(config.real)} without, seen by each detector",
-        *(f"missing: {one}" for one in absent),
-    ]
-    return "\n".join(lines)
 
 
 def write(out: Path, tables: Sequence[Table], config: MsrConfig) -> None:

@@ -46,14 +46,15 @@ class Bench:
 
     def weights(self, arm: Arm, seed: int) -> Path:
         """The trained arm; trains it where that is not done. Raises UserErrors."""
-        told = json.dumps([facts(arm, seed), self.config.adaptation, self.config.validation], sort_keys=True)
+        chosen_by = arm.validation or self.config.validation
+        told = json.dumps([facts(arm, seed), self.config.adaptation, chosen_by], sort_keys=True)
         named = re.sub(r"[^a-z0-9]+", "-", arm.name.lower()).strip("-")
         folder = self.out / "arms" / f"{named}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
         path = find_config(arm.config or self.config.adaptation)
         config = load_config(path, arm.overrides, arm.iterations or None)
         set_seed(config, seed)
         config.train_dataloader.dataset.limit = arm.limit
-        validation = (self.config.validation,) if self.config.validation else ()
+        validation = (chosen_by,) if chosen_by else ()
         train(Job(config, path.stem, folder, arm.shards, validation))
         return folder / WEIGHTS
 
@@ -80,7 +81,7 @@ class Bench:
         """Counts by score, threshold and group; the detector's own score is "". One look at each picture for all."""
         detector, digest = opened
         taus = tuple(thresholds) or (self.config.threshold,)
-        told = json.dumps([digest, test.shards, test.by, self.config.limit, list(scores), list(taus)])
+        told = json.dumps([digest, test.shards, test.by, test.maps, self.config.limit, list(scores), list(taus)])
         folder = self.out / "seen" / hashlib.sha256(told.encode()).hexdigest()[:16]
         pictures = Labelled(test, self.config.limit)
         groups = [pictures.groups(index) for index in range(len(pictures))]

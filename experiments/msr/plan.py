@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from detector.score.pal_table import COLUMNS
 from shards.build import plain
 from shards.errors import ConfigError
 
 TABLES = ("arms", "real", "scores", "margins", "thresholds", "cost", "ratio")
 """T1 and T2, T3, T4, T5, T6, T7, and figure 5."""
 MOST = 1000
+TASK = "{task}"
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,18 @@ class Arm:
     """0: the config's."""
     overrides: tuple[str, ...] = ()
     """"a.b=v" of the config."""
+    validation: str = ""
+    """Shards by which weights are chosen; "" for those of the tables."""
+
+    @property
+    def is_specialist(self) -> bool:
+        """One training a task: {task} in `shards` and `validation` stands for each."""
+        return any(TASK in one for one in self.shards)
+
+    def of_task(self, task: str) -> Arm:
+        """The arm of one task of PAL."""
+        shards = tuple(one.replace(TASK, task) for one in self.shards)
+        return replace(self, shards=shards, validation=self.validation.replace(TASK, task))
 
 
 @dataclass(frozen=True)
@@ -39,11 +53,19 @@ class LabelledSet:
     shards: str
     by: str = ""
     """What its pictures are told apart by: "" nothing, `task` PAL's synthesis task, `kind` the things in a scene,
-    `folder` the folder that a picture lies in."""
+    `folder` the folder that a picture lies in, `coco_stuff` the category of its label map."""
+    count: int = 0
+    """Its pictures, for a dry run where the set is not on this machine."""
+    maps: str = ""
+    """COCO-Stuff: the folder of label maps, MAPS/NAME.png."""
 
     def __post_init__(self) -> None:
-        if self.by not in ("", "task", "kind", "folder"):
-            raise ConfigError(f'by is {self.by[:40]!r} for {self.name}; allowed are "", task, kind and folder')
+        if self.by not in ("", "task", "kind", "folder", "coco_stuff"):
+            raise ConfigError(
+                f'by is {self.by[:40]!r} for {self.name}; allowed are "", task, kind, folder and coco_stuff'
+            )
+        if (self.by == "coco_stuff") != bool(self.maps):
+            raise ConfigError(f"{self.name} needs both by='coco_stuff' and maps, or neither")
 
 
 @dataclass(frozen=True)
@@ -77,7 +99,6 @@ class MsrConfig:
     """Score on the first pictures of each set only; 0 for all."""
     resamples: int = 1000
     title: str = ""
-    notes: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [arm.name for arm in self.arms]
@@ -120,19 +141,31 @@ def placed(config: MsrConfig, places: dict[str, str]) -> MsrConfig:
     def put(text: str) -> str:
         for name, where in places.items():
             text = text.replace("{" + name + "}", where)
-        if "{" in text:
+        if "{" in text.replace(TASK, ""):
             raise ConfigError(f"{text} names a place that is not given; give it with --place NAME=DIR")
         return text
 
-    arms = tuple(replace(arm, shards=tuple(put(one) for one in arm.shards)) for arm in config.arms)
-    tests, real = (tuple(replace(one, shards=put(one.shards)) for one in sets) for sets in (config.tests, config.real))
+    arms = tuple(
+        replace(arm, shards=tuple(put(one) for one in arm.shards), validation=put(arm.validation))
+        for arm in config.arms
+    )
+    tests, real = (
+        tuple(replace(one, shards=put(one.shards), maps=put(one.maps)) for one in sets)
+        for sets in (config.tests, config.real)
+    )
     return replace(config, arms=arms, tests=tests, real=real, validation=put(config.validation))
 
 
 def missing(config: MsrConfig) -> list[str]:
     """Sets that are not on this machine."""
-    sets = [one.shards for one in (*config.tests, *config.real)] + [one for arm in config.arms for one in arm.shards]
+    sets = [place for one in (*config.tests, *config.real) for place in (one.shards, one.maps) if place]
+    sets += [one for arm in config.arms for each in trained_as(arm) for one in each.shards]
     return sorted({one for one in sets if not Path(one).exists()})
+
+
+def trained_as(arm: Arm) -> list[Arm]:
+    """The arm itself, or one for each of PAL's tasks."""
+    return [arm.of_task(task) for task, _ in COLUMNS] if arm.is_specialist else [arm]
 
 
 def facts(arm: Arm, seed: int) -> dict[str, Any]:

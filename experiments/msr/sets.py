@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from detector.errors import InputError
-from detector.inputs import Inputs, ShardPictures, open_inputs
+from detector.inputs import Inputs, Pictures, ShardPictures, open_inputs
+from experiments.msr.coco_stuff import category_of
 from experiments.msr.plan import LabelledSet
 from shards.human.pal import tasks_by_key
 from shards.masks import U8
@@ -55,6 +57,8 @@ class Labelled:
             found.add(self.tasks[self.key(index)])
         if self.test.by == "kind" and isinstance(self.inputs, ShardPictures):
             found |= set(kinds_in(self.inputs.reader.meta(index).scene))
+        if self.test.maps and isinstance(self.inputs, Pictures):
+            found.add(category_of(self.inputs.paths[index], Path(self.test.maps)))
         if self.test.by == "folder" and "__" in self.key(index):  # folders are joined so in a picture's key
             found.add(self.key(index).partition("__")[0])
         return found

@@ -15,6 +15,7 @@ from experiments.msr.arms import Bench
 from experiments.msr.cost import Cost, cost_of
 from experiments.msr.plan import Arm, LabelledSet
 from experiments.msr.sets import ALL
+from shards.errors import ConfigError
 from shards.reader import ShardReader
 
 NOT_MEASURED = "not measured"
@@ -66,8 +67,10 @@ def arms_table(bench: Bench) -> Table:
         names = FIGURES if not groups else ("artifact_iou",)
         head += list(groups.values()) or [f"{test.name}: {name.replace('_', ' ')}" for name in names]
         for arm in bench.config.arms:
-            seeds = over_seeds(bench, arm, test)
             for group in groups or (ALL,):
+                if arm.is_specialist and not groups:
+                    raise ConfigError(f"{arm.name} has a training for each task of PAL, and {test.name} has no tasks")
+                seeds = over_seeds(bench, arm.of_task(group), test)
                 there = all((("", bench.config.threshold, group) in seen) for seen in seeds)
                 found = figures(bench, seeds, group=group) if there else {}
                 rows[arm.name] += [percent(found.get(name)) for name in names]
@@ -90,7 +93,7 @@ def real_table(bench: Bench) -> Table:
             seeds = over_seeds(bench, arm, test)
             for group in sorted({key[2] for key in seeds[0]}, key=lambda name: (name == ALL, name)):
                 found = figures(bench, seeds, group=group)
-                told = paper.REAL.get(group, None) if test.by == "folder" else None
+                told = paper.REAL.get(group, None) if test.by in ("folder", "coco_stuff") else None
                 beside = f"{told[0]:.2f} / {told[1]:.2f}" if told else "-"
                 rows.append(
                     [arm.name, test.name, group, percent(found["fpr_clean"]), area(found["apaa_clean"]), beside]
@@ -183,15 +186,15 @@ def cost_table(bench: Bench) -> Table:
     """Table 7: what a picture costs, counted on the network itself."""
     rows = []
     for arm in bench.config.arms:
-        if arm.shards and arm.name != bench.config.main and not arm.config:
+        if arm.is_specialist or (arm.shards and arm.name != bench.config.main and not arm.config):
             continue  # the same network
         found: Cost = cost_of(bench.open(arm, bench.config.seeds[0])[0])
         size = f"{found.height} x {found.width}"
         rows.append([arm.name, size, f"{found.gflops:.3f}", f"{found.parameters / 1e6:.2f}", *iou_cells(bench, arm)])
-    gflops, parameters, iou = paper.COST
-    beside = ["MSR, Swin-B (paper)", "-", f"{gflops:g}", f"{parameters:g}", *[f"{iou:.2f}"] * len(bench.config.tests)]
+    for name, (gflops, parameters, iou) in paper.COST.items():
+        rows.append([name, "-", f"{gflops:g}", f"{parameters:g}", *[f"{iou:.2f}"] * len(bench.config.tests)])
     head = ("arm", "picture", "GFLOPs", "M parameters", *(f"{test.name}: artifact IoU" for test in bench.config.tests))
-    return Table("cost", "Table 7: cost", head, frozen([*rows, beside]))
+    return Table("cost", "Table 7: cost", head, frozen(rows))
 
 
 def ratio_table(bench: Bench) -> Table:

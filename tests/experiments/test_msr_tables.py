@@ -11,12 +11,15 @@ import tiny_network
 from PIL import Image
 from red_squares import write_squares
 
+from detector.errors import InputError
 from detector.rejection.names import PIXEL_SCORES, SCORES
 from experiments.msr.__main__ import main
-from experiments.msr.plan import TABLES, MsrConfig, placed
-from experiments.msr.sets import Labelled, LabelledSet
+from experiments.msr.coco_stuff import Grouping, category, shipped
+from experiments.msr.paper import REAL
+from experiments.msr.plan import TABLES, Arm, LabelledSet, MsrConfig, placed, trained_as
+from experiments.msr.sets import Labelled
 from shards.config import load_config
-from shards.errors import ConfigError
+from shards.errors import ConfigError, MissingInputError
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +114,24 @@ def test_every_table(folder, capsys):
 
 def test_dry_run_says_what_it_takes(folder, capsys):
     assert command(folder, "--dry-run", "--tables", "arms", "margins") == 0
-    assert "2 trainings x 1 seeds" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "2 trainings x 1 seeds" in told
+    # 8 pictures of the test set, looked at by three detectors.
+    assert "24 looks" in told
+
+
+def test_dry_run_of_what_is_not_here(capsys):
+    """Two kinds of specialists for eleven tasks; five other arms, five margins, four shares."""
+    places = ["--place", "pal=/no/pal", "coco=/no/coco"]
+    command = ["configs/msr/pal.py", "--out", "unused", *places, "--dry-run", "--gpu", "a100"]
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    assert f"{2 * 11 + 5 + 5 + 4} trainings x 3 seeds" in told
+    assert "missing: /no/pal/ldm/train" in told
+    assert "missing: /no/coco/stuffthingmaps/val2017" in told
+    assert "on one A100" in told
+    assert main([*command[:3], "--place", "pal=/no/pal", "--dry-run", "--tables", "arms"]) == 0
+    assert "coco" not in capsys.readouterr().out
 
 
 def test_what_is_wrong_is_one_line(folder, capsys):
@@ -129,8 +149,59 @@ def test_configs_that_are_shipped(name):
     config = load_config(f"configs/msr/{name}.py", MsrConfig)
     with pytest.raises(ConfigError, match="--place"):
         placed(config, {})
-    there = placed(config, {"shards": "a", "pal": "b", "real": "c"})
-    assert "{" not in str(there.arms) + str(there.tests)
+    there = placed(config, {"shards": "a", "pal": "b", "coco": "c"})
+    told = str(there.arms) + str(there.tests) + str(there.real)
+    assert "{" not in told.replace("{task}", "")
+
+
+GROUPING = Grouping({"animals": {"cat": 17}, "nature": {"grass": 124, "sea": 155}}, "animals", 0.25)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([[16, 123], [154, 123]], "animals"),  # a quarter
+        ([[16, 123, 123], [154, 123, 200]], "nature"),  # a sixth
+        ([[255, 0], [255, 3]], "other"),
+    ],
+)
+def test_category_of_a_label_map(values, expected):
+    """Maps hold ids less 1."""
+    assert category(np.array(values, np.uint8), GROUPING) == expected
+
+
+def test_the_shipped_grouping():
+    grouping = shipped()
+    assert set(grouping.groups) == set(REAL) - {"all"}
+    assert grouping.groups["animals"]["zebra"] == 24
+    with pytest.raises(ConfigError, match="each once"):
+        Grouping({"a": {"cat": 17}, "b": {"dog": 17}})
+    with pytest.raises(ConfigError, match="first"):
+        Grouping({"a": {"cat": 17}}, "b")
+
+
+def test_photographs_with_label_maps(folder, tmp_path):
+    (tmp_path / "maps").mkdir()
+    pictures = LabelledSet("real", str(folder / "real" / "nature"), "coco_stuff", maps=str(tmp_path / "maps"))
+    with pytest.raises(MissingInputError, match="stuffthingmaps"):
+        Labelled(pictures).groups(0)
+    for name, value in (("0", 16), ("1", 147)):
+        Image.fromarray(np.full((20, 30), value, np.uint8)).save(tmp_path / "maps" / f"{name}.png")
+    found = Labelled(pictures)
+    assert [sorted(found.groups(index)) for index in range(2)] == [["all", "animals"], ["all", "nature"]]
+    (tmp_path / "maps" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match="no label map"):
+        found.groups(0)
+    with pytest.raises(ConfigError, match="maps"):
+        LabelledSet("real", "somewhere", "coco_stuff")
+
+
+def test_a_specialist_is_trained_for_each_task():
+    arm = Arm("each", ("{task}/train",), validation="{task}/val")
+    assert arm.is_specialist
+    assert arm.of_task("ldm") == Arm("each", ("ldm/train",), validation="ldm/val")
+    assert len(trained_as(arm)) == 11
+    assert trained_as(arm.of_task("ldm")) == [arm.of_task("ldm")]
 
 
 def test_pictures_of_folders_are_clean(folder):

@@ -11,6 +11,7 @@ import tiny_network
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from transformers import MaskFormerForInstanceSegmentation
 
 from detector.__main__ import main
 from detector.card import Card, card_from_json
@@ -44,6 +45,30 @@ def test_a_folder_in_half_precision(tmp_path):
     tensors, _ = read_segmenter(tmp_path / "half")
     for name, tensor in tiny_network.segmenter().state_dict().items():
         torch.testing.assert_close(tensors[name], tensor.half().float(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spine"), [("mask2former", "resnet"), ("maskformer", "resnet"), ("maskformer", "swin")]
+)
+def test_other_networks(tmp_path, kind, spine):
+    """As transformers itself reads the folder, it says the same; only queries and the class head would learn."""
+    from transformers import AutoModelForUniversalSegmentation
+
+    built = tiny_network.network(kind, spine)
+    folder = tiny_network.folder(tmp_path / "tiny", built=built)
+    model, card = load_segmenter(folder, "msr")
+    network = {"mask2former": AutoModelForUniversalSegmentation, "maskformer": MaskFormerForInstanceSegmentation}
+    theirs = network[kind].from_pretrained(folder).eval()
+    pixels = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        masks, classes = model.extract_feat(pixels)
+        found = theirs(pixel_values=pixels)
+    torch.testing.assert_close(masks, found.masks_queries_logits, rtol=0, atol=1e-6)
+    torch.testing.assert_close(classes, found.class_queries_logits, rtol=0, atol=1e-6)
+    assert card_from_json(card.to_json(), "file").model == card.model
+    learning = {name.rpartition("network.")[2] for name, one in model.named_parameters() if one.requires_grad}
+    assert {name.split(".")[-2] for name in learning} >= {"queries_embedder", "class_predictor"}
+    assert sum("quer" in name or "class_predictor" in name for name in learning) == len(learning)
 
 
 def test_heat_is_the_score(segmenter_folder):
