@@ -40,10 +40,33 @@ class DynamicShift:
     cells: int = 2
     """Latent cells of a token, per side."""
 
-    def mu(self, num_tokens: int) -> float:
-        """Of a picture of so many tokens; not bounded at either end."""
+    def __post_init__(self) -> None:
+        if self.base_tokens == self.max_tokens:
+            raise ValueError("the scheduler's base_image_seq_len is its max_image_seq_len; fetch its config again")
+
+    def mu(self, num_tokens: int, num_steps: int) -> float:
+        """Of a picture of so many tokens, whatever the steps; not bounded at either end."""
         slope = (self.max_shift - self.base_shift) / (self.max_tokens - self.base_tokens)
         return num_tokens * slope + self.base_shift - slope * self.base_tokens
+
+
+@dataclass(frozen=True)
+class EmpiricalShift:
+    """FLUX.2's: mu grows with the tokens and falls with the steps (diffusers' compute_empirical_mu)."""
+
+    kind: str = "exponential"
+    """How mu acts: see `FlowSchedule.shifted`."""
+    cells: int = 2
+    """Latent cells of a token, per side."""
+
+    def mu(self, num_tokens: int, num_steps: int) -> float:
+        """Two lines through the tokens, at 10 and at 200 steps, and between them a line through the steps; beyond
+        4,300 tokens the one at 200 steps."""
+        at_10, at_200 = 8.73809524e-05 * num_tokens + 1.89833333, 0.00016927 * num_tokens + 0.45666666
+        if num_tokens > 4300:
+            return at_200
+        slope = (at_200 - at_10) / 190.0
+        return slope * num_steps + at_200 - 200.0 * slope
 
 
 @dataclass(frozen=True)
@@ -56,7 +79,7 @@ class FlowSchedule(Schedule):
     shift: float = 1.0
     """Static shift of s towards noise; without effect where there is a dynamic one."""
 
-    dynamic: DynamicShift | None = None
+    dynamic: DynamicShift | EmpiricalShift | None = None
     """The shift that depends on the picture's size, for models that have one."""
 
     shift_terminal: float = 0.0
@@ -87,9 +110,7 @@ class FlowSchedule(Schedule):
             raise ValueError(
                 f"the scheduler's time_shift_type is {self.dynamic.kind!r}; allowed are {', '.join(TIME_SHIFTS)}"
             )
-        if self.dynamic.base_tokens == self.dynamic.max_tokens:
-            raise ValueError("the scheduler's base_image_seq_len is its max_image_seq_len; fetch its config again")
-        mu, least = self.dynamic.mu(self.num_tokens), 0.0 if self.dynamic.kind == "linear" else -MOST_MU
+        mu, least = self.dynamic.mu(self.num_tokens, self.num_steps), 0.0 if self.dynamic.kind == "linear" else -MOST_MU
         if not least < mu <= MOST_MU:
             raise ValueError(
                 f"the scheduler's shift is {mu:.3g} for a picture of {self.num_tokens} tokens; it must be above "
@@ -151,7 +172,7 @@ class FlowSchedule(Schedule):
         """s moved towards noise, by the static or the dynamic shift."""
         if self.dynamic is None:
             return self.shift * s / (1.0 + (self.shift - 1.0) * s)
-        mu = self.dynamic.mu(self.num_tokens)
+        mu = self.dynamic.mu(self.num_tokens, self.num_steps)
         scale = exp(mu) if self.dynamic.kind == "exponential" else mu
         return scale / (scale + (1.0 / s - 1.0))
 

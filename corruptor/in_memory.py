@@ -55,7 +55,7 @@ def family_of_pipeline(pipe: Any) -> Family:
         raise ValueError(f"a {type(pipe).__name__} is not supported; allowed are {allowed}")
 
     def told(part: str, key: str) -> Any:
-        owner = getattr(pipe, part, None)
+        owner = getattr(pipe, part, None) if part else pipe
         if owner is not None and key == "_class_name":  # a part that was made in memory has no file that names it
             return type(owner).__name__
         return None if owner is None else owner.config.get(key)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from corruptor.flow_schedule import DynamicShift, FlowSchedule
+from corruptor.flow_schedule import DynamicShift, EmpiricalShift, FlowSchedule
 from corruptor.guidance import CLASSIFIER_FREE, DISTILLED, NONE, Guidance
 from corruptor.schedule import NoiseSchedule, Schedule
 
@@ -52,6 +52,7 @@ COSTS: dict[str, Costs] = {
     "sd35_large": Costs(Cost(5.77634, 0.38762, 1.81383), **_VAE_16),
     "flux_dev": Costs(Cost(13.95515, 0.73444, 6.81301), **_VAE_16),
     "flux_schnell": Costs(Cost(13.58793, 0.73444, 3.36386), **_VAE_16),
+    "flux2_klein_4b": Costs(Cost(6.60512, 0.32212, 3.24573), Cost(1.08445, 0.03436), Cost(2.48122, 0.03436)),
     "qwen_image": Costs(Cost(14.68959, 0.77309, 7.17604), Cost(1.74506, 0.02577), Cost(2.81757, 0.02577)),
 }
 """By name of the shape, see `shapes.SHAPES`."""
@@ -199,6 +200,18 @@ KNOWN: dict[str, KnownModel] = {
         pieces=True,
         guidance=NONE,
         flow=FlowSchedule(4, 1.0),
+    ),
+    "black-forest-labs/FLUX.2-klein-4B": KnownModel(
+        "flux2-klein",
+        "e7b7dc27f91deacad38e78976d1f2b499d76a294",
+        "apache-2.0",
+        1024,
+        16.0,
+        "flux2_klein_4b",
+        parameters=(3.876, 4.022, 0.084),
+        pieces=True,
+        guidance=NONE,
+        flow=FlowSchedule(4, 3.0, EmpiricalShift()),
     ),
     "Qwen/Qwen-Image": KnownModel(
         "qwen-image",

@@ -115,6 +115,20 @@ SHAPES: dict[str, Shape] = {
     ),
     "flux_dev": Shape("flux-dev", {**_FLUX, "guidance_embeds": True}, _VAE_16),
     "flux_schnell": Shape("flux-schnell", {**_FLUX, "guidance_embeds": False}, _VAE_16),
+    "flux2_klein_4b": Shape(
+        "flux2-klein",
+        {
+            "patch_size": 1,
+            "in_channels": 128,
+            "num_layers": 5,
+            "num_single_layers": 20,
+            "attention_head_dim": 128,
+            "num_attention_heads": 24,
+            "joint_attention_dim": 7680,
+            "guidance_embeds": False,
+        },
+        {**_VAE, "latent_channels": 32},
+    ),
     "qwen_image": Shape(
         "qwen-image",
         {

@@ -127,8 +127,8 @@ class Family:
     schedule_of: Callable[[Mapping[str, Any], int], Schedule]
     """(parts, number of grid steps) -> schedule. Raises ValueError for a scheduler that does not fit."""
     mark: tuple[str, str, Any] | None = None
-    """(part, key of its config, value) by which the row is told from others of the same pipeline class; None is the row
-    that is taken where no other fits."""
+    """(part, key of its config, value) by which the row is told from others of the same pipeline class, "" for the
+    pipeline's own config; None is the row that is taken where no other fits."""
     optional: tuple[str, ...] = ()
     """Parts that a model may lack."""
     scheduler_class: Any = DDIMScheduler

@@ -9,6 +9,7 @@ from typing import Any
 
 from corruptor.families.family import Family
 from corruptor.families.flux import FLUX_DEV, FLUX_SCHNELL
+from corruptor.families.flux2 import FLUX2_KLEIN, FLUX2_KLEIN_BASE
 from corruptor.families.qwen_image import QWEN_IMAGE
 from corruptor.families.sd3 import SD3
 from corruptor.families.stable_diffusion import SD, SD_FLOW, SD_TURBO, SDXL, SDXL_TURBO
@@ -25,6 +26,8 @@ FAMILIES: dict[str, Family] = {
     "sd3": SD3,
     "flux-dev": FLUX_DEV,
     "flux-schnell": FLUX_SCHNELL,
+    "flux2-klein": FLUX2_KLEIN,
+    "flux2-klein-base": FLUX2_KLEIN_BASE,
     "qwen-image": QWEN_IMAGE,
 }
 """SD 1.x and 2.x are one row: whether a model predicts noise or v is in its scheduler's config. So are SD3 and 3.5."""
@@ -41,13 +44,16 @@ def family_of(folder: Path) -> Family:
             f"{folder} has no model_index.json: it is no pipeline folder in diffusers format; "
             f"save one with save_pretrained"
         )
-    pipeline = read_json(index).get("_class_name")
+    told_by_index = read_json(index)
+    pipeline = told_by_index.get("_class_name")
     rows = [family for family in FAMILIES.values() if family.pipeline == pipeline]
     if not rows:
         supported = ", ".join(dict.fromkeys(family.pipeline for family in FAMILIES.values()))
         raise ValueError(f"{index} names the pipeline {pipeline!r}; supported are {supported}")
 
     def told(part: str, key: str) -> Any:
+        if not part:
+            return told_by_index.get(key)
         path = folder / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
         return read_json(path).get(key) if path.is_file() else None
 
@@ -55,7 +61,8 @@ def family_of(folder: Path) -> Family:
 
 
 def marked(rows: Sequence[Family], told: Callable[[str, str], Any]) -> Family:
-    """The row whose mark a model has, else the one without a mark; told(part, key) gives a value of its configs."""
+    """The row whose mark a model has, else the one without a mark; told(part, key) gives a value of its configs, of
+    the pipeline's own where the part is ""."""
     fitting = [row for row in rows if row.mark is not None and told(*row.mark[:2]) == row.mark[2]]
     return fitting[0] if fitting else next(row for row in rows if row.mark is None)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_flow import make_flux, make_qwen, make_sd3
+from tiny_flow import make_flux, make_flux2, make_qwen, make_sd3
 from tiny_models import make_sd, make_sdxl
 
 from corruptor.__main__ import main
@@ -25,11 +25,12 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "sd3": make_sd3,
     "flux-dev": make_flux,
     "flux-schnell": partial(make_flux, dev=False),
+    "flux2-klein": make_flux2,
     "qwen": make_qwen,
 }
-GRIDS = {"sdxl-turbo": (4, 3), "flux-schnell": (4, 3), "flux-dev": (50, 43)}
+GRIDS = {"sdxl-turbo": (4, 3), "flux-schnell": (4, 3), "flux-dev": (50, 43), "flux2-klein": (16, 15)}
 """Grid steps and start step of models whose grid is another; (50, 47) for others."""
-FLOW = ("sd3", "flux-dev", "flux-schnell", "qwen")
+FLOW = ("sd3", "flux-dev", "flux-schnell", "flux2-klein", "qwen")
 NUM_PICTURES = 5
 
 

@@ -38,6 +38,8 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "flux-dev": tiny_flow.make_flux,
     "flux-schnell": partial(tiny_flow.make_flux, dev=False),
     "qwen": tiny_flow.make_qwen,
+    "flux2-klein": tiny_flow.make_flux2,
+    "flux2-klein-base": partial(tiny_flow.make_flux2, distilled=False),
     "sd-flow": tiny_flow.make_sd_flow,
 }
 PROMPTS = ["a red face", "car"]
@@ -78,9 +80,12 @@ def by_diffusers(name: str, folder: Path, latents: Tensor, num_steps: int, scale
         told = {"true_cfg_scale": scale, "negative_prompt": [negative] * 2}
     if name in LENGTHS:
         told["max_sequence_length"] = LENGTHS[name]
+    given = latents if name.startswith("sd") else pack(latents)
+    if name.startswith("flux2"):  # which are packed there, after their places were told
+        given = given.mT.unflatten(2, (latents.shape[2] // 2, latents.shape[3] // 2))
     out = pipeline(
         prompt=PROMPTS,
-        latents=latents if name.startswith("sd") else pack(latents),
+        latents=given,
         height=latents.shape[2] * 4,
         width=latents.shape[3] * 4,
         num_inference_steps=num_steps,
@@ -106,10 +111,12 @@ GUIDED = [
     ("flux-dev", 3.5, ""),
     ("flux-schnell", 1.0, ""),
     ("qwen", 4.0, "hand"),
+    ("flux2-klein", 1.0, ""),
+    ("flux2-klein-base", 4.0, ""),
     *[pytest.param(name, 1.0, "", marks=pytest.mark.slow) for name in ("sd3", "sd3-dynamic", "flux-dev", "qwen")],
     pytest.param("sd3-no-t5", 4.0, "hand", marks=pytest.mark.slow),
 ]
-IN_CI = ("sd3", "flux-dev", "qwen", "sd-flow")
+IN_CI = ("sd3", "flux-dev", "qwen", "flux2-klein", "sd-flow")
 """The others are of the same code, and run with the slow ones."""
 
 
@@ -202,6 +209,8 @@ IN_MEMORY = {
     "flux-dev": ("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline"),
     "flux-schnell": ("FluxPipeline",),
     "qwen": ("QwenImagePipeline", "QwenImageImg2ImgPipeline"),
+    "flux2-klein": ("Flux2KleinPipeline", "Flux2KleinInpaintPipeline"),
+    "flux2-klein-base": ("Flux2KleinPipeline",),
 }
 
 
@@ -255,6 +264,9 @@ def test_models_that_do_not_fit_are_one_line(folders: Callable[[str], Path], tmp
     tiny_flow.make_t5(48).save_pretrained(mixed / "text_encoder_2")
     with pytest.raises(ValueError, match="give 48 numbers a token and 16 pooled, but the transformer takes 24 and 16"):
         load_backbone(mixed)
+    shallow = tiny_flow.make_flux2(tmp_path / "shallow", layers=20)
+    with pytest.raises(ValueError, match="has 20 layers; .* reads its layer 27"):
+        load_backbone(shallow)
     edited = copy_of(folders("qwen"), tmp_path / "edited")
     edit(edited / "transformer" / "config.json", zero_cond_t=True)
     with pytest.raises(ValueError, match="has zero_cond_t: models that edit pictures"):

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
+from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
 
 from corruptor.config import CorruptionConfig, InversionConfig, ResamplingConfig
+from corruptor.families.flux2 import schedule_of
 from corruptor.flow_schedule import DynamicShift, FlowSchedule
 from corruptor.renoise import invert
 from corruptor.resample import resample
@@ -50,7 +52,20 @@ def test_shifts_by_hand() -> None:
     """3 s / (1 + 2 s), and mu on the line through (256, 0.5) and (4096, 1.15)."""
     assert FlowSchedule(4, 3.0).grid == pytest.approx((1.0, 0.9, 0.75, 0.5, 0.0))
     shift = DynamicShift()
-    assert [shift.mu(tokens) for tokens in (256, 4096, 2176)] == pytest.approx([0.5, 1.15, 0.825])
+    assert [shift.mu(tokens, 28) for tokens in (256, 4096, 2176)] == pytest.approx([0.5, 1.15, 0.825])
+
+
+@pytest.mark.parametrize("cells", [32, 128, 160])
+@pytest.mark.parametrize("num_steps", [4, 16, 50])
+def test_flux2_shifts_by_tokens_and_steps(cells: int, num_steps: int) -> None:
+    """As its pipeline computes mu; 160 cells are more than 4,300 tokens."""
+    parts = {"scheduler": FlowMatchEulerDiscreteScheduler(**DYNAMIC)}
+    ours = schedule_of(parts, num_steps).for_size(cells, cells)
+    mu = compute_empirical_mu((cells // 2) ** 2, num_steps)
+    parts["scheduler"].set_timesteps(sigmas=np.linspace(1.0, 1 / num_steps, num_steps), mu=mu)
+    np.testing.assert_allclose(ours.grid, parts["scheduler"].sigmas.numpy(), atol=2e-7)
+    static = {"scheduler": FlowMatchEulerDiscreteScheduler(shift=3.0)}
+    assert schedule_of(static, 4).grid == pytest.approx((1.0, 0.9, 0.75, 0.5, 0.0))
 
 
 def test_the_path_by_hand() -> None:
