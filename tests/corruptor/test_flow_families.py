@@ -265,7 +265,7 @@ def test_models_that_do_not_fit_are_one_line(folders: Callable[[str], Path], tmp
     with pytest.raises(ValueError, match="give 48 numbers a token and 16 pooled, but the transformer takes 24 and 16"):
         load_backbone(mixed)
     shallow = tiny_flow.make_flux2(tmp_path / "shallow", layers=20)
-    with pytest.raises(ValueError, match="has 20 layers; .* reads its layer 27"):
+    with pytest.raises(ValueError, match=r"has 20 layers; .* reads its layer 27"):
         load_backbone(shallow)
     edited = copy_of(folders("qwen"), tmp_path / "edited")
     edit(edited / "transformer" / "config.json", zero_cond_t=True)
