@@ -10,8 +10,8 @@ from detector.score.pal_table import COLUMNS
 from shards.build import plain
 from shards.errors import ConfigError
 
-TABLES = ("arms", "real", "scores", "margins", "thresholds", "cost", "ratio")
-"""T1 and T2, T3, T4, T5, T6, T7, and figure 5."""
+TABLES = ("arms", "real", "scores", "margins", "thresholds", "cost", "ratio", "outlines")
+"""T1 and T2, T3, T4, T5, T6, T7, and figure 5; and where false alarms lie, which only the embedded world can say."""
 MOST = 1000
 TASK = "{task}"
 

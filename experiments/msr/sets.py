@@ -50,6 +50,13 @@ class Labelled:
             return image, self.inputs.reader.mask(index)
         return image, np.zeros(image.shape[:2], np.uint8)
 
+    def scene(self, index: int) -> dict[str, Any]:
+        """Of a sample of the embedded world. Raises InputError for another."""
+        found = self.inputs.reader.meta(index).scene if isinstance(self.inputs, ShardPictures) else {}
+        if not found:
+            raise InputError(f"{self.key(index)} in {self.test.shards} has no scene; it is not of the embedded world")
+        return dict(found)
+
     def groups(self, index: int) -> set[str]:
         """`all`, and what the set is told apart by."""
         found = {ALL}

@@ -13,6 +13,7 @@ from detector.score.pal_table import COLUMNS
 from experiments.msr import paper
 from experiments.msr.arms import Bench
 from experiments.msr.cost import Cost, cost_of
+from experiments.msr.outlines import REACH, look_for
 from experiments.msr.plan import Arm, LabelledSet
 from experiments.msr.sets import ALL
 from shards.errors import ConfigError
@@ -210,6 +211,34 @@ def ratio_table(bench: Bench) -> Table:
     return Table("ratio", "Figure 5: how many labels", head, frozen(rows))
 
 
+def outlines_table(bench: Bench) -> Table:
+    """Where false alarms of the embedded world lie; a set that does not know its scenes has no row."""
+    rows = []
+    for arm in (*(one for one in bench.config.arms if not one.shards), bench.config.main_arm):
+        for test in (one for one in bench.config.real if one.by == "kind"):
+            for seed in bench.seeds(arm):
+                config = bench.config
+                found = look_for(bench.open(arm, seed), test, config.limit, config.threshold, bench.out)
+                shares = [share(near, found.marked) for near in found.near[1:]]
+                base = [share(one, found.area_of_all) for one in found.area[1:]]
+                flagged = [share(one, found.pictures) for one in found.flagged]
+                rows.append([arm.name, str(seed), test.name, *flagged, *shares, *base])
+    head = (
+        "arm",
+        "seed",
+        "set",
+        "FPR",
+        *(f"FPR beyond {reach} px of outlines" for reach in REACH[1:]),
+        *(f"marked pixels within {reach} px" for reach in REACH[1:]),
+        *(f"all pixels within {reach} px" for reach in REACH[1:]),
+    )
+    return Table("outlines", "False alarms and outlines", head, frozen(rows))
+
+
+def share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f}" if whole else "n/a"
+
+
 def frozen(rows: Iterable[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(row) for row in rows)
 
@@ -222,4 +251,5 @@ MAKERS: dict[str, Callable[[Bench], Table]] = {
     "thresholds": thresholds_table,
     "cost": cost_table,
     "ratio": ratio_table,
+    "outlines": outlines_table,
 }
