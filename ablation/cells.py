@@ -38,21 +38,32 @@ def matched(counts: Counts, weights: F64, contents: Contents | None) -> F64:
     return matched_auroc(weights[:, there], counts.max_score[there], counts.artifact[there] > 0, shown)
 
 
-def save_resamples(folder: Path, counts: Counts, resamples: int, contents: Contents | None) -> dict[str, float]:
-    """Write FOLDER/resamples-N.npz; returns the value of each metric on the set itself. Raises OutputError."""
+def resampled(counts: Counts, resamples: int, contents: Contents | None) -> tuple[dict[str, float], dict[str, F64]]:
+    """The value of each metric on the set itself, and on its resamples."""
     size = len(counts.keys)
     points = {name: float(one[0]) for name, one in all_values(counts, np.ones((1, size)), contents).items()}
     chunks = resample_weights(size, resamples, BOOTSTRAP_SEED) if resamples and size > 1 else ()
     drawn = [all_values(counts, weights, contents) for weights in chunks]
+    return points, {name: np.concatenate([one[name] for one in drawn]) if drawn else np.zeros(0) for name in points}
+
+
+def numbers(counts: Counts) -> tuple[int, int, int]:
+    """Images: all, with artifacts, without."""
+    clean = (counts.artifact == 0) & (counts.valid > 0)
+    return len(counts.keys), int((counts.artifact > 0).sum()), int(clean.sum())
+
+
+def save_resamples(folder: Path, counts: Counts, resamples: int, contents: Contents | None) -> dict[str, float]:
+    """Write FOLDER/resamples-N.npz; returns the value of each metric on the set itself. Raises OutputError."""
+    points, arrays = resampled(counts, resamples, contents)
     names = sorted(points)
-    arrays = {name: np.concatenate([one[name] for one in drawn]) if drawn else np.zeros(0) for name in names}
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
         names=np.array(names),
         points=np.array([points[name] for name in names]),
         drawn=np.stack([arrays[name] for name in names]),
-        images=np.array([size, (counts.artifact > 0).sum(), ((counts.artifact == 0) & (counts.valid > 0)).sum()]),
+        images=np.array(numbers(counts)),
     )
     write_bytes(folder / f"resamples-{resamples}.npz", buffer.getvalue())
     return points
@@ -80,6 +91,14 @@ class Cell:
         """The paired difference: every resample draws the same images on both sides."""
         value = float(np.mean(self.points[metric]) - np.mean(other.points[metric]))
         return estimate(value, self.drawn[metric] - other.drawn[metric], self.images[0], "not defined")
+
+
+def cell_of(seeds: Sequence[Counts], resamples: int, contents: Contents | None) -> Cell:
+    """The cell of a test from the counts of its seeds."""
+    found = [resampled(counts, resamples, contents) for counts in seeds]
+    points = {name: [one[name] for one, _ in found] for name in found[0][0]}
+    drawn = {name: np.mean([one[name] for _, one in found], axis=0) for name in points}
+    return Cell(points, drawn, numbers(seeds[0]))
 
 
 def load_cell(folders: Sequence[Path], resamples: int) -> Cell:

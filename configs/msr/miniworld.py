@@ -15,6 +15,13 @@ arms = (
     dict(name="UPerNet, 100 labels", shards=(labels,), config="configs/detector/swin_mini.py"),
 )
 main = "MSR, 100 labels"
+compare = (
+    ("MSR, 10 labels", "MSR, zero-shot"),
+    ("MSR, 10 labels", "UPerNet, 10 labels"),
+    ("MSR, 100 labels", "UPerNet, 100 labels"),
+    ("MSR, shards", "MSR, 100 labels"),
+    ("MSR, shards and 100 labels", "MSR, 100 labels"),
+)
 tests = (
     dict(name="wild", shards="miniworld/sets/v1/wild-test"),
     dict(name="faults", shards="miniworld/sets/v1/faults-test"),

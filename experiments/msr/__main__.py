@@ -27,7 +27,7 @@ from shards.files import make_folder, write_bytes, write_json
 from shards.markdown import table
 
 if TYPE_CHECKING:
-    from experiments.msr.tables import Table
+    from experiments.msr.table import Table
 
 RUN = "tables.run.json"
 

@@ -10,8 +10,9 @@ from detector.score.pal_table import COLUMNS
 from shards.build import plain
 from shards.errors import ConfigError
 
-TABLES = ("arms", "real", "scores", "margins", "thresholds", "cost", "ratio", "outlines")
-"""T1 and T2, T3, T4, T5, T6, T7, and figure 5; and where false alarms lie, which only the embedded world can say."""
+TABLES = ("arms", "differences", "real", "scores", "margins", "thresholds", "cost", "ratio", "outlines")
+"""T1 and T2, paired differences of their arms, T3, T4, T5, T6, T7, and figure 5; and where false alarms lie, which only
+the embedded world can say."""
 MOST = 1000
 TASK = "{task}"
 
@@ -88,6 +89,8 @@ class MsrConfig:
     """A network that classifies each pixel, for the upper half of table 4; "" for none."""
     validation: str = ""
     """Shards by which weights are chosen; "" takes the last ones."""
+    compare: tuple[tuple[str, str], ...] = ()
+    """Pairs of arms whose paired differences are shown, the first less the second."""
     seeds: tuple[int, ...] = (0, 1, 2)
     margins: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
     thresholds: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -106,6 +109,9 @@ class MsrConfig:
             raise ConfigError(f"two arms have one name: {', '.join(names)}")
         if self.main not in names or not next(arm for arm in self.arms if arm.name == self.main).shards:
             raise ConfigError(f"main is {self.main!r}; it must name an arm that is trained: {', '.join(names)}")
+        unknown = [name for pair in self.compare for name in pair if name not in names]
+        if unknown:
+            raise ConfigError(f"compare names {unknown[0]!r}, which is no arm: {', '.join(names)}")
         for name, values in (("margins", self.margins), ("thresholds", (*self.thresholds, self.threshold))):
             if any(not 0 < value <= 1 for value in values):
                 raise ConfigError(f"{name} must lie above 0 and at most at 1, got {list(values)}")

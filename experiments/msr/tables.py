@@ -2,88 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from detector.rejection.names import PIXEL_SCORES, SCORES
-from detector.score.bootstrap import Estimate, summarise
-from detector.score.counts import Counts
-from detector.score.pal_table import COLUMNS
+from detector.score.bootstrap import Estimate
 from experiments.msr import paper
+from experiments.msr.arm_tables import arms_table, differences_table
 from experiments.msr.arms import Bench
 from experiments.msr.cost import Cost, cost_of
 from experiments.msr.outlines import REACH, look_for
 from experiments.msr.plan import Arm, LabelledSet
 from experiments.msr.sets import ALL
-from shards.errors import ConfigError
+from experiments.msr.table import Seen, Table, figures, frozen, over_seeds, percent
 from shards.reader import ShardReader
 
 NOT_MEASURED = "not measured"
-FIGURES = ("artifact_iou", "pixel_ap", "image_auroc_max")
-
-
-@dataclass(frozen=True)
-class Table:
-    """As it is printed."""
-
-    name: str
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-Seen = Mapping[tuple[str, float, str], Counts]
-
-
-def percent(one: Estimate | None) -> str:
-    """A figure with its interval."""
-    if one is None or one.value is None:
-        return "n/a"
-    between = "" if one.low is None or one.high is None else f" ({100 * one.low:.1f} to {100 * one.high:.1f})"
-    return f"{100 * one.value:.1f}{between}"
-
-
-def figures(
-    bench: Bench, seeds: Sequence[Seen], score: str = "", tau: float | None = None, group: str = ALL
-) -> dict[str, Estimate]:
-    """Every metric of the scorer over training seeds."""
-    chosen = bench.config.threshold if tau is None else tau
-    return summarise([seen[score, chosen, group] for seen in seeds], bench.config.resamples, "msr")
-
-
-def over_seeds(
-    bench: Bench, arm: Arm, test: LabelledSet, scores: Sequence[str] = (), taus: Sequence[float] = ()
-) -> list[Seen]:
-    """What an arm sees in a set, for each training seed."""
-    return [bench.seen(bench.open(arm, seed), test, scores, taus) for seed in bench.seeds(arm)]
-
-
-def arms_table(bench: Bench) -> Table:
-    """Tables 1 and 2: a row an arm; of each set its columns, or each task's artifact IoU."""
-    head, paper_rows = ["arm"], {name: [name] for name in paper.TASK_ROWS}
-    rows: dict[str, list[str]] = {arm.name: [arm.name] for arm in bench.config.arms}
-    for test in bench.config.tests:
-        groups = task_columns(test) if test.by == "task" else {}
-        names = FIGURES if not groups else ("artifact_iou",)
-        head += list(groups.values()) or [f"{test.name}: {name.replace('_', ' ')}" for name in names]
-        for arm in bench.config.arms:
-            for group in groups or (ALL,):
-                if arm.is_specialist and not groups:
-                    raise ConfigError(f"{arm.name} has a training for each task of PAL, and {test.name} has no tasks")
-                seeds = over_seeds(bench, arm.of_task(group), test)
-                there = all((("", bench.config.threshold, group) in seen) for seen in seeds)
-                found = figures(bench, seeds, group=group) if there else {}
-                rows[arm.name] += [percent(found.get(name)) for name in names]
-        for name, row in paper_rows.items():
-            row += [f"{value:.2f}" for value in paper.TASK_ROWS[name]] if groups else ["-"] * len(names)
-    by_task = any(test.by == "task" for test in bench.config.tests)
-    told = [*paper_rows.values()] if by_task else []
-    return Table("arms", "Tables 1 and 2: labels and what they are worth", tuple(head), frozen([*told, *rows.values()]))
-
-
-def task_columns(test: LabelledSet) -> dict[str, str]:
-    return dict(COLUMNS)
 
 
 def real_table(bench: Bench) -> Table:
@@ -239,12 +173,9 @@ def share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f}" if whole else "n/a"
 
 
-def frozen(rows: Iterable[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(row) for row in rows)
-
-
 MAKERS: dict[str, Callable[[Bench], Table]] = {
     "arms": arms_table,
+    "differences": differences_table,
     "real": real_table,
     "scores": scores_table,
     "margins": margins_table,

@@ -48,6 +48,7 @@ arms = (
 )
 del tiny
 main = "adapted"
+compare = (("adapted", "as it is"),)
 tests = (dict(name="squares", shards="{{squares}}"),)
 real = (
     dict(name="clean", shards={str(root / "clean")!r}),
@@ -100,9 +101,13 @@ def test_every_table(folder, capsys):
     tables = {one["name"]: one for one in told["tables"]}
     assert tuple(tables) == TABLES
     for one in tables.values():
-        assert one["rows"] or one["name"] == "outlines"  # whose sets must know their scenes
-        assert {len(row) for row in one["rows"]} == {len(one["head"])}
+        assert bool(one["rows"]) == (one["name"] != "outlines")  # whose sets must know their scenes
+        assert {len(row) for row in one["rows"]} <= {len(one["head"])}
     assert [row[0] for row in tables["arms"]["rows"]] == ["as it is", "adapted"]
+    (difference,) = tables["differences"]["rows"]
+    values = [float(row[1].split(" ")[0]) for row in tables["arms"]["rows"]]
+    assert float(difference[1].split(" ")[0]) == pytest.approx(values[1] - values[0], abs=0.11)
+    assert tables["arms"]["head"] == ["arm", "squares: artifact iou", "squares: pixel ap", "squares: image auroc max"]
     assert [row[1] for row in tables["scores"]["rows"]][:3] == list(PIXEL_SCORES)
     real = {(row[1], row[2]): row[-1] for row in tables["real"]["rows"]}
     assert real["real", "nature"] == "1.45 / 0.04"
@@ -143,6 +148,8 @@ def test_what_is_wrong_is_one_line(folder, capsys):
     assert "{squares}" in capsys.readouterr().err
     assert command(folder, "--place", "squares=/nowhere/at/all") == 2
     assert "does not exist" in capsys.readouterr().err
+    assert command(folder, "--set", "compare=[('adapted', 'other')]") == 2
+    assert "'other', which is no arm" in capsys.readouterr().err
     assert command(folder, "--set", "main='as it is'") == 2
     assert "arm that is trained" in capsys.readouterr().err
     assert not (folder / "o").exists()
