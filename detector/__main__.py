@@ -134,6 +134,13 @@ def add_rejection(predict: argparse.ArgumentParser) -> None:
     predict.add_argument(
         "--valid", nargs="+", type=int, default=[], metavar="CLASS", help="classes that are valid (default all)"
     )
+    predict.add_argument(
+        "--boundary",
+        type=int,
+        default=0,
+        metavar="PIXELS",
+        help="of a segmenter: drop what is rejected along outlines, not as wide as 2 PIXELS + 1 (default %(default)s)",
+    )
     predict.add_argument("--revision", default="main", help="of a hub id: a commit, tag or branch (default main)")
 
 
@@ -186,7 +193,7 @@ def run_predict(args: argparse.Namespace) -> int:
     from detector.predict import Options, predict
 
     overlays = not args.no_overlays
-    rejects = None if args.segmenter is None else Rejecting(args.score, tuple(args.valid), args.revision)
+    rejects = None if args.segmenter is None else Rejecting(args.score, tuple(args.valid), args.revision, args.boundary)
     options = Options(args.threshold, args.batch, args.device, overlays, args.max_fpr, args.clean, rejects)
     where = Path(args.segmenter) if rejects else args.checkpoint
     print(predict(where, args.input, args.out, options, args.config).summary())

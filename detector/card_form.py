@@ -26,7 +26,7 @@ from detector.forms import (
     whole,
 )
 from detector.rejection.form import NETWORK
-from detector.rejection.names import PIXEL_SCORES, SCORES
+from detector.rejection.names import MOST_BOUNDARY, PIXEL_SCORES, SCORES
 from shards.build import describe
 
 
@@ -91,7 +91,8 @@ SEGMENTER = Form(
 def rejecting(form: Form, scores: Sequence[str]) -> Form:
     """A segmenter's form as a detector's: with a score, and which classes count as valid content."""
     valid = maybe(series(whole(0, MAX_CLASSES - 1), 1, MAX_CLASSES))
-    return Form(form.needed, {**form.known, "score": choice(*scores), "valid_classes": valid}, form.dropped)
+    more = {"score": choice(*scores), "valid_classes": valid, "boundary": whole(0, MOST_BOUNDARY)}
+    return Form(form.needed, {**form.known, **more}, form.dropped)
 
 
 MODULES = {

@@ -37,6 +37,8 @@ class Rejecting:
     """Positions of the classes that count as valid content; () for all."""
     revision: str = "main"
     """Of a hub id."""
+    boundary: int = 0
+    """Rejection not as wide as 2 boundary + 1 pixels is an outline; 0 keeps all."""
 
 
 class Looker(Protocol):
@@ -74,7 +76,9 @@ class Detector:
         else:
             from detector.rejection.hub import load_segmenter
 
-            self.model, self.card = load_segmenter(checkpoint, rejects.score, rejects.valid, rejects.revision)
+            self.model, self.card = load_segmenter(
+                checkpoint, rejects.score, rejects.valid, rejects.revision, rejects.boundary
+            )
         if len(self.card.classes) != 2:
             raise CheckpointError(
                 f"{checkpoint} tells {len(self.card.classes)} classes apart, not clean and artifact; "

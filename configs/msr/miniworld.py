@@ -7,8 +7,10 @@ labels = "miniworld/sets/v1/select"
 validation = "miniworld/sets/v1/validation"
 arms = (
     dict(name="MSR, zero-shot"),
+    dict(name="MSR, zero-shot, no outlines", boundary=2),
     dict(name="MSR, 10 labels", shards=(labels,), limit=10),
     dict(name="MSR, 100 labels", shards=(labels,)),
+    dict(name="MSR, 100 labels, no outlines", shards=(labels,), config="configs/detector/msr_mini_outlines.py"),
     dict(name="MSR, shards", shards=("{shards}",)),
     dict(name="MSR, shards and 100 labels", shards=(labels, "{shards}")),
     dict(name="UPerNet, 10 labels", shards=(labels,), limit=10, config="configs/detector/swin_mini.py"),
@@ -19,6 +21,9 @@ compare = (
     ("MSR, 10 labels", "MSR, zero-shot"),
     ("MSR, 10 labels", "UPerNet, 10 labels"),
     ("MSR, 100 labels", "UPerNet, 100 labels"),
+    ("MSR, zero-shot, no outlines", "MSR, zero-shot"),
+    ("MSR, 100 labels, no outlines", "MSR, 100 labels"),
+    ("MSR, 100 labels, no outlines", "UPerNet, 100 labels"),
     ("MSR, shards", "MSR, 100 labels"),
     ("MSR, shards and 100 labels", "MSR, 100 labels"),
 )

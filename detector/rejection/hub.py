@@ -208,7 +208,7 @@ def check_head(file: Path, size: int, classes: int) -> None:
         )
 
 
-def rejector(card: Card, score: str, valid: tuple[int, ...] = ()) -> Card:
+def rejector(card: Card, score: str, valid: tuple[int, ...] = (), boundary: int = 0) -> Card:
     """The detector that a segmenter is with this score. Raises ConfigError for a score that it does not have."""
     kind = card.model["type"]
     if kind not in ("MaskSegmenter", "EncoderDecoder") or num_contents(card.model) < 2:
@@ -221,6 +221,9 @@ def rejector(card: Card, score: str, valid: tuple[int, ...] = ()) -> Card:
         "type": "MaskRejector" if kind == "MaskSegmenter" else "PixelRejector",
     }
     model |= {"score": score, **({"valid_classes": list(valid)} if valid else {})}
+    if boundary and kind != "MaskSegmenter":
+        raise ConfigError(f"boundary is {boundary}; a network that classifies each pixel has 0: leave --boundary out")
+    model |= {"boundary": boundary} if boundary else {}
     try:
         return Card(model, card.image_size, ("clean", "artifact"), card.iterations, card.seed, card.facts)
     except ValueError as error:
@@ -228,7 +231,7 @@ def rejector(card: Card, score: str, valid: tuple[int, ...] = ()) -> Card:
 
 
 def load_segmenter(
-    source: str | Path, score: str, valid: tuple[int, ...] = (), revision: str = "main"
+    source: str | Path, score: str, valid: tuple[int, ...] = (), revision: str = "main", boundary: int = 0
 ) -> tuple[Any, Card]:
     """A segmenter as a detector, ready to look at pictures, and its card.
 
@@ -236,7 +239,7 @@ def load_segmenter(
     """
     path = find_segmenter(str(source), revision)
     tensors, found = read_segmenter(path)
-    card = rejector(found, score, valid)
+    card = rejector(found, score, valid, boundary)
     return fitted(card, tensors, path), card
 
 

@@ -10,6 +10,9 @@ SCORES = QUERY_SCORES + CLASS_SCORES
 PIXEL_SCORES = ("max_prob", "entropy", "pixel")
 """What a network that classifies each pixel has too; its p(c) is a softmax."""
 
+MOST_BOUNDARY = 64
+"""Radius in pixels of what is taken for an outline."""
+
 LEARNS = ("queries_features.", "queries_embedder.", "class_predictor.")
 """What adaptation changes, by a part of its name: the queries' embeddings and the class head (section 3.3.1)."""
 

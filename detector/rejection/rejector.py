@@ -14,7 +14,7 @@ from mmseg.registry import MODELS
 
 from detector.rejection.loss import Suppression, losses
 from detector.rejection.names import learns
-from detector.rejection.scores import Queries, as_heat, of_pixels, rejection
+from detector.rejection.scores import Queries, as_heat, of_pixels, opened, rejection
 from detector.rejection.segmenter import TINY, MaskSegmenter
 from shards.errors import ConfigError
 
@@ -32,7 +32,9 @@ class MaskRejector(MaskSegmenter):
 
     Args:
         score: one of detector.rejection.scores.SCORES. valid_classes: positions of the classes that count as valid
-            content, all by default. rejection_loss: see detector.rejection.loss.Suppression. The others: MaskSegmenter.
+            content, all by default. boundary: rejection not as wide as 2 boundary + 1 pixels of the input is taken
+            for an outline and dropped, in training too (detector.rejection.scores.opened). rejection_loss: see
+            detector.rejection.loss.Suppression. The others: MaskSegmenter.
 
     Raises ValueError as MaskSegmenter does, or where a valid class does not exist; ConfigError.
     """
@@ -43,12 +45,14 @@ class MaskRejector(MaskSegmenter):
         network: dict[str, Any],
         score: str = "msr",
         valid_classes: Sequence[int] | None = None,
+        boundary: int = 0,
         keep_ratio: bool = False,
         rejection_loss: dict[str, Any] | None = None,
         init_cfg: Any = None,
     ) -> None:
         super().__init__(data_preprocessor, network, keep_ratio, init_cfg)
         self.score, self.valid = score, None if valid_classes is None else list(valid_classes)
+        self.boundary = boundary
         self.suppression = Suppression.of(rejection_loss)
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(learns(name))
@@ -62,7 +66,8 @@ class MaskRejector(MaskSegmenter):
     def look(self, inputs: torch.Tensor, names: Sequence[str]) -> dict[str, torch.Tensor]:
         """float BCHW, normalised -> float BHW of each score, from one forward pass."""
         masks, classes = self.extract_feat(inputs)
-        return rejection(Queries(masks, classes), tuple(inputs.shape[2:]), names, self.valid)
+        found = rejection(Queries(masks, classes), tuple(inputs.shape[2:]), names, self.valid)
+        return {name: opened(score, self.boundary) for name, score in found.items()}
 
     def encode_decode(self, inputs: torch.Tensor, batch_data_samples: Any) -> torch.Tensor:
         """float B2HW whose softmax is (1 - heat, heat)."""

@@ -82,6 +82,20 @@ def rejection(
     return {name: scores[name] for name in SCORES if name in names}
 
 
+def opened(score: torch.Tensor, radius: int) -> torch.Tensor:
+    """float BHW -> the grey opening with a square of 2 radius + 1 pixels: what is thinner than that goes. 0 changes
+    nothing.
+
+    No query is sure of the outlines of things, so they are rejected, as a line. Jung et al. 2021 (Standardized Max
+    Logits) suppress boundaries too, by values around them.
+    """
+    if radius == 0:
+        return score
+    side = 2 * radius + 1
+    low = -functional.max_pool2d(-score[:, None], side, 1, radius)
+    return functional.max_pool2d(low, side, 1, radius)[:, 0]
+
+
 def summed_needed(names: Collection[str]) -> bool:
     return any(name in CLASS_SCORES for name in names)
 

@@ -63,11 +63,12 @@ class Bench:
         if arm.shards:
             path = self.weights(arm, seed)
             return Detector(path, device=self.device), hash_file(path)
-        return self.open_segmenter(self.config.segmenter, score)
+        return self.open_segmenter(self.config.segmenter, score, arm.boundary)
 
-    def open_segmenter(self, source: str, score: str) -> tuple[Detector, str]:
+    def open_segmenter(self, source: str, score: str, boundary: int = 0) -> tuple[Detector, str]:
         """A bare segmenter as a detector."""
-        rejects = Rejecting(score, revision=self.config.revision)
+        rejects = Rejecting(score, revision=self.config.revision, boundary=boundary)
+        score += f" {boundary}" if boundary else ""
         digest = fingerprint_of(find_segmenter(source, self.config.revision))
         return Detector(source, device=self.device, rejects=rejects), f"{score} {digest}"
 

@@ -34,6 +34,8 @@ class Arm:
     """"a.b=v" of the config."""
     validation: str = ""
     """Shards by which weights are chosen; "" for those of the tables."""
+    boundary: int = 0
+    """Of a segmenter as it is: see detector.heat.Rejecting. A trained arm's is in its config."""
 
     @property
     def is_specialist(self) -> bool:
@@ -109,6 +111,8 @@ class MsrConfig:
             raise ConfigError(f"two arms have one name: {', '.join(names)}")
         if self.main not in names or not next(arm for arm in self.arms if arm.name == self.main).shards:
             raise ConfigError(f"main is {self.main!r}; it must name an arm that is trained: {', '.join(names)}")
+        if any(arm.boundary and arm.shards for arm in self.arms):
+            raise ConfigError("boundary is of a segmenter as it is; a trained arm has model.boundary in its config")
         unknown = [name for pair in self.compare for name in pair if name not in names]
         if unknown:
             raise ConfigError(f"compare names {unknown[0]!r}, which is no arm: {', '.join(names)}")
@@ -176,4 +180,6 @@ def trained_as(arm: Arm) -> list[Arm]:
 
 def facts(arm: Arm, seed: int) -> dict[str, Any]:
     """What makes a training this one."""
-    return {**plain(arm), "seed": seed}
+    told = {**plain(arm), "seed": seed}
+    del told["boundary"]  # of arms that are not trained
+    return told

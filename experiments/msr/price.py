@@ -19,6 +19,7 @@ GFLOPS = {
     "pal_unified": 471.2,
     "pal_specialist": 471.2,
     "msr_mini": 0.774,
+    "msr_mini_outlines": 0.774,
     "swin_mini": 0.234,
 }
 """Of one picture at the size that a config trains at, counted as the network runs (`cost.cost_of`)."""
@@ -76,7 +77,7 @@ def price_of(config: MsrConfig, tables: Sequence[str]) -> Price:
     for arm in zero:
         price.look(config, arm, config.tests, 1)
     if "real" in tables:
-        for arm in (*zero, config.main_arm):
+        for arm in (one for one in config.arms if not one.is_specialist):
             price.look(config, arm, config.real, seeds if arm.shards else 1)
     return price
 

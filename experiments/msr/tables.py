@@ -23,7 +23,7 @@ NOT_MEASURED = "not measured"
 def real_table(bench: Bench) -> Table:
     """Table 3: false alarms where nothing is an artifact."""
     rows = []
-    for arm in (*(one for one in bench.config.arms if not one.shards), bench.config.main_arm):
+    for arm in (one for one in bench.config.arms if not one.is_specialist):
         for test in bench.config.real:
             seeds = over_seeds(bench, arm, test)
             for group in sorted({key[2] for key in seeds[0]}, key=lambda name: (name == ALL, name)):
@@ -148,7 +148,7 @@ def ratio_table(bench: Bench) -> Table:
 def outlines_table(bench: Bench) -> Table:
     """Where false alarms of the embedded world lie; a set that does not know its scenes has no row."""
     rows = []
-    for arm in (*(one for one in bench.config.arms if not one.shards), bench.config.main_arm):
+    for arm in (one for one in bench.config.arms if not one.is_specialist):
         for test in (one for one in bench.config.real if one.by == "kind"):
             for seed in bench.seeds(arm):
                 config = bench.config

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from detector.rejection.names import SCORES
-from detector.rejection.scores import Queries, as_heat, of_pixels, rejection
+from detector.rejection.scores import Queries, as_heat, of_pixels, opened, rejection
 
 # Two queries, two classes and "no object"; probabilities are chosen, logits are their logarithms.
 P = torch.tensor([[0.6, 0.2, 0.2], [0.1, 0.3, 0.6]])
@@ -111,6 +111,23 @@ def test_every_query_says_no_object():
     assert found["entropy"] == pytest.approx(1)
     assert found["rba"] == 0
     assert as_heat("rba", torch.tensor(found["rba"])) == 1
+
+
+def test_opening_by_hand():
+    """A line goes, a square of three stays with a radius of one and goes with two; the frame takes nothing away."""
+    score = torch.zeros(1, 9, 12)
+    score[0, :, 1] = 0.9
+    score[0, 3:6, 4:7] = 0.6
+    score[0, 6:9, 9:12] = 0.8
+    found = opened(score, 1)
+    expected = score.clone()
+    expected[0, :, 1] = 0
+    assert torch.equal(found, expected)
+    assert opened(score, 0) is score
+    wide = torch.zeros(1, 9, 12)
+    wide[0, 2:7, 2:7] = 0.5
+    assert torch.equal(opened(torch.maximum(wide, score * 0), 2), wide)
+    assert opened(score[:, :, 2:8], 2).max() == 0
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 400)])
