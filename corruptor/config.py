@@ -34,6 +34,7 @@ METHODS: dict[str, MethodRow] = {
     "direct": MethodRow(places=("z0",), start_step=50, resampled=False),
 }
 MOST_TIMESTEPS = 100_000
+MOST_BOUNDARY = 64
 MOST_STEPS = 1000
 MOST_PASSES = 1000
 MOST_WEIGHT = 1e6
@@ -207,7 +208,14 @@ class SecondOpinion:
     sha256: str = ""
     """sha256 of the detector's files; a run writes it down, and where it is given, others are refused."""
 
+    boundary: int = field(default=0, metadata={LATER: True})
+    """Of a segmenter: what it rejects along outlines, not as wide as 2 boundary + 1 pixels, is dropped. 0..64."""
+
     def __post_init__(self) -> None:
+        if not 0 <= self.boundary <= MOST_BOUNDARY:
+            raise ValueError(
+                f"verification.second_opinion.boundary is {self.boundary}; allowed are 0 to {MOST_BOUNDARY}"
+            )
         if not self.detector:
             raise ValueError("verification.second_opinion.detector is empty; name weights or a segmenter")
         if not -1.0 <= self.rise <= 1.0:

@@ -11,19 +11,20 @@ from shards.masks import U8
 
 
 def open_detector(
-    where: str, score: str = "", revision: str = "main", device: str = "auto"
+    where: str, score: str = "", revision: str = "main", device: str = "auto", boundary: int = 0
 ) -> Callable[[Sequence[U8]], list[NDArray[np.float32]]]:
     """uint8 HWC pictures -> float32 HW of each, 0..1; one picture goes through the network at a time.
 
     Args:
-        where: weights of a detector; with `score` a bare segmenter (detector.rejection.hub).
+        where: weights of a detector; with `score` a bare segmenter (detector.rejection.hub), and then `boundary` is the
+            radius of the outlines that it drops.
 
     Raises MissingInputError, CheckpointError, ConfigError.
     """
     from detector.heat import Detector, Rejecting
     from region_select.selector import find_weights
 
-    rejects = Rejecting(score, revision=revision) if score else None
+    rejects = Rejecting(score, revision=revision, boundary=boundary) if score else None
     detector = Detector(where if rejects else find_weights(where), device=device, rejects=rejects)
     return lambda images: [detector.heat([image])[0] for image in images]
 

@@ -28,7 +28,7 @@ def open_opinion(config: SecondOpinion | None, device: str = "auto") -> Opinion 
             f"verification.second_opinion.detector {config.detector} has other files (sha256 {found[:16]}) than "
             f"sha256 {config.sha256[:16]} tells of; name the right one, or leave sha256 empty"
         )
-    return open_detector(config.detector, config.score, config.revision, device)
+    return open_detector(config.detector, config.score, config.revision, device, config.boundary)
 
 
 def public_opinion(config: CorruptionConfig) -> CorruptionConfig:

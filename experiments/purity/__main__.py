@@ -201,7 +201,8 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="SCORE=WHERE",
-        help="second opinions: a score of a bare segmenter, or =WHERE for a trained detector",
+        help="second opinions: a score of a bare segmenter (SCORE:PIXELS drops outlines), or =WHERE for a trained "
+        "detector",
     )
     top.add_argument("--seed", type=int, help="of masks and noise (default: the config's)")
     top.add_argument("--processes", type=int, default=_cores(), help="of the oracle (default: one a core)")

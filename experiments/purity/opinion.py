@@ -23,7 +23,10 @@ Look = Callable[[Sequence[NDArray[np.uint8]]], Sequence[NDArray[np.float32]]]
 
 
 def open_opinions(told: Sequence[str]) -> dict[str, Look]:
-    """SCORE=WHERE -> detectors by name; an empty SCORE is a trained detector. Raises ConfigError and others."""
+    """SCORE=WHERE -> detectors by name; an empty SCORE is a trained detector, SCORE:PIXELS drops outlines.
+
+    Raises ConfigError and others.
+    """
     from region_select.opinion import open_detector
 
     found: dict[str, Look] = {}
@@ -33,7 +36,10 @@ def open_opinions(told: Sequence[str]) -> dict[str, Look]:
             raise ConfigError(
                 f"--opinion {text!r} is not of the form SCORE=WHERE, such as msr=detector/weights/segmenter"
             )
-        found[f"rise of {score or 'heat'} in {where}"] = open_detector(where, score)
+        name, _, boundary = score.partition(":")
+        if boundary and not (name and boundary.isdecimal() and len(boundary) < 4):
+            raise ConfigError(f"--opinion {text!r}: PIXELS of SCORE:PIXELS is a whole number, such as msr:2")
+        found[f"rise of {score or 'heat'} in {where}"] = open_detector(where, name, boundary=int(boundary or 0))
     return found
 
 
