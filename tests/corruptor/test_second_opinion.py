@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -76,6 +78,8 @@ def test_a_config_without_one_says_nothing_of_it():
     assert "second_opinion" not in plain(VerificationConfig())
     told = plain(VerificationConfig(second_opinion=ASKED))
     assert build(VerificationConfig, told) == VerificationConfig(second_opinion=ASKED)
+    assert "boundary" not in told["second_opinion"]
+    assert plain(replace(ASKED, boundary=2))["boundary"] == 2
     assert build(VerificationConfig, plain(VerificationConfig()), require_all=True) == VerificationConfig()
     assert plain(CorruptionConfig(injection=InjectionConfig()))["verification"].keys() == {
         "policy",
@@ -85,7 +89,9 @@ def test_a_config_without_one_says_nothing_of_it():
     }
 
 
-@pytest.mark.parametrize("values", [{"detector": ""}, {"detector": "a", "rise": 2.0}, {"rise": 0.1}])
+@pytest.mark.parametrize(
+    "values", [{"detector": ""}, {"detector": "a", "rise": 2.0}, {"detector": "a", "boundary": 65}, {"rise": 0.1}]
+)
 def test_wrong_values(values):
     with pytest.raises(ValueError, match=r"second_opinion|detector"):
         build(VerificationConfig, {"second_opinion": values})

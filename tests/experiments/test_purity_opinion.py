@@ -49,3 +49,19 @@ def test_rises_are_means_over_components():
 def test_opinions_have_a_form(told):
     with pytest.raises(ConfigError, match="SCORE=WHERE"):
         open_opinions([told])
+
+
+@pytest.mark.parametrize("told", ["msr:=a", "msr:x=a", "msr:-1=a", ":2=a"])
+def test_pixels_of_outlines_are_a_number(told):
+    with pytest.raises(ConfigError, match="PIXELS"):
+        open_opinions([told])
+
+
+def test_a_segmenter_that_drops_outlines():
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    where = "detector/weights/segmenter_mini"
+    opinions = open_opinions([f"msr={where}", f"msr:2={where}"])
+    assert list(opinions) == [f"rise of msr in {where}", f"rise of msr:2 in {where}"]
+    plain, without = (look([picture])[0] for look in opinions.values())
+    assert (without <= plain + 1e-6).all()
+    assert without.sum() < plain.sum()
