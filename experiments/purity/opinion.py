@@ -36,8 +36,8 @@ def open_opinions(told: Sequence[str]) -> dict[str, Look]:
             raise ConfigError(
                 f"--opinion {text!r} is not of the form SCORE=WHERE, such as msr=detector/weights/segmenter"
             )
-        name, _, boundary = score.partition(":")
-        if boundary and not (name and boundary.isdecimal() and len(boundary) < 4):
+        name, colon, boundary = score.partition(":")
+        if colon and not (name and boundary.isdecimal() and len(boundary) < 4):
             raise ConfigError(f"--opinion {text!r}: PIXELS of SCORE:PIXELS is a whole number, such as msr:2")
         found[f"rise of {score or 'heat'} in {where}"] = open_detector(where, name, boundary=int(boundary or 0))
     return found
