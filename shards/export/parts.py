@@ -3,8 +3,8 @@
 A picture is the member of the shard, byte for byte, under the sample's key. Files appear whole, the picture after what
 belongs to it: one that is there is not written again, so that the same command resumes.
 
-Small files are put on disk all together at the end and not one by one, which would take most of the time. After a loss
-of power a file is therefore there, empty or absent, and empty ones are written again.
+Pictures and their labels are written as `cp` writes, and not synced one by one, which would take most of the time.
+After a loss of power a file is therefore there, empty or absent; the same command writes what is empty or absent again.
 """
 
 from __future__ import annotations
@@ -74,7 +74,6 @@ def opened(args: argparse.Namespace, layout: str, **options: Any) -> Iterator[li
     identity = {"format": layout, **options, **{part.split: contents(part.reader) for part in parts}}
     with Claim(args.out, RECORD, identity, "export").held():
         yield parts
-        os.sync()
 
 
 def open_part(split: str, where: str) -> Part:

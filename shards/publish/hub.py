@@ -44,7 +44,7 @@ class Hub:
 
     def __init__(self, name: str, private: bool = True) -> None:
         from huggingface_hub import HfApi
-        from huggingface_hub.utils import disable_progress_bars
+        from huggingface_hub.utils.tqdm import disable_progress_bars
 
         disable_progress_bars()  # one bar of ours for the whole
         self.name, self.private = name, private
