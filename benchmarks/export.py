@@ -106,12 +106,12 @@ def measure(layout: str, folder: Path, rounds: int, start: Taken) -> dict[str, A
     exports, copies = [], []
     for number in range(rounds):
         out, copy = folder / "out", folder / "copy"
-        turns = [
-            lambda: exports.append(export(layout, folder / "run", out).without(start)),
-            lambda: copies.append(timed(["-c", COPY, str(folder / "run"), str(copy), *MEMBERS[layout]]).without(start)),
-        ]
-        for turn in turns if number % 2 else turns[::-1]:
-            turn()
+        for is_export in (True, False) if number % 2 else (False, True):
+            if is_export:
+                exports.append(export(layout, folder / "run", out).without(start))
+            else:
+                words = ["-c", COPY, str(folder / "run"), str(copy), *MEMBERS[layout]]
+                copies.append(timed(words).without(start))
         shutil.rmtree(out)
         shutil.rmtree(copy)
     small = export(layout, folder / "small", folder / "out")

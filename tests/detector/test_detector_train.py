@@ -174,7 +174,13 @@ def test_the_record(trained):
     assert record["config"]["train_cfg"]["max_iters"] == 4
     assert record["versions"]["torch"] == metadata.version("torch")  # a build names itself otherwise: 2.13.0+cu130
     assert set(record["validation_best"]) >= {"iteration", "val/artifact_iou", "val/tp", "val/fp", "val/fn"}
-    assert sorted(path.name for path in trained.iterdir()) == ["log.jsonl", "run.json", RESULT, WEIGHTS]
+    assert sorted(path.name for path in trained.iterdir()) == [
+        "log.jsonl",
+        "progress.jsonl",
+        "run.json",
+        RESULT,
+        WEIGHTS,
+    ]
 
 
 def test_a_finished_training_is_not_repeated_and_another_is_refused(squares, overrides, tmp_path):
