@@ -5,21 +5,18 @@
 A run of N samples is put together from the labelled set `validation` (64 x 64 pixels). Each format is exported by its
 own command; the plain copy reads the members that the format is made of, sample by sample as `ShardReader` gives them,
 and writes each as a file. They take turns, so that what else the machine does falls on both. The rate is the copy's
-seconds over the export's, without the second in which Python begins: 1 means as fast. CPU seconds, which wait for
-nobody, are told beside them. Peak memory is that of the exporting process, for N and for N / 10 samples.
+seconds over the export's, from when Python has begun: 1 means as fast. CPU seconds, which wait for nobody, are told
+beside them. Peak memory is that of the exporting process, for N and for N / 10 samples.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,28 +38,28 @@ MEMBERS = {
     "labelstudio": ("webp",),
 }
 """Format -> the members whose bytes it holds, in some form."""
-PEAK = """
-print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
-"""
-"""A process that was begun by a large one counts that one's memory as its own everywhere else."""
-EXPORT = f"""
-import sys
-from shards.__main__ import main
-
-code = main(sys.argv[1:])
-{PEAK}"""
-COPY = f"""
-import sys
+TIMED = """
+import sys, time
 from pathlib import Path
+from shards.__main__ import main
 from shards.reader import ShardReader
 
-run, out, names = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
-out.mkdir()
-reader = ShardReader(run)
-for index in range(len(reader)):
-    for name in names:
-        (out / (reader.key(index) + "." + name)).write_bytes(reader.member(index, name))
-{PEAK}"""
+def copy(run, out, names):
+    Path(out).mkdir()
+    reader = ShardReader(run)
+    for index in range(len(reader)):
+        for name in names:
+            (Path(out) / f"{reader.key(index)}.{name}").write_bytes(reader.member(index, name))
+
+words = sys.argv[1:]
+began, used = time.perf_counter(), time.process_time()
+code = copy(words[1], words[2], words[3:]) if words[0] == "copy" else main(words)
+taken = time.perf_counter() - began, time.process_time() - used
+print(*taken, next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+sys.exit(code)
+"""
+"""What each process does; it tells its time from when Python has begun, and its own peak memory: what the system says
+of a process's children counts the memory of the one that began them as theirs."""
 
 
 def write_run(out: Path, count: int) -> None:
@@ -91,42 +88,28 @@ class Taken:
     peak: float
     """Megabytes."""
 
-    def without(self, start: Taken) -> Taken:
-        """Less what it takes until Python has begun."""
-        return Taken(self.seconds - start.seconds, self.cpu - start.cpu, self.peak)
+
+def timed(*words: object) -> Taken:
+    """One export, or copy, in a process of its own."""
+    command = [sys.executable, "-c", TIMED, *map(str, words)]
+    said = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
+    seconds, cpu, peak = said.split()[-3:]
+    return Taken(float(seconds), float(cpu), float(peak) / 1e3)
 
 
-def timed(words: Sequence[str]) -> Taken:
-    """Run `python ARGUMENTS` to its end; the last word that it prints is its peak memory in kB."""
-    began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    said = process.stdout.read().split()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), words)
-    return Taken(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, float(said[-1]) / 1e3)
-
-
-def export(layout: str, run: Path, out: Path) -> Taken:
-    """One export."""
-    return timed(["-c", EXPORT, "export", layout, str(run), "--out", str(out)])
-
-
-def measure(layout: str, folder: Path, rounds: int, start: Taken) -> dict[str, Any]:
+def measure(layout: str, folder: Path, rounds: int) -> dict[str, Any]:
     """One row of the table."""
     exports, copies = [], []
     for number in range(rounds):
         out, copy = folder / "out", folder / "copy"
         for is_export in (True, False) if number % 2 else (False, True):
             if is_export:
-                exports.append(export(layout, folder / "run", out).without(start))
+                exports.append(timed("export", layout, folder / "run", "--out", out))
             else:
-                words = ["-c", COPY, str(folder / "run"), str(copy), *MEMBERS[layout]]
-                copies.append(timed(words).without(start))
+                copies.append(timed("copy", folder / "run", copy, *MEMBERS[layout]))
         shutil.rmtree(out)
         shutil.rmtree(copy)
-    small = export(layout, folder / "small", folder / "out")
+    small = timed("export", layout, folder / "small", "--out", folder / "out")
     shutil.rmtree(folder / "out")
     return {
         "layout": layout,
@@ -147,12 +130,11 @@ def main() -> int:
     top.add_argument("--out", type=Path, default=Path("out/bench"), metavar="DIR")
     args = top.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    start = min((timed(["-c", EXPORT, "check", LABELS + "/none"]) for _ in range(3)), key=lambda one: one.seconds)
     with tempfile.TemporaryDirectory(dir=args.out) as scratch:
         folder = Path(scratch)
         write_run(folder / "run", args.n)
         write_run(folder / "small", args.n // 10)
-        rows = [measure(layout, folder, args.rounds, start) for layout in args.only]
+        rows = [measure(layout, folder, args.rounds) for layout in args.only]
     columns = {
         "layout": "format",
         "export": "export, s",
@@ -161,7 +143,7 @@ def main() -> int:
         "cpu": "CPU s, export / copy",
         "peak": f"peak MB, {args.n} / {args.n // 10} samples",
     }
-    write_report(args.out, "export", "Exports against a plain copy", columns, rows, start=asdict(start))
+    write_report(args.out, "export", "Exports against a plain copy", columns, rows)
     return 0
 
 
