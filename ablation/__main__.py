@@ -59,6 +59,7 @@ def run(args: argparse.Namespace, command: str) -> int:
     from ablation.run import STAGES, Runner, claim
     from ablation.scale import scaled
     from ablation.stages import DECODED
+    from shards.run_log import RunLog
 
     name = Path(args.grid).stem.replace("_", "-")
     if args.docs and not args.dry_run:
@@ -77,9 +78,11 @@ def run(args: argparse.Namespace, command: str) -> int:
     if missing:
         raise MissingInputError(missing[0])
     check_disk(remaining(each, stages).bytes, args.out)
-    with claim(plan.grid, args.out).held():
+    held = claim(plan.grid, args.out)
+    with held.held():
         runner = Runner(plan, args.out, processes, each, cards)
-        failed = runner.run()
+        with RunLog(args.out, held.lock, 0, runner.facts):
+            failed = runner.run()
         shutil.rmtree(args.out / DECODED, ignore_errors=True)
         results = report(plan, args.out, failed, command)
     if args.docs:

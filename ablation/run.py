@@ -3,6 +3,7 @@
 OUT/grid.json   the grid; another one in the same folder is refused
 OUT/stages/     products of stages by name, kept (ablation/stages.py)
 OUT/logs/       what processes printed
+OUT/progress.jsonl   how far it is, for `blemish status`
 OUT/decoded/    pictures that trainings share, while they are under way (shards/decoded.py)
 """
 
@@ -12,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ablation.cost import Cost
 from ablation.grid import Grid
@@ -21,6 +23,7 @@ from ablation.work import Task, finished, perform, shares, tasks_of
 from corruptor.line.cost import readable_hours
 from shards.build import plain
 from shards.claims import Claim
+from shards.run_log import Work
 
 GRID, STAGES, LOGS = "grid.json", "stages", "logs"
 
@@ -47,6 +50,11 @@ class Runner:
     """Failed because something before them did."""
     _broken: dict[tuple[str, ...], str] = field(default_factory=dict)
     _began: dict[Task, float] = field(default_factory=dict)
+    _slots: Slots | None = None
+
+    def __post_init__(self) -> None:
+        done = sum(finished(self.plan, self.stages, stage) for stage in self.plan.stages.values())
+        self._work = Work("ablation", "stage", len(self.plan.stages), done)
 
     @property
     def stages(self) -> Path:
@@ -59,7 +67,7 @@ class Runner:
         if self._done:
             print(f"{len(self._done)} of {len(self.plan.stages)} stages were done before", flush=True)
         work = partial(_perform, self.plan, self.stages)
-        slots = Slots(self.processes, work, self.out / LOGS, self.cards)
+        slots = self._slots = Slots(self.processes, work, self.out / LOGS, self.cards)
         try:
             while self._left or slots.running:
                 if self._begin_next(slots):
@@ -70,6 +78,14 @@ class Runner:
         finally:
             slots.stop()
         return self.failed
+
+    def facts(self) -> dict[str, Any]:
+        """What a line of OUT/progress.jsonl holds (shards/run_log.py); called from the log's thread."""
+        self._work.done = len(self._done) + len(self.failed)
+        running = [one.task.title for one in tuple(self._slots.running)] if self._slots is not None else []
+        failed = [f"{len(self.failed)} failed"] if self.failed else []
+        self._work.notes = ", ".join([*failed, *(f"at work: {title}" for title in running)])
+        return self._work.facts()
 
     def _begin_next(self, slots: Slots) -> bool:
         """Begin a task that is ready, where there is room; give up those that wait for what failed."""

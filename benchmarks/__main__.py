@@ -6,7 +6,12 @@ import argparse
 import subprocess
 import sys
 
-MODULES = {"psnr_nfe": "benchmarks.psnr_nfe", "line": "benchmarks.line", "purity": "experiments.purity"}
+MODULES = {
+    "psnr_nfe": "benchmarks.psnr_nfe",
+    "line": "benchmarks.line",
+    "export": "benchmarks.export",
+    "purity": "experiments.purity",
+}
 
 
 def main() -> int:

@@ -55,6 +55,9 @@ VERBS: dict[str, Verb] = {
     "gather": Verb("shards.__main__", "the pictures that a source gives, as plain files"),
     "import": Verb("shards.__main__", "turn an outside set into shards"),
     "export": Verb("shards.__main__", "write shards in the layout of another tool"),
+    "publish": Verb(
+        "shards.__main__", "upload a finished run to the Hugging Face hub as a dataset; the same command again resumes"
+    ),
     "detect": Verb("detector.__main__", "train a detector on shards, look at pictures with it, score it", True),
     "regions": Verb("region_select.__main__", "where to damage: train a selector, use it, see what it selects", True),
     "repair": Verb("applications.__main__", "inpaint what a detector marks, look again, and undo what did not help"),

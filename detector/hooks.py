@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ from shards.guard.json_text import parse_object
 from shards.guard.plain_file import read_plain
 from shards.masks import U8
 from shards.progress import GOES_ON, Progress
+from shards.run_log import RunLog, Work
 
 MAX_LOG = 1 << 28
 STATE, BEST, LOG = "state.pth", "best.safetensors", "log.jsonl"
@@ -116,14 +118,17 @@ class LogHook(Hook):
     """A bar on stderr, quiet when that is no terminal, and a line of OUT/log.jsonl every few iterations.
 
     A line holds the iteration (from 1), the mean loss since the line before, the learning rate and seconds since the
-    start; after a validation also its scores. `tracking` is told the same.
+    start; after a validation also its scores. `tracking` is told the same, and OUT/progress.jsonl (shards/run_log.py)
+    says how far it is.
     """
 
     priority = "LOW"
     bar: Progress | None = None
 
-    def __init__(self, out: Path, every: int, name: str, tracking: Tracking | None = None) -> None:
-        self.path, self.every, self.name, self.tracking = Path(out) / LOG, every, name, tracking
+    def __init__(self, folder: Folder, every: int, name: str, tracking: Tracking | None = None) -> None:
+        self.folder, self.path = folder, folder.out / LOG
+        self.every, self.name, self.tracking = every, name, tracking
+        self.run_log: RunLog | None = None
         self.lines: list[dict[str, Any]] = []
         self.sum, self.count = torch.zeros(()), 0
 
@@ -136,13 +141,16 @@ class LogHook(Hook):
         if self.tracking is not None and is_main_process():
             self.tracking.start(runner.iter)
         self.bar = Progress(runner.max_iters, "iteration", self.name, initial=runner.iter, quiet=quiet, resumes=GOES_ON)
+        self.work = Work(f"training of {self.name}", "iteration", runner.max_iters, runner.iter)
+        if is_main_process():
+            self.run_log = RunLog(self.folder.out, self.folder.claim.lock, 0, self.work.facts).__enter__()
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         self.sum = self.sum + outputs["loss"].detach().to(self.sum.device)
         self.count += 1
         assert self.bar is not None
         self.bar.update()
-        done = runner.iter + 1
+        done = self.work.done = runner.iter + 1
         if done % self.every == 0 or done == runner.max_iters:
             loss = float(self.sum) / self.count
             if not math.isfinite(loss):
@@ -151,6 +159,7 @@ class LogHook(Hook):
             rate = runner.optim_wrapper.get_lr()["lr"][0]
             self.add(iteration=done, loss=loss, rate=rate)
             self.bar.note(loss=f"{loss:.4f}")
+            self.work.notes = self.bar.notes
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         self.add(iteration=runner.iter, **(metrics or {}))
@@ -166,6 +175,9 @@ class LogHook(Hook):
         """No more progress; mmengine tells hooks of the end of a training, not of its failure."""
         if self.bar is not None:
             self.bar.close()
+        if self.run_log is not None:
+            self.run_log.__exit__(*sys.exc_info())
+            self.run_log = None
         if self.tracking is not None:
             self.tracking.finish()
 

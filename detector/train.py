@@ -2,6 +2,7 @@
 
 OUT/run.json             what is trained on what; the same command again resumes, another one is refused
 OUT/state.pth            to resume from       OUT/log.jsonl   losses and scores
+OUT/progress.jsonl       how far it is, for `blemish status`
 OUT/best.safetensors     at the best validation so far
 OUT/weights.safetensors  the result: the best, or the last where nothing was validated
 OUT/train.json           config, seed, iterations, seconds, sources, versions; written last
@@ -227,7 +228,7 @@ def make_runner(job: Job, card: Card, initial: Initial | None, folder: Folder, s
     resume = runner.load_or_resume
     runner.load_or_resume = lambda: going_on(resume, job.out / STATE)
     tracking = Tracking(job.track, job.out, job.name, folder.claim.identity) if job.track else None
-    log = LogHook(job.out, config.log_every, job.name, tracking)
+    log = LogHook(folder, config.log_every, job.name, tracking)
     hooks = [BeginHook(folder), SeedHook(config.randomness.seed), log, keeper]
     hooks += [InitialHook(initial)] if initial is not None else []
     hooks += [PriorHook(config.prior_samples)] if config.get("prior_samples") else []

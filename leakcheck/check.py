@@ -3,6 +3,7 @@
     OUT/MAKING/seed0/         a training, as `blemish detect train` leaves it
     OUT/MAKING/seed0-seen/    its heat maps of the shams, as `blemish detect predict` leaves them
     OUT/leakcheck.json, OUT/leakcheck.md   the table; written last
+    OUT/progress.jsonl        how far it is, for `blemish status`
 
 The same command again resumes where it was. What was made how is read from the samples, not from names of folders.
 """
@@ -31,12 +32,15 @@ from leakcheck.statistics import (
     folder_name,
     judge,
 )
+from shards.claims import LOCK
 from shards.errors import ConfigError
 from shards.files import make_folder, write_bytes, write_json
+from shards.locks import Locks
 from shards.masks import U8
 from shards.pool import in_processes
 from shards.progress import GOES_ON, progress
 from shards.reader import ShardReader
+from shards.run_log import RunLog, Work
 
 JSON_NAME, MARKDOWN_NAME = "leakcheck.json", "leakcheck.md"
 
@@ -92,14 +96,23 @@ def leakcheck(pairs: Sequence[tuple[str, str]], out: Path, options: Options = Op
     `predict` raise.
     """
     makings = open_makings(pairs)
-    seen = look_at_all(makings, out, options)
+    make_folder(out)
+    log, locks = Work("leak check", "detector", len(makings) * options.seeds), Locks(out / LOCK)
+    with RunLog(out, locks, 0, log.facts):
+        judged = judge_all(makings, out, options, log)
+    locks.remove()
+    return judged
+
+
+def judge_all(makings: Sequence[Making], out: Path, options: Options, log: Work) -> tuple[bool, str]:
+    """As `leakcheck`; `log` is told of every detector that is done."""
+    seen = look_at_all(makings, out, options, log)
     findings = [
         judge(one.switches, seen[one.folder], one.trained_on, options.resamples, options.bootstrap_seed)
         for one in makings
     ]
     holds, words = conclusion(findings)
     text = as_markdown(findings, notes(makings, options))
-    make_folder(out)
     write_bytes(out / MARKDOWN_NAME, text.encode())
     write_json(out / JSON_NAME, as_json(findings, makings, options, holds, words))
     return holds, text
@@ -159,14 +172,18 @@ def facts_of(where: str) -> Facts:
     )
 
 
-def look_at_all(makings: Sequence[Making], out: Path, options: Options) -> dict[str, list[Seen]]:
+def look_at_all(makings: Sequence[Making], out: Path, options: Options, log: Work) -> dict[str, list[Seen]]:
     """What every detector saw, by folder of the making and then by seed; seeds outermost, with a bar."""
     tasks = [(making, seed) for seed in range(options.seeds) for making in makings]
     work = partial(look, out=out, options=options)
     if options.processes > 1:
-        found = dict(in_processes(options.processes, work, tasks, "detector"))
+        looked = in_processes(options.processes, work, tasks, "detector")
     else:
-        found = dict(map(work, progress(tasks, "detector", resumes=GOES_ON)))
+        looked = map(work, progress(tasks, "detector", resumes=GOES_ON))
+    found = {}
+    for name, seen in looked:
+        found[name] = seen
+        log.done += 1
     return {one.folder: [found[one.folder, seed] for seed in range(options.seeds)] for one in makings}
 
 

@@ -1,4 +1,4 @@
-"""`python -m shards VERB`: check a run, look at it, import an outside set, export to another tool."""
+"""`python -m shards VERB`: check a run, look at it, import an outside set, export to another tool, publish it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from shards.export.exporters import EXPORTERS
 from shards.files import make_folder
 from shards.human.importers import IMPORTERS
 from shards.progress import progress
+from shards.publish.command import add_publish
 from shards.reader import ShardReader
 from shards.show import Chosen, choose, write_sheet
 from shards.status import add_status
@@ -24,6 +25,7 @@ EXAMPLES = """examples:
   blemish check out/miniworld
   blemish show out/miniworld --out sheet.png --n 16
   blemish view out/miniworld
+  blemish export parquet out/miniworld --out out/parquet
   blemish index 'data-{000000..000068}.tar'
 """
 MAX_PROBLEMS = 20
@@ -75,6 +77,7 @@ def parser(prog: str = "python -m shards") -> argparse.ArgumentParser:
     gather.set_defaults(run=run_gather)
     add_modules(verbs, "import", "turn an outside set into shards", "NAME", IMPORTERS)
     add_modules(verbs, "export", "write shards in the layout of another tool", "FORMAT", EXPORTERS)
+    add_publish(verbs)
     return top
 
 

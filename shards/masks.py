@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import re
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,17 @@ def label_components(mask: NDArray[Any]) -> tuple[NDArray[np.int32], int]:
 
     labels, count = ndimage.label(mask == ARTIFACT, structure=np.ones((3, 3), np.int32), output=np.int32)
     return labels, int(count)
+
+
+def regions_of(mask: NDArray[Any]) -> Iterator[NDArray[np.bool_]]:
+    """Each connected component (8 neighbours) of the pixels equal to 1 as bool HW, in scan order."""
+    from scipy import ndimage
+
+    labels, _ = label_components(mask)
+    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), 1):
+        region = np.zeros(mask.shape, bool)
+        region[rows, columns] = labels[rows, columns] == number
+        yield region
 
 
 def component_boxes(mask: NDArray[Any]) -> list[tuple[tuple[int, int, int, int], int]]:

@@ -36,6 +36,8 @@ from shards.schema import (
 )
 from shards.shard_index import MEMBERS, Spans, group_by_folder, load_index
 
+TWINS = tuple(f"source.{codec}" for codec in CODECS)
+
 
 def find_shards(where: str | Path | Sequence[str | Path]) -> list[Path]:
     """A run folder, a folder of tars, a tar, a glob, or a list of these -> tars in order.
@@ -178,6 +180,16 @@ class ShardReader(Sequence[Sample]):
         names = [name for slot, name in enumerate(MEMBERS) if self._spans[self._at(index), slot, 0] >= 0]
         return image_codec(self.key(index), names)
 
+    def source_name(self, index: int) -> str:
+        """Which member is the clean twin, such as source.webp; "" where there is none."""
+        row = self._spans[self._at(index)]
+        return next((name for name in TWINS if row[MEMBERS.index(name), 0] >= 0), "")
+
+    def sizes(self) -> NDArray[np.int64]:
+        """Bytes of all members of each sample."""
+        sizes: NDArray[np.int64] = np.where(self._spans[:, :, 0] >= 0, self._spans[:, :, 1], 0).sum(axis=1)
+        return sizes
+
     def member_size(self, index: int, name: str) -> int:
         """Bytes of one file of the sample, -1 where it has none."""
         return int(self._spans[self._at(index), MEMBERS.index(name), 1])
@@ -192,10 +204,8 @@ class ShardReader(Sequence[Sample]):
 
     def source(self, index: int) -> U8 | None:
         """uint8 HWC RGB of the clean twin, None where there is none."""
-        for codec in CODECS:
-            if self._spans[self._at(index), MEMBERS.index(f"source.{codec}"), 0] >= 0:
-                return decode_image(self.member(index, f"source.{codec}"))
-        return None
+        name = self.source_name(index)
+        return decode_image(self.member(index, name)) if name else None
 
     def meta(self, index: int) -> Meta:
         """The sample's facts, without decoding a picture."""

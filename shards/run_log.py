@@ -6,6 +6,7 @@ Each line is a JSON object, see `Line` in shards/status.py. Lines are appended, 
 sees them at once; a process that is killed may leave half a line, which readers skip and the next process ends. While a
 process works it holds a lock of its own in OUT/.lock, which the operating system takes back however it ends. The log is
 no part of a run: it may be deleted, it is never read to resume, and where it cannot be written the run goes on.
+Trainings, grids and leak checks are logged alike, with what `Work` says.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -34,6 +36,32 @@ RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 def log_path(out: Path, process: int) -> Path:
     """Where process `process` writes."""
     return out / (f"progress.{process}.jsonl" if process else LOG)
+
+
+@dataclass
+class Work:
+    """How far a piece of work is that is no run of shards: a training, a grid, a leak check."""
+
+    name: str
+    """What it is, for people."""
+    unit: str
+    """The singular of what is counted."""
+    total: int
+    done: int = 0
+    notes: str = ""
+    """What else there is to say, such as the loss."""
+
+    def __post_init__(self) -> None:
+        self._began, self._first = time.monotonic(), self.done
+
+    def facts(self) -> dict[str, Any]:
+        """What a line of its log holds."""
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        made = self.done - self._first
+        left = (self.total - self.done) * seconds / made if made else -1.0
+        told = {"seconds": round(seconds, 3), "rate": float(f"{made / seconds:.4g}"), "left": round(left, 1)}
+        counts = {"done": self.done, "total": self.total}
+        return {"work": self.name, "unit": self.unit, **counts, **told, "notes": self.notes}
 
 
 class RunLog:

@@ -1,4 +1,7 @@
-"""`blemish status OUT`: what a run is doing, read from its files and locks alone, so that it is never disturbed."""
+"""`blemish status OUT`: what a run is doing, read from its files and locks alone, so that it is never disturbed.
+
+Trainings, ablations and leak checks: shards/work_status.py.
+"""
 
 from __future__ import annotations
 
@@ -59,6 +62,11 @@ class Line:
     total: int = 0
     left: float = -1.0
     """Seconds until the run is done at the rate of all; -1: not known yet."""
+    work: str = ""
+    """What is worked at, where it is no run of shards; then `rate` is `done` a second of this process."""
+    unit: str = ""
+    """The singular of what is counted, where it is no run of shards."""
+    notes: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,10 @@ def status_of(out: Path, now: float | None = None) -> Status:
     Raises MissingInputError where OUT holds no run, ResumeError where its manifest is damaged.
     """
     if not (out / MANIFEST).is_file():
-        raise MissingInputError(f"{out} holds no run of shards ({MANIFEST} is not there); name the folder of a run")
+        raise MissingInputError(
+            f"{out} holds no run of shards ({MANIFEST} is not there), and no training, ablation or leak check that "
+            f"was begun; name the folder of a run"
+        )
     manifest = read_manifest(out / MANIFEST)
     shards = manifest.get("num_shards")
     if type(shards) is not int or shards < 0:
@@ -175,14 +186,18 @@ def add_status(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="how far a run is and which of its processes work; exit 0 running or finished, 1 neither",
         epilog="blemish status out/miniworld",
     )
-    status.add_argument("out", type=Path, metavar="DIR", help="folder of a run, while it is made or later")
+    status.add_argument(
+        "out", type=Path, metavar="DIR", help="folder of a run, a training, an ablation or a leak check"
+    )
     status.add_argument("--json", action="store_true", help="one JSON object instead of words")
     status.set_defaults(run=run_status)
 
 
 def run_status(args: argparse.Namespace) -> int:
     """Print what is known."""
-    found = status_of(args.out)
+    from shards.work_status import work_status_of
+
+    found = (None if (args.out / MANIFEST).is_file() else work_status_of(args.out)) or status_of(args.out)
     lines: Sequence[str] = [json.dumps(plain(found))] if args.json else found.words(time.time())
     print("\n".join(lines))
     return 0 if found.state in (RUNNING, "finished") else 1

@@ -40,6 +40,7 @@ INNER = {
     ("shards", "human"): {"shards", "shards.guard", "shards.sources"},
     ("shards", "export"): {"shards", "shards.guard"},
     ("shards", "view"): {"shards", "shards.guard"},
+    ("shards", "publish"): {"shards", "shards.guard"},
     ("shards", ""): {"shards.guard"},
     ("corruptor", ""): set(),
     ("corruptor", "line"): {"corruptor"},

@@ -22,6 +22,8 @@ VERBS = {
     "region_select": [["draw", "RUN", "--out", ADDRESS]],
     "shards": [
         ["show", "RUN", "--out", f"{ADDRESS}/sheet.png"],
+        ["export", "parquet", "RUN", "--out", ADDRESS],
+        ["export", "anomalib", "RUN", "--out", ADDRESS],
         ["gather", "folder", "--set", "root=PICTURES", "--out", "gs://bucket/run"],
     ],
     "miniworld": [["sample", "--n", "1", "--out", ADDRESS], ["render", "--n", "1", "--out", "hf://datasets/me/run"]],

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from shards.export.parts import Part, Tally, add_common, opened, write_part
 from shards.files import HashingFile, make_folder, whole_file
-from shards.masks import IGNORE, U8, label_components
+from shards.masks import IGNORE, U8, regions_of
 
 ANNOTATIONS = "annotations"
 CATEGORY = {"id": 1, "name": "artifact", "supercategory": "defect"}
@@ -52,10 +52,11 @@ def write_split(part: Part, pictures: Path, path: Path) -> tuple[Tally, int]:
     The list of pictures is kept in a temporary file until that of the annotations is written: memory stays flat.
     """
     tally, count = Tally(), 0
+    make_folder(pictures)
     with tempfile.TemporaryFile(dir=path.parent) as images, whole_file(path) as file:
         file.write(b'{"info": {"description": "Image artifacts, exported by Blemish"}, "licenses": [],\n')
         file.write(f'"categories": [{json.dumps(CATEGORY)}],\n"annotations": ['.encode())
-        for number, (key, mask) in enumerate(write_part(part, pictures), 1):
+        for number, (key, mask) in enumerate(write_part(part, lambda mask: pictures), 1):
             tally.add(mask)
             height, width = mask.shape
             picture = {"id": number, "file_name": f"{key}{part.suffix}", "width": width, "height": height}
@@ -81,12 +82,7 @@ def copy_into(images: Any, file: HashingFile) -> None:
 
 def annotations_of(mask: U8) -> Iterator[dict[str, Any]]:
     """What COCO says of a mask (uint8 HW with 0, 1, 255): each region in scan order, then the ignored pixels."""
-    from scipy import ndimage
-
-    labels, _ = label_components(mask)
-    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), 1):
-        region = np.zeros(mask.shape, bool)
-        region[rows, columns] = labels[rows, columns] == number
+    for region in regions_of(mask):
         yield annotation(region, is_crowd=False)
     ignored = mask == IGNORE
     if ignored.any():

@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from shards.export.parts import CLASSES, Part, Tally, add_common, opened, write_part
+from shards.export.parts import CLASSES, Label, Part, Tally, add_common, opened, write_part
 from shards.files import make_folder, write_bytes
 from shards.images import encode_image
 from shards.masks import U8
@@ -39,14 +39,15 @@ def run(args: argparse.Namespace) -> int:
 
 def write_split(part: Part, out: Path) -> Tally:
     """Pictures and labels of one split."""
-    labels = out / LABELS / part.split
+    pictures, labels = out / IMAGES / part.split, out / LABELS / part.split
+    make_folder(pictures)
     make_folder(labels)
 
-    def write_label(key: str, mask: U8) -> None:
-        write_bytes(labels / f"{key}.png", encode_image(mask, "png"))
+    def label_of(index: int, mask: U8) -> Label:
+        return labels / f"{part.reader.key(index)}.png", lambda: encode_image(mask, "png")
 
     tally = Tally()
-    for _, mask in write_part(part, out / IMAGES / part.split, write_label):
+    for _, mask in write_part(part, lambda mask: pictures, label_of):
         tally.add(mask)
     return tally
 

@@ -2,23 +2,30 @@
 
 A picture is the member of the shard, byte for byte, under the sample's key. Files appear whole, the picture after what
 belongs to it: one that is there is not written again, so that the same command resumes.
+
+Pictures and their labels are written as `cp` writes, and not synced one by one, which would take most of the time.
+After a loss of power a file is therefore there, empty or absent; the same command writes what is empty or absent again.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from shards.ahead import ahead
 from shards.claims import Claim
 from shards.errors import ConfigError, SchemaError
-from shards.files import make_folder, write_bytes
+from shards.files import PARTIAL, explain, process_name
 from shards.guard.json_text import TABLE, read_object
 from shards.guard.plain_file import size_of
 from shards.masks import ARTIFACT, U8
@@ -30,8 +37,8 @@ RECORD = "export.json"
 """File of the output folder that says what was exported."""
 SPLITS = ("train", "val", "test")
 CLASSES = ("clean", "artifact")
-WRITERS = 8
-"""Threads: a file that is put on disk is mostly waited for."""
+WRITERS = 4
+"""Threads: some wait for the disk while others decode."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +51,11 @@ class Part:
     """Of its pictures: ".webp", ".png" or ".jpg"."""
 
 
-def add_common(parser: argparse.ArgumentParser, example: str) -> None:
-    """Arguments every exporter has."""
+def add_common(parser: argparse.ArgumentParser, example: str, splits: tuple[str, ...] = SPLITS[1:]) -> None:
+    """Arguments every exporter has; `splits` are those that may be named beside `train`."""
     parser.add_argument("train", metavar="RUN", help="run folder, folder of tars, or one tar: the split `train`")
-    parser.add_argument("--val", default="", metavar="RUN", help="another one: the split `val`")
-    parser.add_argument("--test", default="", metavar="RUN", help="another one: the split `test`")
+    for split in splits:
+        parser.add_argument(f"--{split}", default="", metavar="RUN", help=f"another one: the split `{split}`")
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="folder to write; the same command again resumes"
     )
@@ -56,13 +63,15 @@ def add_common(parser: argparse.ArgumentParser, example: str) -> None:
 
 
 @contextmanager
-def opened(args: argparse.Namespace, layout: str) -> Iterator[list[Part]]:
+def opened(args: argparse.Namespace, layout: str, **options: Any) -> Iterator[list[Part]]:
     """The splits that were named, the output folder claimed for them until the block ends.
+
+    `options` are what else decides over the files.
 
     Raises MissingInputError, SchemaError, ConfigError; ResumeError where the folder holds something else; OutputError.
     """
-    parts = [open_part(split, where) for split in SPLITS if (where := getattr(args, split))]
-    identity = {"format": layout, **{part.split: contents(part.reader) for part in parts}}
+    parts = [open_part(split, where) for split in SPLITS if (where := getattr(args, split, ""))]
+    identity = {"format": layout, **options, **{part.split: contents(part.reader) for part in parts}}
     with Claim(args.out, RECORD, identity, "export").held():
         yield parts
 
@@ -96,32 +105,76 @@ def contents(reader: ShardReader) -> dict[str, str]:
     return found
 
 
-def write_part(
-    part: Part, pictures: Path, write_label: Callable[[str, U8], None] | None = None
-) -> Iterator[tuple[str, U8]]:
-    """(key, mask uint8 HW with 0, 1, 255) of each sample in order, once its picture lies in `pictures`.
+Label = tuple[Path, Callable[[], bytes]]
+"""A file that belongs to a picture, and its bytes, made where they are needed."""
 
-    Memory does not grow with the number of samples. `write_label` writes what belongs to a picture, before it.
+
+def write_part(
+    part: Part,
+    folder_of: Callable[[U8], Path | None],
+    label_of: Callable[[int, U8], Label | None] | None = None,
+) -> Iterator[tuple[str, U8]]:
+    """(key, mask uint8 HW with 0, 1, 255) of each sample in order, once its picture lies in a folder.
+
+    Memory does not grow with the number of samples.
+
+    Args:
+        folder_of: the folder, which is there, of a sample with this mask; None where its picture is not wanted.
+        label_of: the file that belongs to sample `index` with this mask, which is written before the picture.
 
     Raises SchemaError for a damaged sample, OutputError.
     """
-    make_folder(pictures)
-    reader, member = part.reader, part.suffix[1:]
+    reader = part.reader
 
     def write(index: int) -> tuple[str, U8]:
         key, mask = reader.key(index), reader.mask(index)
-        path = pictures / f"{key}{part.suffix}"
-        if size_of(path) != reader.member_size(index, member):
-            if write_label is not None:
-                write_label(key, mask)
-            write_bytes(path, reader.member(index, member))
+        folder = folder_of(mask)
+        label = label_of(index, mask) if label_of is not None else None
+        if folder is not None:
+            write_picture(part, index, folder, label)
         return key, mask
 
-    written = ahead(write, range(len(reader)), WRITERS, 2 * WRITERS, "exporter")
+    written = ahead(write, range(len(reader)), WRITERS, 4 * WRITERS, "exporter")
     with Progress(len(reader), "sample", part.split, leave=False, resumes=GOES_ON) as shown, closing(written) as done:
         for _, sample in done:
             yield sample
             shown.update()
+
+
+def write_picture(part: Part, index: int, folder: Path, label: Label | None = None) -> None:
+    """The picture of sample `index` into a folder, after its label, unless both are there."""
+    member = part.suffix[1:]
+    path = folder / f"{part.reader.key(index)}{part.suffix}"
+    if size_of(path) == part.reader.member_size(index, member) and (label is None or size_of(label[0]) > 0):
+        return
+    if label is not None:
+        place(label[0], label[1]())
+    place(path, part.reader.member(index, member))
+
+
+def place(path: Path, data: bytes) -> None:
+    """Write a small file that is whole or absent, though not yet safe from a loss of power. Raises OutputError."""
+    partial = f"{path}.{_own_name()}{PARTIAL}"
+    try:
+        with open(partial, "wb", buffering=0) as file:
+            left = memoryview(data)
+            while left:
+                left = left[file.write(left) :]
+        os.replace(partial, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)
+        raise explain(error, path) from error
+
+
+_names = threading.local()
+
+
+def _own_name() -> str:
+    """`process_name`, which looks the machine up, once a thread."""
+    if getattr(_names, "process", 0) != os.getpid():
+        _names.process, _names.name = os.getpid(), process_name()
+    return str(_names.name)
 
 
 class Tally:

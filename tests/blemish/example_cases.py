@@ -83,6 +83,16 @@ CASES = [
     Case("blemish import pal PAL4VST.zip --out out/pal", made="out/pal/ldm/test/manifest.json"),
     Case("blemish export mmseg out/miniworld --out out/mmseg", made="out/mmseg/dataset.py"),
     Case("blemish export coco out/miniworld --out out/coco", made="out/coco/annotations/instances_train.json"),
+    Case("blemish export anomalib out/miniworld --out out/anomalib", made="out/anomalib/ground_truth/defect"),
+    Case(
+        "blemish export parquet out/miniworld --out out/parquet", made="out/parquet/data/train-00000-of-00001.parquet"
+    ),
+    Case("blemish export dpo out/miniworld --out out/dpo", made="out/dpo/data/train-00000-of-00001.parquet"),
+    Case("blemish export labelstudio out/miniworld --out out/labelstudio", made="out/labelstudio/tasks-00000.json"),
+    Case(
+        "blemish publish out/miniworld me/artifacts --dry-run",
+        why="a real upload needs the hub: tests/shards/publish does one to a server that speaks its interface",
+    ),
     Case(
         "blemish detect train configs/detector/swin_mini.py --shards out/miniworld --seed 1",
         TINY_TRAINING + " --out out/trained",

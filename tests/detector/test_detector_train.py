@@ -30,6 +30,7 @@ from detector.tensors import read_tensors
 from detector.train import WEIGHTS, Job, train
 from shards.errors import ConfigError, ResumeError
 from shards.reader import ShardReader
+from shards.work_status import work_status_of
 
 MINI = "configs/detector/swin_mini.py"
 
@@ -174,7 +175,18 @@ def test_the_record(trained):
     assert record["config"]["train_cfg"]["max_iters"] == 4
     assert record["versions"]["torch"] == metadata.version("torch")  # a build names itself otherwise: 2.13.0+cu130
     assert set(record["validation_best"]) >= {"iteration", "val/artifact_iou", "val/tp", "val/fp", "val/fn"}
-    assert sorted(path.name for path in trained.iterdir()) == ["log.jsonl", "run.json", RESULT, WEIGHTS]
+    said = json.loads((trained / "progress.jsonl").read_text().splitlines()[-1])
+    assert (said["state"], said["done"], said["total"], said["unit"]) == ("finished", 4, 4, "iteration")
+    status = work_status_of(trained)
+    assert status is not None
+    assert status.state == "finished"
+    assert sorted(path.name for path in trained.iterdir()) == [
+        "log.jsonl",
+        "progress.jsonl",
+        "run.json",
+        RESULT,
+        WEIGHTS,
+    ]
 
 
 def test_a_finished_training_is_not_repeated_and_another_is_refused(squares, overrides, tmp_path):

@@ -16,6 +16,7 @@ from leakcheck.__main__ import main
 from leakcheck.check import Options, leakcheck, open_making, open_makings
 from leakcheck.statistics import Finding, as_markdown, by_mask, conclusion, count, judge, pixel_aurocs
 from shards.schema import CorruptionMeta, RegionMeta, make_key
+from shards.work_status import work_status_of
 from shards.writer import RunInfo, RunWriter
 
 FLAT = Interval(0.5, 0.49, 0.51)
@@ -169,6 +170,11 @@ def test_from_shards_to_table_and_again(tmp_path: Path, capsys: pytest.CaptureFi
     options = Options(overrides=TINY_SWIN, iterations=2, resamples=20, processes=2)
     _, text = leakcheck(pairs, out, options)
     told = json.loads((out / "leakcheck.json").read_text())
+    status = work_status_of(out)
+    assert status is not None
+    assert (status.work, status.state, status.processes[0].state) == ("leak check", "finished", "finished")
+    assert status.processes[0].done == status.processes[0].total > 0
+    assert not (out / ".lock").exists()
     assert [one["making"] for one in told["makings"]] == ["default", "paste-back, raw negatives"]
     assert all((one["shams"], one["clean"], one["trained_on"]) == (4, 4, 8) for one in told["makings"])
     assert text == (out / "leakcheck.md").read_text()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -10,39 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from export_tools import files
 from PIL import Image
 
 from shards.__main__ import main
 from shards.export.coco import annotations_of, packed, run_lengths
 from shards.reader import ShardReader
-from shards.schema import Sample
-from shards.source import Reject
-from shards.writer import RunInfo, RunWriter
-
-
-@pytest.fixture
-def labelled_run(tmp_path: Path, sample: Any) -> Path:
-    """Two shards of three samples, a reject between them; two regions in one mask, ignored pixels in another."""
-    info = RunInfo({"seed": 1}, {"name": "set", "items": 8, "fingerprint": "ff"}, 2)
-    run = RunWriter(tmp_path / "run", info)
-    for shard in run.todo():
-        with run.shard(shard) as out:
-            for row in range(4):
-                one: Sample = sample(shard, row, artifact=row > 0)
-                mask = one.mask.copy()
-                if row == 1:
-                    mask[20:23, 1:9] = 1
-                    mask[0, 31] = 255
-                if row == 2:
-                    out.reject(Reject("2.png", "no_region"), shard * 4 + row)
-                else:
-                    out.write(dataclasses.replace(one, mask=mask))
-    run.finalise()
-    return tmp_path / "run"
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def test_mmsegmentation_reads_what_was_written(labelled_run: Path, tmp_path: Path, capsys: Any):
@@ -141,13 +113,14 @@ def test_run_lengths_as_pycocotools_packs_them(lengths: list[int], text: str):
     assert packed(lengths) == text
 
 
-@pytest.mark.parametrize("layout", ["mmseg", "coco"])
+@pytest.mark.parametrize("layout", ["mmseg", "coco", "anomalib", "labelstudio"])
 def test_a_second_call_resumes_and_another_run_is_refused(
     layout: str, labelled_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ):
     whole, out = tmp_path / "whole", tmp_path / "out"
-    assert main(["export", layout, str(labelled_run), "--out", str(whole)]) == 0
-    words = ["export", layout, str(labelled_run), "--out", str(out)]
+    options = ["--address", "pictures/"] if layout == "labelstudio" else []
+    assert main(["export", layout, str(labelled_run), "--out", str(whole), *options]) == 0
+    words = ["export", layout, str(labelled_run), "--out", str(out), *options]
     member, left = ShardReader.member, [9]
 
     def fails(self: ShardReader, index: int, name: str) -> bytes:
@@ -170,7 +143,7 @@ def test_a_second_call_resumes_and_another_run_is_refused(
     manifest = json.loads((other / "manifest.json").read_text())
     manifest["shards"][1]["sha256"] = "0" * 64
     (other / "manifest.json").write_text(json.dumps(manifest))
-    assert main(["export", layout, str(other), "--out", str(out)]) == 2
+    assert main(["export", layout, str(other), "--out", str(out), *options]) == 2
     assert "holds another export (train.00001.tar: " in capsys.readouterr().err
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").touch()

@@ -1,0 +1,1 @@
+"""A finished run as a dataset repository of the Hugging Face hub."""
