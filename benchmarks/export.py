@@ -2,7 +2,8 @@
 
     python -m benchmarks.export --n 10000 --rounds 3 --out out/bench
 
-A run of N samples is put together from the labelled set `validation` (64 x 64 pixels). Each format is exported by its
+A run of N samples is put together from the labelled set `validation` (64 x 64 pixels; --scale 8 makes them 512 x 512,
+with noise, as large as photographs). Each format is exported by its
 own command; the plain copy reads the members that the format is made of, sample by sample as `ShardReader` gives them,
 and writes each as a file. They take turns, so that what else the machine does falls on both. The rate is the copy's
 seconds over the export's, from when Python has begun: 1 means as fast. CPU seconds, which wait for nobody, are told
@@ -16,19 +17,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from benchmarks.report import spread, write_report
 from shards.export.exporters import EXPORTERS
 from shards.reader import ShardReader
+from shards.schema import Sample, encode_sample
 from shards.writer import RunInfo, RunWriter
 
 LABELS = "miniworld/sets/v1/validation"
-ROWS = 500
+ROWS, FEW = 500, 40
+"""Samples a shard; kinds of samples, which take turns."""
 MEMBERS = {
     "mmseg": ("webp", "mask.png"),
     "coco": ("webp",),
@@ -62,13 +66,32 @@ sys.exit(code)
 of a process's children counts the memory of the one that began them as theirs."""
 
 
-def write_run(out: Path, count: int) -> None:
-    """A finished run of `count` samples; each artifact has a twin, the picture before it."""
+def samples(scale: int) -> list[tuple[dict[str, bytes], bool]]:
+    """(members, whether it is an artifact) of each kind of sample; each has a twin, the picture before it."""
     reader = ShardReader(LABELS)
-    kinds = [
-        ({**reader.members(i), "source.webp": reader.member(max(i - 1, 0), "webp")}, bool((reader.mask(i) == 1).any()))
-        for i in range(len(reader))
-    ]
+    found: list[tuple[dict[str, bytes], bool]] = []
+    for index in range(FEW):
+        before, here = reader[max(index - 1, 0)], reader[index]
+        if scale > 1:
+            before, here = enlarged(before, scale), enlarged(here, scale)
+        members = encode_sample(replace(here, source=before.image), "webp")
+        found.append((members, here.meta.label == "artifact"))
+    return found
+
+
+def enlarged(sample: Sample, scale: int) -> Sample:
+    """A larger sample whose picture does not compress better than a photograph."""
+    rng = np.random.default_rng(0)
+    size = (scale * sample.image.shape[1], scale * sample.image.shape[0])
+    image = np.asarray(Image.fromarray(sample.image).resize(size, Image.Resampling.BICUBIC)).astype(np.int16)
+    noisy = np.clip(image + rng.integers(-4, 5, image.shape), 0, 255).astype(np.uint8)
+    mask = np.asarray(Image.fromarray(sample.mask).resize(size, Image.Resampling.NEAREST))
+    return replace(sample, image=noisy, mask=mask, meta=replace(sample.meta, components=()))
+
+
+def write_run(out: Path, count: int, scale: int) -> None:
+    """A finished run of `count` samples."""
+    kinds = samples(scale)
     shards = -(-count // ROWS)
     run = RunWriter(out, RunInfo({}, {"name": "benchmark", "items": count}, shards))
     for index in run.todo():
@@ -126,14 +149,15 @@ def main() -> int:
     top = argparse.ArgumentParser("python -m benchmarks.export", description=__doc__.partition("\n")[0])
     top.add_argument("--n", type=int, default=10_000, help="samples (default 10000)")
     top.add_argument("--rounds", type=int, default=3)
+    top.add_argument("--scale", type=int, default=1, help="pictures so many times as wide and as high (default 1)")
     top.add_argument("--only", nargs="+", choices=EXPORTERS, default=list(EXPORTERS))
     top.add_argument("--out", type=Path, default=Path("out/bench"), metavar="DIR")
     args = top.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.out) as scratch:
         folder = Path(scratch)
-        write_run(folder / "run", args.n)
-        write_run(folder / "small", args.n // 10)
+        write_run(folder / "run", args.n, args.scale)
+        write_run(folder / "small", args.n // 10, args.scale)
         rows = [measure(layout, folder, args.rounds) for layout in args.only]
     columns = {
         "layout": "format",
@@ -143,7 +167,13 @@ def main() -> int:
         "cpu": "CPU s, export / copy",
         "peak": f"peak MB, {args.n} / {args.n // 10} samples",
     }
-    write_report(args.out, "export", "Exports against a plain copy", columns, rows)
+    write_report(
+        args.out,
+        "export",
+        f"Exports of {64 * args.scale} x {64 * args.scale} pixels against a plain copy",
+        columns,
+        rows,
+    )
     return 0
 
 

@@ -9,6 +9,7 @@ import base64
 import re
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -71,15 +72,38 @@ def label_components(mask: NDArray[Any]) -> tuple[NDArray[np.int32], int]:
     return labels, int(count)
 
 
-def regions_of(mask: NDArray[Any]) -> Iterator[NDArray[np.bool_]]:
-    """Each connected component (8 neighbours) of the pixels equal to 1 as bool HW, in scan order."""
+@dataclass(frozen=True)
+class Region:
+    """Some pixels of a picture: `pixels` is bool HW of the part of it that begins at row `top`, column `left`."""
+
+    top: int
+    left: int
+    pixels: NDArray[np.bool_]
+
+    @classmethod
+    def whole(cls, pixels: NDArray[np.bool_]) -> Region:
+        """From bool HW of the whole picture."""
+        return cls(0, 0, pixels)
+
+
+def regions_of(mask: NDArray[Any]) -> Iterator[Region]:
+    """Each connected component (8 neighbours) of the pixels equal to 1, within its box, in scan order."""
     from scipy import ndimage
 
     labels, _ = label_components(mask)
     for number, (rows, columns) in enumerate(ndimage.find_objects(labels), 1):
-        region = np.zeros(mask.shape, bool)
-        region[rows, columns] = labels[rows, columns] == number
-        yield region
+        yield Region(rows.start, columns.start, labels[rows, columns] == number)
+
+
+def lengths_of(places: NDArray[np.int64], total: int) -> list[int]:
+    """Runs of False, True, False, .. of `total` values that are True at these places, in order; the first may be 0."""
+    if not len(places):
+        return [total]
+    breaks = np.flatnonzero(np.diff(places) != 1)
+    begins, ends = places[np.append(0, breaks + 1)], places[np.append(breaks, len(places) - 1)] + 1
+    edges = np.stack([begins, ends], axis=1).ravel()
+    lengths: list[int] = np.diff(edges, prepend=0).tolist()
+    return [*lengths, total - int(ends[-1])] if ends[-1] < total else lengths
 
 
 def component_boxes(mask: NDArray[Any]) -> list[tuple[tuple[int, int, int, int], int]]:

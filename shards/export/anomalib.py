@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from shards.errors import ConfigError
-from shards.export.parts import Label, Part, add_common, opened, place, write_part
+from shards.export.parts import Label, Part, add_common, has_artifact, opened, place, write_part, write_picture
 from shards.files import make_folder
 from shards.guard.plain_file import size_of
 from shards.images import encode_image
@@ -87,23 +87,26 @@ class Layout:
 
     def write(self, twins: bool) -> Counter[str]:
         """Write the split; returns how many samples went where."""
-        counts: Counter[str] = Counter()
         with_twins = twins and self.part.split == "train"
-        for index, (key, mask) in enumerate(write_part(self.part, self.folder_of, self.label_of)):
-            counts[self.told(mask)] += 1
-            if with_twins and (mask == ARTIFACT).any():
-                counts[NORMAL if self.write_twin(index, key) else "artifacts without a clean twin"] += 1
+
+        def write(index: int, key: str, mask: U8) -> list[str]:
+            where = self.told(mask)
+            if where in (NORMAL, NORMAL_TEST, DEFECT):
+                write_picture(self.part, index, self.out / where, self.label_of(index, mask))
+            if not (with_twins and has_artifact(mask)):
+                return [where]
+            return [where, NORMAL if self.write_twin(index, key) else "artifacts without a clean twin"]
+
+        counts: Counter[str] = Counter()
+        for places in write_part(self.part, write):
+            counts.update(places)
         return counts
 
     def told(self, mask: U8) -> str:
         """Where a sample with this mask goes; in words where it goes nowhere."""
-        if (mask == ARTIFACT).any():
+        if has_artifact(mask):
             return self.defect or "artifacts not written: anomalib trains on normal pictures"
         return "left out: all their marked pixels are ignored" if (mask == IGNORE).any() else self.normal
-
-    def folder_of(self, mask: U8) -> Path | None:
-        name = self.told(mask)
-        return self.out / name if name in (NORMAL, NORMAL_TEST, DEFECT) else None
 
     def label_of(self, index: int, mask: U8) -> Label | None:
         """The mask of a defect: the shard's own file where it holds nothing but 0 and 255."""

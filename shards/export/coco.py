@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from shards.export.parts import Part, Tally, add_common, opened, write_part
+from shards.export.parts import Part, Tally, add_common, opened, write_part, write_picture
 from shards.files import HashingFile, make_folder, whole_file
-from shards.masks import IGNORE, U8, regions_of
+from shards.masks import IGNORE, U8, Region, lengths_of, regions_of
 
 ANNOTATIONS = "annotations"
 CATEGORY = {"id": 1, "name": "artifact", "supercategory": "defect"}
@@ -51,17 +50,21 @@ def write_split(part: Part, pictures: Path, path: Path) -> tuple[Tally, int]:
 
     The list of pictures is kept in a temporary file until that of the annotations is written: memory stays flat.
     """
+
+    def write(index: int, key: str, mask: U8) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        write_picture(part, index, pictures)
+        height, width = mask.shape
+        return {"file_name": f"{key}{part.suffix}", "width": width, "height": height}, list(annotations_of(mask))
+
     tally, count = Tally(), 0
     make_folder(pictures)
     with tempfile.TemporaryFile(dir=path.parent) as images, whole_file(path) as file:
         file.write(b'{"info": {"description": "Image artifacts, exported by Blemish"}, "licenses": [],\n')
         file.write(f'"categories": [{json.dumps(CATEGORY)}],\n"annotations": ['.encode())
-        for number, (key, mask) in enumerate(write_part(part, lambda mask: pictures), 1):
-            tally.add(mask)
-            height, width = mask.shape
-            picture = {"id": number, "file_name": f"{key}{part.suffix}", "width": width, "height": height}
-            images.write(separated(picture, number == 1))
-            for one in annotations_of(mask):
+        for number, (picture, annotations) in enumerate(write_part(part, write), 1):
+            tally.add(any(not one["iscrowd"] for one in annotations))
+            images.write(separated({"id": number, **picture}, number == 1))
+            for one in annotations:
                 count += 1
                 file.write(separated({"id": count, "image_id": number, **one}, count == 1))
         file.write(b'],\n"images": [')
@@ -83,31 +86,30 @@ def copy_into(images: Any, file: HashingFile) -> None:
 def annotations_of(mask: U8) -> Iterator[dict[str, Any]]:
     """What COCO says of a mask (uint8 HW with 0, 1, 255): each region in scan order, then the ignored pixels."""
     for region in regions_of(mask):
-        yield annotation(region, is_crowd=False)
+        yield annotation(region, mask.shape, is_crowd=False)
     ignored = mask == IGNORE
     if ignored.any():
-        yield annotation(ignored, is_crowd=True)
+        yield annotation(Region.whole(ignored), mask.shape, is_crowd=True)
 
 
-def annotation(region: NDArray[np.bool_], is_crowd: bool) -> dict[str, Any]:
-    """Of the True pixels of a bool HW array, at least one. bbox: x, y, width, height in pixels."""
-    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
-    box = [columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1]
+def annotation(region: Region, shape: tuple[int, ...], is_crowd: bool) -> dict[str, Any]:
+    """Of a region, which has a pixel at least, in a picture of (height, width). bbox: x, y, width, height in pixels."""
+    down, right = np.flatnonzero(region.pixels.any(axis=1)), np.flatnonzero(region.pixels.any(axis=0))
+    box = [region.left + right[0], region.top + down[0], right[-1] - right[0] + 1, down[-1] - down[0] + 1]
     return {
         "category_id": CATEGORY["id"],
         "iscrowd": int(is_crowd),
-        "area": int(region.sum()),
+        "area": int(region.pixels.sum()),
         "bbox": [int(value) for value in box],
-        "segmentation": {"size": list(region.shape), "counts": packed(run_lengths(region))},
+        "segmentation": {"size": list(shape), "counts": packed(run_lengths(region, shape))},
     }
 
 
-def run_lengths(region: NDArray[np.bool_]) -> list[int]:
-    """Lengths of the runs of False, True, False, .. down the columns; the first may be 0."""
-    pixels = region.ravel(order="F")
-    ends = np.flatnonzero(np.diff(pixels)) + 1
-    lengths = np.diff(np.concatenate([[0], ends, [pixels.size]])).tolist()
-    return [0, *lengths] if pixels[0] else lengths
+def run_lengths(region: Region, shape: tuple[int, ...]) -> list[int]:
+    """Lengths of the runs of False, True, False, .. down the columns of a picture of (height, width); the first may
+    be 0."""
+    columns, rows = np.nonzero(region.pixels.T)
+    return lengths_of((columns + region.left) * shape[0] + rows + region.top, shape[0] * shape[1])
 
 
 def packed(lengths: list[int]) -> str:

@@ -21,11 +21,10 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from numpy.typing import NDArray
 
-from shards.export.parts import Part, Tally, add_common, opened, write_part
+from shards.export.parts import Part, Tally, add_common, has_artifact, opened, write_part, write_picture
 from shards.files import make_folder, whole_file, write_bytes
-from shards.masks import IGNORE, U8, regions_of
+from shards.masks import IGNORE, U8, Region, lengths_of, regions_of
 
 PICTURES, CONFIG = "pictures", "label_config.xml"
 TASKS = 1000
@@ -70,15 +69,19 @@ def interface() -> str:
 def write_tasks(part: Part, out: Path, address: str) -> tuple[Tally, int]:
     """Pictures, and one JSON list of tasks for every TASKS of them; returns the counts, and the number of lists."""
     make_folder(out / PICTURES)
+
+    def write(index: int, key: str, mask: U8) -> tuple[bool, bytes]:
+        write_picture(part, index, out / PICTURES)
+        return has_artifact(mask), json.dumps(task_of(f"{address}{key}{part.suffix}", key, mask)).encode()
+
     tally, files = Tally(), 0
-    written = write_part(part, lambda mask: out / PICTURES)
+    written = write_part(part, write)
     while batch := list(itertools.islice(written, 1)):
         with whole_file(out / f"tasks-{files:05d}.json") as file:
             rest = itertools.islice(written, TASKS - 1)
-            for number, (key, mask) in enumerate(itertools.chain(batch, rest)):
-                tally.add(mask)
-                task = task_of(f"{address}{key}{part.suffix}", key, mask)
-                file.write(("[\n" if not number else ",\n").encode() + json.dumps(task).encode())
+            for number, (artifact, task) in enumerate(itertools.chain(batch, rest)):
+                tally.add(artifact)
+                file.write((b",\n" if number else b"[\n") + task)
             file.write(b"\n]\n")
         files += 1
     return tally, files
@@ -96,36 +99,36 @@ def task_of(address: str, key: str, mask: U8) -> dict[str, Any]:
             "original_width": width,
             "original_height": height,
             "image_rotation": 0,
-            "value": {"format": "rle", "rle": brush(region), "brushlabels": [label]},
+            "value": {"format": "rle", "rle": brush(region, mask.shape), "brushlabels": [label]},
         }
         for number, (label, region) in enumerate(strokes(mask))
     ]
     return {"data": {"image": address, "key": key}, "predictions": [{"model_version": "blemish", "result": results}]}
 
 
-def strokes(mask: U8) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """(label, bool HW) of each region in scan order, then of all ignored pixels."""
+def strokes(mask: U8) -> Iterator[tuple[str, Region]]:
+    """(label, region) of each region in scan order, then of all ignored pixels."""
     for region in regions_of(mask):
         yield "artifact", region
     ignored = mask == IGNORE
     if ignored.any():
-        yield "ignored", ignored
+        yield "ignored", Region.whole(ignored)
 
 
-def brush(region: NDArray[np.bool_]) -> list[int]:
-    """bool HW -> bytes of a brush in Label Studio: the RGBA picture, 255 or 0 in all four channels, as packed runs.
+def brush(region: Region, shape: tuple[int, ...]) -> list[int]:
+    """Bytes of a brush in Label Studio: a picture of (height, width), RGBA, 255 or 0 in all four channels, as runs.
 
     The packing is that of @thi.ng/rle-pack: 32 bits number of values, 5 bits width of a value less one, four times 4
     bits RUN_BITS less one; then for each run a bit 1, 2 bits which of RUN_BITS, so many bits length less one, 8 bits
     value.
     """
-    pixels = region.ravel()
-    ends = np.append(np.flatnonzero(np.diff(pixels)) + 1, pixels.size)
-    lengths = np.diff(ends, prepend=0) * 4
-    bits = [f"{4 * pixels.size:032b}{8 - 1:05b}", *(f"{size - 1:04b}" for size in RUN_BITS)]
-    for end, length in zip(ends.tolist(), lengths.tolist(), strict=True):
-        value = "11111111" if pixels[end - 1] else "00000000"
-        bits += [f"{run_bits(part)}{value}" for part in split_run(length)]
+    rows, columns = np.nonzero(region.pixels)
+    count = shape[0] * shape[1]
+    lengths = lengths_of((rows + region.top) * shape[1] + columns + region.left, count)
+    bits = [f"{4 * count:032b}{8 - 1:05b}", *(f"{size - 1:04b}" for size in RUN_BITS)]
+    for number, length in enumerate(lengths):
+        value = "11111111" if number % 2 else "00000000"
+        bits += [f"{run_bits(part)}{value}" for part in split_run(4 * length)]
     text = "".join(bits)
     text += "0" * (-len(text) % 8)
     return list(int(text, 2).to_bytes(len(text) // 8, "big"))
@@ -137,7 +140,8 @@ def split_run(length: int) -> Iterator[int]:
     while length > most:
         yield most
         length -= most
-    yield length
+    if length:
+        yield length
 
 
 def run_bits(length: int) -> str:

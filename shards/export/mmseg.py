@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from shards.export.parts import CLASSES, Label, Part, Tally, add_common, opened, write_part
+from shards.export.parts import CLASSES, Part, Tally, add_common, has_artifact, opened, write_part, write_picture
 from shards.files import make_folder, write_bytes
 from shards.images import encode_image
 from shards.masks import U8
@@ -43,12 +43,13 @@ def write_split(part: Part, out: Path) -> Tally:
     make_folder(pictures)
     make_folder(labels)
 
-    def label_of(index: int, mask: U8) -> Label:
-        return labels / f"{part.reader.key(index)}.png", lambda: encode_image(mask, "png")
+    def write(index: int, key: str, mask: U8) -> bool:
+        write_picture(part, index, pictures, (labels / f"{key}.png", lambda: encode_image(mask, "png")))
+        return has_artifact(mask)
 
     tally = Tally()
-    for _, mask in write_part(part, lambda mask: pictures, label_of):
-        tally.add(mask)
+    for artifact in write_part(part, write):
+        tally.add(artifact)
     return tally
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -37,8 +37,8 @@ RECORD = "export.json"
 """File of the output folder that says what was exported."""
 SPLITS = ("train", "val", "test")
 CLASSES = ("clean", "artifact")
-WRITERS = 4
-"""Threads: some wait for the disk while others decode."""
+WRITERS, BLOCK = 2, 32
+"""Threads, one of which waits for the disk while the other decodes; samples that one does before it hands them on."""
 
 
 @dataclass(frozen=True)
@@ -107,38 +107,28 @@ def contents(reader: ShardReader) -> dict[str, str]:
 
 Label = tuple[Path, Callable[[], bytes]]
 """A file that belongs to a picture, and its bytes, made where they are needed."""
+R = TypeVar("R")
 
 
-def write_part(
-    part: Part,
-    folder_of: Callable[[U8], Path | None],
-    label_of: Callable[[int, U8], Label | None] | None = None,
-) -> Iterator[tuple[str, U8]]:
-    """(key, mask uint8 HW with 0, 1, 255) of each sample in order, once its picture lies in a folder.
+def write_part(part: Part, write: Callable[[int, str, U8], R]) -> Iterator[R]:
+    """write(index, key, mask uint8 HW with 0, 1, 255) of each sample, in order; done ahead by threads.
 
-    Memory does not grow with the number of samples.
-
-    Args:
-        folder_of: the folder, which is there, of a sample with this mask; None where its picture is not wanted.
-        label_of: the file that belongs to sample `index` with this mask, which is written before the picture.
+    `write` puts the sample's files down (`write_picture`) and returns what else is wanted of it, something small: so
+    memory does not grow with the number of samples nor with their size.
 
     Raises SchemaError for a damaged sample, OutputError.
     """
     reader = part.reader
 
-    def write(index: int) -> tuple[str, U8]:
-        key, mask = reader.key(index), reader.mask(index)
-        folder = folder_of(mask)
-        label = label_of(index, mask) if label_of is not None else None
-        if folder is not None:
-            write_picture(part, index, folder, label)
-        return key, mask
+    def work(block: range) -> list[R]:
+        return [write(index, reader.key(index), reader.mask(index)) for index in block]
 
-    written = ahead(write, range(len(reader)), WRITERS, 4 * WRITERS, "exporter")
+    blocks = (range(start, min(start + BLOCK, len(reader))) for start in range(0, len(reader), BLOCK))
+    written = ahead(work, blocks, WRITERS, 2 * WRITERS, "exporter")
     with Progress(len(reader), "sample", part.split, leave=False, resumes=GOES_ON) as shown, closing(written) as done:
-        for _, sample in done:
-            yield sample
-            shown.update()
+        for block, results in done:
+            yield from results
+            shown.update(len(block))
 
 
 def write_picture(part: Part, index: int, folder: Path, label: Label | None = None) -> None:
@@ -177,14 +167,19 @@ def _own_name() -> str:
     return str(_names.name)
 
 
+def has_artifact(mask: U8) -> bool:
+    """Whether a mask, uint8 HW with 0, 1, 255, marks anything."""
+    return bool((mask == ARTIFACT).any())
+
+
 class Tally:
     """Counts the samples of a split."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
 
-    def add(self, mask: U8) -> None:
-        self.counts["artifact" if (mask == ARTIFACT).any() else "clean"] += 1
+    def add(self, artifact: bool) -> None:
+        self.counts["artifact" if artifact else "clean"] += 1
 
     def __str__(self) -> str:
         artifact, clean = self.counts["artifact"], self.counts["clean"]

@@ -28,17 +28,27 @@ def add_view(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     view.add_argument("--out", type=Path, metavar="DIR", help="folder of the page (default DIR/view)")
     view.add_argument("--n", type=int, default=10_000, help="samples at most, spread evenly (default 10000)")
     view.add_argument("--side", type=int, default=192, help="longer side of a picture in pixels (default 192)")
+    view.add_argument(
+        "--reject-pictures",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of each reason show N rejected inputs as pictures; opens the run's source again (default 0, at most 100)",
+    )
     view.set_defaults(run=run_view)
 
 
 def run_view(args: argparse.Namespace) -> int:
     """Write the page and say where."""
+    from shards.view.rejects import LISTED
     from shards.view.run import VIEW, view_run
 
     if args.n < 1:
         raise ConfigError(f"--n must be 1 or more, got {args.n}")
     if not 16 <= args.side <= MOST_SIDE:
         raise ConfigError(f"--side must be 16 to {MOST_SIDE} pixels, got {args.side}")
+    if not 0 <= args.reject_pictures <= LISTED:
+        raise ConfigError(f"--reject-pictures must be 0 to {LISTED}, got {args.reject_pictures}")
     if args.out is None and not args.where.is_dir():
         if not args.where.exists():
             raise MissingInputError(
@@ -46,7 +56,8 @@ def run_view(args: argparse.Namespace) -> int:
             )
         raise ConfigError(f"{args.where} is no folder; say where the page goes: --out DIR")
     out = args.where / VIEW if args.out is None else args.out
-    print(view_run(args.where, out, args.n, args.side, watch).summary())
+    viewed = view_run(args.where, out, args.n, args.side, watch, num_rejects=args.reject_pictures)
+    print(viewed.summary())
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,12 +21,23 @@ SHOWN = 300
 UNREADABLE = "(not readable)"
 
 
+@dataclass(frozen=True)
+class Rejected:
+    """One rejected input, as text that is cut to SHOWN."""
+
+    uri: str
+    variant: str
+    detail: str
+    index: int = -1
+    """Its place in the source; -1 where that is not known."""
+
+
 @dataclass
 class Rejects:
-    """How many there are by reason, and the first of each: (uri, variant, detail)."""
+    """How many there are by reason, and the first of each."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    first: defaultdict[str, list[tuple[str, str, str]]] = field(default_factory=lambda: defaultdict(list))
+    first: defaultdict[str, list[Rejected]] = field(default_factory=lambda: defaultdict(list))
 
 
 def read_rejects(run: Path) -> Rejects:
@@ -51,12 +63,16 @@ def add_line(found: Rejects, line: bytes) -> None:
     reason = str(record.get("reason", ""))[:SHOWN]
     found.counts[reason] += 1
     if len(found.first[reason]) < LISTED:
-        cells = [str(record.get(name, ""))[:SHOWN] for name in ("uri", "variant", "detail")]
-        found.first[reason].append((cells[0], cells[1], cells[2]))
+        index = record.get("index")
+        uri, variant, detail = (str(record.get(name, ""))[:SHOWN] for name in ("uri", "variant", "detail"))
+        found.first[reason].append(Rejected(uri, variant, detail, index if type(index) is int else -1))
 
 
-def rejects_html(found: Rejects) -> list[str]:
-    """A heading, a menu of reasons and the table; nothing where there are no rejects."""
+def rejects_html(found: Rejects, pictures: Mapping[Rejected, str] | None = None) -> list[str]:
+    """A heading, a menu of reasons and the table; nothing where there are no rejects.
+
+    pictures: reject -> its picture as a data URL; None for a table without pictures.
+    """
     if not found.counts:
         return []
     total = sum(found.counts.values())
@@ -64,7 +80,8 @@ def rejects_html(found: Rejects) -> list[str]:
     menu = "".join(f'<option value="{text(reason)}">{text(reason)} ({count})</option>' for reason, count in reasons)
     rows = "".join(
         f'<tr data-reason="{text(reason)}"><td>{text(reason)}</td>'
-        + "".join(f"<td>{text(one)}</td>" for one in row)
+        + (f"<td>{picture_html(pictures.get(row, ''))}</td>" if pictures is not None else "")
+        + "".join(f"<td>{text(one)}</td>" for one in (row.uri, row.variant, row.detail))
         + "</tr>"
         for reason, _ in reasons
         for row in found.first[reason]
@@ -74,6 +91,13 @@ def rejects_html(found: Rejects) -> list[str]:
         f"<h2>Rejected inputs: {total}</h2>",
         f'<div class="bar"><label>reason<select id="reason"><option value="">all</option>{menu}</select></label></div>',
         f"<p>{text(note)}</p>" if max(found.counts.values()) > LISTED else "",
-        '<div class="wide"><table><thead><tr><th>reason</th><th>input</th><th>variant</th><th>detail</th></tr></thead>'
+        '<div class="wide"><table><thead><tr><th>reason</th>'
+        f"{'<th>picture</th>' if pictures is not None else ''}"
+        "<th>input</th><th>variant</th><th>detail</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div>",
     ]
+
+
+def picture_html(url: str) -> str:
+    """A picture, or that there is none."""
+    return f'<img src="{text(url)}" alt="">' if url else "(none)"

@@ -17,7 +17,7 @@ from shards.schema import Meta, Sample
 from shards.show import choose
 from shards.view.gallery import Column, Entry, Gallery, Panel, write_gallery
 from shards.view.pictures import SIDE, overlay, thumbnail
-from shards.view.rejects import Rejects, read_rejects, rejects_html
+from shards.view.rejects import Rejected, Rejects, read_rejects, rejects_html
 from shards.writer import FOLDER, MANIFEST, read_manifest
 
 VIEW = "view"
@@ -64,6 +64,7 @@ def view_run(
     watch: Callable[[Iterable[int]], Iterable[int]] = lambda indices: indices,
     cache: bool = True,
     remark: str = "",
+    num_rejects: int = 0,
 ) -> Viewed:
     """Write the page of a run, a folder of tars or a tar. A run that is still being made shows what is done.
 
@@ -71,6 +72,7 @@ def view_run(
         out: folder of the page. most: samples shown, spread evenly. side: longer side of a picture in pixels.
         watch: wraps the samples' indices, such as with progress.
         cache: as in ShardReader. remark: what the page says in place of how complete the run is.
+        num_rejects: of each reason so many rejected inputs are shown as pictures, which opens the run's source.
 
     Raises MissingInputError, SchemaError for damaged shards, OutputError, ResumeError for a damaged manifest.
     """
@@ -86,11 +88,22 @@ def view_run(
         unit="samples",
         order="key",
         above=tuple(f"<p>{text(line)}</p>" for line in above),
-        below=tuple(rejects_html(rejects)),
+        below=tuple(rejects_html(rejects, reject_pictures(where, manifest, rejects, num_rejects, side))),
     )
     count = write_gallery(out, gallery, entries(reader, watch(indices), side))
     reader.close()
     return Viewed(out / "index.html", count, len(reader))
+
+
+def reject_pictures(
+    where: Path, manifest: dict[str, Any], rejects: Rejects, most: int, side: int
+) -> dict[Rejected, str] | None:
+    """Pictures of rejects, None where none were asked for. Raises UserErrors where the source cannot be opened."""
+    if not most:
+        return None
+    from shards.view.reject_pictures import open_again, pictures_of
+
+    return pictures_of(rejects, open_again(where, manifest), most, side // 2)
 
 
 def manifest_of(where: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from shards.__main__ import main
 from shards.export.coco import annotations_of, packed, run_lengths
+from shards.masks import Region
 from shards.reader import ShardReader
 
 
@@ -86,8 +87,10 @@ def test_coco_holds_the_masks(labelled_run: Path, tmp_path: Path):
 def test_one_annotation_by_hand():
     mask = np.zeros((3, 4), np.uint8)
     mask[1:, 2] = 1
-    assert run_lengths(mask == 1) == [7, 2, 3]
-    assert run_lengths(mask == 0) == [0, 7, 2, 3]
+    assert run_lengths(Region.whole(mask == 1), mask.shape) == [7, 2, 3]
+    assert run_lengths(Region.whole(mask == 0), mask.shape) == [0, 7, 2, 3]
+    assert run_lengths(Region(1, 2, np.ones((2, 1), bool)), mask.shape) == [7, 2, 3]
+    assert run_lengths(Region(0, 3, np.ones((3, 1), bool)), mask.shape) == [9, 3]
     assert list(annotations_of(mask)) == [
         {
             "category_id": 1,

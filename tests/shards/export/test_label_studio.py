@@ -16,6 +16,7 @@ from PIL import Image
 
 from shards.__main__ import main
 from shards.export.labelstudio import brush
+from shards.masks import Region
 from shards.reader import ShardReader
 
 
@@ -59,28 +60,37 @@ def painted(data: list[int], height: int, width: int) -> np.ndarray[Any, Any]:
     return unpacked(data).reshape(height, width, 4)[..., 3] > 0
 
 
+def stroke(region: np.ndarray[Any, Any]) -> list[int]:
+    return brush(Region.whole(region), region.shape)
+
+
 def test_a_brush_by_hand():
     region = np.array([[False, True, True]])
     head = f"{12:032b}" + "00111" + "0010" + "0011" + "0111" + "1111"
     runs = "1" + "00" + "011" + "00000000" + "1" + "00" + "111" + "11111111"
     text = head + runs
     text += "0" * (-len(text) % 8)
-    assert brush(region) == [int(text[at : at + 8], 2) for at in range(0, len(text), 8)]
+    assert stroke(region) == [int(text[at : at + 8], 2) for at in range(0, len(text), 8)]
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1), st.floats(0, 1))
 def test_brushes_come_back(height: int, width: int, seed: int, share: float):
     region = np.random.default_rng(seed).random((height, width)) < share
-    np.testing.assert_array_equal(painted(brush(region), height, width), region)
+    np.testing.assert_array_equal(painted(stroke(region), height, width), region)
+    part = region[height // 3 :, width // 2 :]
+    alone = np.zeros_like(region)
+    alone[height // 3 :, width // 2 :] = part
+    found = painted(brush(Region(height // 3, width // 2, part), region.shape), height, width)
+    np.testing.assert_array_equal(found, alone)
 
 
 @pytest.mark.parametrize("side", [128, 130, 300])
 def test_runs_of_more_than_65536_values(side: int):
     region = np.zeros((side, side), bool)
-    np.testing.assert_array_equal(painted(brush(region), side, side), region)
+    np.testing.assert_array_equal(painted(stroke(region), side, side), region)
     region[side // 2 :, 3:] = True
-    np.testing.assert_array_equal(painted(brush(region), side, side), region)
+    np.testing.assert_array_equal(painted(stroke(region), side, side), region)
 
 
 def test_tasks_hold_pictures_and_masks(labelled_run: Path, tmp_path: Path, monkeypatch: Any, capsys: Any):

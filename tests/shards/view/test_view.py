@@ -8,11 +8,14 @@ import subprocess
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from page_tools import Page, pixels, read_entries, read_page
+from PIL import Image
 
+from shards.__main__ import main
 from shards.document import script_json
 from shards.errors import OutputError
 from shards.schema import Sample, SourceMeta
@@ -138,6 +141,59 @@ def test_few_of_many_and_damaged_rejects(finished_run: Path, tmp_path: Path):
     assert page.data["keys"] == ["00000_00000", "00001_00003"]
     assert "of which 2, spread evenly, are shown" in page.text
     assert "(not readable) 1" in page.text
+
+
+@pytest.fixture
+def run_of_a_folder(tmp_path: Path, sample: Callable[..., Sample]) -> Path:
+    """A run of four pictures in a folder: one became a sample, one was rejected, one cannot be read, one is another."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(4):
+        Image.new("RGB", (40, 30), (50 * number, 200, 10)).save(folder / f"{number}.png")
+    (folder / "2.png").write_bytes(b"no picture")
+    config = {"source": {"name": "folder", "options": {"root": "pictures"}}}
+    places = {"source.options.root": str(folder)}
+    run = RunWriter(tmp_path / "of_folder", RunInfo(config, {"name": "folder", "items": 4}, 1, places=places))
+    with run.shard(0) as shard:
+        shard.write(sample(0, 0))
+        shard.reject(Reject("1.png", "below_threshold"), 1)
+        shard.reject(Reject("1.png", "below_threshold"), 1, variant=1)
+        shard.reject(Reject("2.png", "unreadable"), 2)
+        shard.reject(Reject("other.png", "below_threshold"), 3)
+        shard.reject(Reject("9.png", "below_threshold"), 9)
+    run.finalise()
+    return run.out
+
+
+def test_pictures_of_rejected_inputs(run_of_a_folder: Path, tmp_path: Path):
+    assert main(["view", str(run_of_a_folder), "--out", str(tmp_path / "page"), "--reject-pictures", "24"]) == 0
+    page = read_page(tmp_path / "page")
+    page.check()
+    shown = [attrs["src"] for tag, attrs in page.tags if tag == "img" and str(attrs.get("src")).startswith("data:")]
+    assert len(shown) == 2  # both variants of 1.png; 2.png cannot be read, the others are not what was rejected
+    picture = pixels(shown[0])
+    assert np.abs(picture[15, 20, :3].astype(int) - (50, 200, 10)).max() < 12
+    assert page.text.count("(none)") == 3
+    view_run(run_of_a_folder, tmp_path / "plain")
+    assert "(none)" not in read_page(tmp_path / "plain").text
+
+
+def test_a_source_that_is_not_opened_again(run_of_a_folder: Path, finished_run: Path, tmp_path: Path, capsys: Any):
+    words = ["--out", str(tmp_path / "page"), "--reject-pictures", "3"]
+    assert main(["view", str(finished_run), *words]) == 2
+    assert "was not made from a source" in capsys.readouterr().err
+    manifest = json.loads((run_of_a_folder / "manifest.json").read_text())
+    manifest["config"]["source"]["name"] = "evil.py:Source"
+    (run_of_a_folder / "manifest.json").write_text(json.dumps(manifest))
+    assert main(["view", str(run_of_a_folder), *words]) == 2
+    assert "what a manifest names is not run" in capsys.readouterr().err
+    manifest["config"]["source"]["name"] = "folder"
+    (run_of_a_folder / "manifest.json").write_text(json.dumps(manifest))
+    shutil.rmtree(tmp_path / "pictures")
+    assert main(["view", str(run_of_a_folder), *words]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert main(["view", str(run_of_a_folder), "--reject-pictures", "101"]) == 2
+    assert not (tmp_path / "page").exists()
 
 
 def test_a_folder_of_other_things_is_left_alone(finished_run: Path, tmp_path: Path):
