@@ -21,6 +21,7 @@ from detector.score.counts_io import COUNTS_NAME, load_counts, save_counts
 from detector.score.metrics import sum_histograms, threshold_ious
 from detector.score.read import PredictionFolder
 from detector.score.truth import Truth
+from shards.files import make_folder
 
 SIZE = 64
 RESAMPLES = 1000
@@ -61,6 +62,7 @@ def count(row: Row, test: Path, out: Path, threshold: float) -> Counts:
             mask = truth.mask(index)
             collector.add(name, mask, np.ones(mask.shape, np.float32))
         found = collector.counts()
+    make_folder(place)
     save_counts(place, [found])
     return found
 
