@@ -18,6 +18,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from scipy.stats import binomtest
+
 from experiments.baselines.pictures import RENDERS, ROUND_TRIPS, SAMPLES, make_pictures, read_pictures
 from shards.claims import Claim
 from shards.errors import ConfigError, run_cli
@@ -46,8 +48,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         "python -m experiments.baselines", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    top.add_argument("--pictures", type=int, default=512, metavar="N", help="scenes to learn from (default 512)")
-    top.add_argument("--iterations", type=int, default=800, metavar="N", help="of each training (default 800)")
+    top.add_argument("--pictures", type=int, default=288, metavar="N", help="scenes to learn from (default 288)")
+    top.add_argument("--iterations", type=int, default=600, metavar="N", help="of each training (default 600)")
     top.add_argument("--steps", type=int, default=30, metavar="N", help="denoising steps of a sample (default 30)")
     top.add_argument("--seed", type=int, default=0)
     top.add_argument("--detector", type=Path, default=DETECTOR, metavar="WEIGHTS", help="ours, beside them")
@@ -96,18 +98,24 @@ def figures(sets: dict[str, Any]) -> dict[str, Any]:
 def as_text(scored: list[dict[str, Any]], trained: dict[str, dict[str, Any]]) -> str:
     """The trainings, and the figures in two tables that fit a page."""
     lines = [
-        [label(name), f"{100 * told['accuracy']:.1f}", f"{told['cpu_seconds'] / 60:.1f}", f"{told['weights']:,}"]
+        [label(name), right(told), f"{told['cpu_seconds'] / 60:.1f}", f"{told['weights']:,}"]
         for name, told in trained.items()
     ]
-    parts = [
-        table(["classifier", "accuracy on held-out pictures, %", "minutes of CPU", "weights"], lines, aligned=True)
-    ]
+    head = ["classifier", "right on held-out pictures, %", "minutes of CPU", "weights"]
+    parts = [table(head, lines, aligned=True)]
     for columns in (COLUMNS[:4], COLUMNS[4:]):
         body = [
             [label(one["name"]), *(cell(one["sets"][test][metric]) for test, metric, _ in columns)] for one in scored
         ]
         parts.append(table(["method", *(head for _, _, head in columns)], body, aligned=True))
     return "\n\n".join(parts) + "\n"
+
+
+def right(told: dict[str, Any]) -> str:
+    """In percent, with Wilson's interval over the held-out pictures."""
+    count = told["held_out"]
+    low, high = binomtest(round(told["accuracy"] * count), count).proportion_ci(method="wilson")
+    return f"{100 * told['accuracy']:.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def label(name: str) -> str:
