@@ -70,15 +70,26 @@ class Detector:
         device: str = "auto",
         rejects: Rejecting | None = None,
     ) -> None:
-        self.device = pick_device(device)
+        pick_device(device)
         if rejects is None:
-            self.model, self.card = load_detector(checkpoint, card)
+            model, found = load_detector(checkpoint, card)
         else:
             from detector.rejection.hub import load_segmenter
 
-            self.model, self.card = load_segmenter(
+            model, found = load_segmenter(
                 checkpoint, rejects.score, rejects.valid, rejects.revision, rejects.boundary
             )
+        self.use(model, found, checkpoint, device)
+
+    @classmethod
+    def of(cls, model: Any, card: Card, name: str | Path, device: str = "auto") -> Detector:
+        """A detector of a model that is in memory; `name` is told in errors. Raises CheckpointError, ConfigError."""
+        made = cls.__new__(cls)
+        made.use(model, card, name, device)
+        return made
+
+    def use(self, model: Any, card: Card, checkpoint: str | Path, device: str) -> None:
+        self.device, self.model, self.card = pick_device(device), model, card
         if len(self.card.classes) != 2:
             raise CheckpointError(
                 f"{checkpoint} tells {len(self.card.classes)} classes apart, not clean and artifact; "

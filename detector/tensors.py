@@ -113,7 +113,8 @@ def read_header(path: Path, size: int) -> dict[str, Any]:
 
 
 def read_torch(path: Path, size: int) -> tuple[Tensors, Card | None]:
-    """Tensors of a torch file (bare, or under `state_dict`), names without `module.`, and the card in its `meta`."""
+    """Tensors of a torch file (bare, or under `state_dict` or `model`), names without `module.`, and the card in its
+    `meta`."""
     load_mmseg()  # allows mmengine's own classes by name
     try:
         with open_plain(path) as file:
@@ -131,9 +132,10 @@ def read_torch(path: Path, size: int) -> tuple[Tensors, Card | None]:
         raise damaged(path, "no checkpoint", error) from error
     if not isinstance(loaded, dict):
         raise CheckpointError(f"{path} holds a {type(loaded).__name__}, not named tensors")
-    inner = loaded.get("state_dict", loaded)
+    under = "state_dict" if "state_dict" in loaded else "model"
+    inner = loaded.get(under, loaded)
     if not isinstance(inner, dict):
-        raise CheckpointError(f"{path}: its state_dict is a {type(inner).__name__}, not named tensors")
+        raise CheckpointError(f"{path}: its {under} is a {type(inner).__name__}, not named tensors")
     named = {k.removeprefix("module."): v for k, v in inner.items() if type(k) is str and is_tensor(v)}
     meta = loaded.get("meta")
     told = meta.get("card") if isinstance(meta, dict) else None

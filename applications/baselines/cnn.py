@@ -1,4 +1,4 @@
-"""CNNgenerates (Wang et al. 2020) with Grad-CAM (Selvaraju et al. 2017): a ResNet-50, real against generated.
+"""CNNgenerates (Wang et al. 2020) with Grad-CAM (Selvaraju et al. 2017): a ResNet, real against generated.
 
 The classifier says how likely a picture is generated, Grad-CAM where it looks: the gradient of the logit, averaged over
 the last stage, weighs that stage's maps; what is below 0 is cut, the largest value becomes the probability.
@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
+from applications.baselines.fit import count_blocks, fit, side
 from applications.baselines.pixels import as_pixels, normalised
-from detector.errors import CheckpointError
 from detector.heat import pick_device
 from detector.tensors import Tensors, read_tensors
 from detector.transforms import resize_linear
@@ -32,10 +32,12 @@ NAMES = (
     (r"^fc\.", "classifier.1."),
 )
 """torchvision's names -> transformers'; a number in <> counts from 1."""
+STEM = "resnet.embedder.embedder.convolution.weight"
+WHAT = "ResNet of bottlenecks with one output"
 
 
 class CnnGenerates:
-    """A `detector.heat.Looker` of a ResNet-50 with one output: torchvision's names, as the authors' files have them.
+    """A `detector.heat.Looker` of a ResNet with one output: torchvision's names, as the authors' files have them.
 
     Raises MissingInputError, CheckpointError, ConfigError.
     """
@@ -43,9 +45,7 @@ class CnnGenerates:
     def __init__(self, weights: Path, size: int = 224, device: str = "auto") -> None:
         self.device, self.size = pick_device(device), size
         tensors, _ = read_tensors(weights)
-        self.model = build_resnet()
-        fit(self.model, renamed(tensors), weights)
-        self.model = self.model.to(self.device).eval().requires_grad_(False)
+        self.model = load_resnet(renamed(tensors), weights).to(self.device)
         self.digest = hash_file(weights)
 
     def prepare(self, image: U8) -> U8:
@@ -54,7 +54,25 @@ class CnnGenerates:
 
     def look(self, prepared: Sequence[U8]) -> torch.Tensor:
         """As of `Looker`."""
-        return grad_cam(self.model, normalised(as_pixels(prepared, self.device)))
+        return grad_cam(self.model, normalised(as_pixels(prepared, self.device))).cpu()
+
+
+def load_resnet(tensors: Tensors, path: Path) -> Any:
+    """The ResNet of transformers' names that the tensors make; its width and depths are theirs.
+
+    Raises CheckpointError.
+    """
+
+    def build() -> Any:
+        stages = count_blocks(tensors, r"resnet\.encoder\.stages\.(\d+)\.")
+        depths = [
+            count_blocks(tensors, rf"resnet\.encoder\.stages\.{stage}\.layers\.(\d+)\.") for stage in range(stages)
+        ]
+        if not stages or not all(depths):
+            raise ValueError("it has no layer1.0, layer2.0, ..")
+        return build_resnet(depths, side(tensors, STEM))
+
+    return fit(build, tensors, path, WHAT)
 
 
 def build_resnet(depths: Sequence[int] = (3, 4, 6, 3), width: int = 64) -> Any:
@@ -76,14 +94,24 @@ def renamed(tensors: Tensors) -> Tensors:
     return found
 
 
-def fit(model: Any, tensors: Tensors, path: Path) -> None:
-    """Load all tensors. Raises CheckpointError naming what does not fit."""
-    wanted = {name: t for name, t in model.state_dict().items() if not name.endswith("num_batches_tracked")}
-    wrong = [name for name, t in wanted.items() if name not in tensors or tensors[name].shape != t.shape]
-    if wrong:
-        told = "is missing" if wrong[0] not in tensors else f"is {tuple(tensors[wrong[0]].shape)}"
-        raise CheckpointError(f"{path} is no ResNet-50 with one output: {wrong[0]} {told} ({len(wrong)} do not fit)")
-    model.load_state_dict({name: tensors[name] for name in wanted}, strict=False)
+def torchvision_names(tensors: Tensors) -> Tensors:
+    """transformers' names to torchvision's, in which such classifiers are passed on: the inverse of `renamed`."""
+    rules = (
+        (r"^resnet\.embedder\.embedder\.convolution\.", "conv1."),
+        (r"^resnet\.embedder\.embedder\.normalization\.", "bn1."),
+        (r"^resnet\.encoder\.stages\.(\d)\.layers\.", r"layer<\1>."),
+        (r"\.shortcut\.convolution\.", ".downsample.0."),
+        (r"\.shortcut\.normalization\.", ".downsample.1."),
+        (r"\.layer\.(\d)\.convolution\.", r".conv<\1>."),
+        (r"\.layer\.(\d)\.normalization\.", r".bn<\1>."),
+        (r"^classifier\.1\.", "fc."),
+    )
+    found = {}
+    for name, tensor in tensors.items():
+        for pattern, theirs in rules:
+            name = re.sub(pattern, theirs, name)
+        found[re.sub(r"<(\d)>", lambda match: str(int(match[1]) + 1), name)] = tensor
+    return found
 
 
 def grad_cam(model: Any, pixels_BCHW: torch.Tensor) -> torch.Tensor:
