@@ -22,7 +22,7 @@ from shards.resize import SizePolicy, resize_image, resize_mask
 
 if TYPE_CHECKING:
     from corruptor.backbone import Backbone
-    from corruptor.corrupt import CorruptedBatch, Opinion
+    from corruptor.finish import CorruptedBatch, Opinion
 
 EMBEDDED = "miniworld/weights"
 """The generator that comes with this package: small pictures (64 x 64) of a toy world."""
@@ -240,7 +240,6 @@ class _Row:
 
 
 def _split(done: CorruptedBatch) -> list[_Row]:
-    nfe = done.nfe.inversion // len(set(done.source_of_row)) + done.nfe.resampling // len(done.seeds)
     return [
         _Row(
             done.images_NHWC[place].numpy(),
@@ -248,7 +247,7 @@ def _split(done: CorruptedBatch) -> list[_Row]:
             done.round_trips_NHWC[place].numpy(),
             done.verifications[place],
             done.seeds[place],
-            nfe,
+            done.nfe_of(place),
         )
         for place in range(len(done.seeds))
     ]

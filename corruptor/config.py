@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from corruptor.checks import one_of, within
+from corruptor.ladder_config import LadderConfig
 from shards.build import LATER
 
 INVERSION_MODES = ("warm", "renoise", "ddim")
@@ -94,19 +95,19 @@ class InversionConfig:
     """Guidance while inverting; 1.0 is none. What it is, and whether there is any, is the model's."""
 
     def __post_init__(self) -> None:
-        _one_of("inversion.mode", self.mode, INVERSION_MODES)
+        one_of("inversion.mode", self.mode, INVERSION_MODES)
         if not 1 <= len(self.warm_passes) <= MOST_STEPS:
             raise ValueError(f"inversion.warm_passes has {len(self.warm_passes)} numbers; needs 1 to {MOST_STEPS}")
         for passes in (min(self.warm_passes), max(self.warm_passes)):
-            _within("inversion.warm_passes", passes, 1, MOST_PASSES)
-        _within("inversion.num_renoise_iterations", self.num_renoise_iterations, 0, MOST_PASSES)
-        _within("inversion.low_noise_timestep", self.low_noise_timestep, 0, MOST_TIMESTEPS)
-        _within("inversion.low_noise_cap", self.low_noise_cap, 0, MOST_PASSES)
-        _within("inversion.regularise_num_steps", self.regularise_num_steps, 1, MOST_PASSES)
-        _within("inversion.regularise_num_shifts", self.regularise_num_shifts, 1, MOST_PASSES)
-        _within("inversion.autocorrelation_weight", self.autocorrelation_weight, 0.0, MOST_WEIGHT)
-        _within("inversion.patch_kl_weight", self.patch_kl_weight, 0.0, MOST_WEIGHT)
-        _within("inversion.guidance_scale", self.guidance_scale, 1.0, MOST_GUIDANCE)
+            within("inversion.warm_passes", passes, 1, MOST_PASSES)
+        within("inversion.num_renoise_iterations", self.num_renoise_iterations, 0, MOST_PASSES)
+        within("inversion.low_noise_timestep", self.low_noise_timestep, 0, MOST_TIMESTEPS)
+        within("inversion.low_noise_cap", self.low_noise_cap, 0, MOST_PASSES)
+        within("inversion.regularise_num_steps", self.regularise_num_steps, 1, MOST_PASSES)
+        within("inversion.regularise_num_shifts", self.regularise_num_shifts, 1, MOST_PASSES)
+        within("inversion.autocorrelation_weight", self.autocorrelation_weight, 0.0, MOST_WEIGHT)
+        within("inversion.patch_kl_weight", self.patch_kl_weight, 0.0, MOST_WEIGHT)
+        within("inversion.guidance_scale", self.guidance_scale, 1.0, MOST_GUIDANCE)
         for name in ("average_range_low_noise", "average_range"):
             value = getattr(self, name)
             if len(value) != 2 or not 0 <= value[0] < value[1] <= MOST_PASSES + 1:
@@ -142,15 +143,15 @@ class InjectionConfig:
     """Factor of `downscale`, per side, 2 to 1024."""
 
     def __post_init__(self) -> None:
-        _one_of("injection.method", self.method, METHODS)
-        _one_of("injection.act_on", self.act_on, PLACES)
+        one_of("injection.method", self.method, METHODS)
+        one_of("injection.act_on", self.act_on, PLACES)
         allowed = METHODS[self.method].places
         if self.act_on != "auto" and self.act_on not in allowed:
             raise ValueError(
                 f"injection.act_on is {self.act_on!r}; method {self.method!r} can act on {', '.join(allowed)}"
             )
-        _within("injection.start_step", self.start_step, -1, MOST_STEPS)
-        _within("injection.downscale_factor", self.downscale_factor, 2, MOST_FACTOR)
+        within("injection.start_step", self.start_step, -1, MOST_STEPS)
+        within("injection.downscale_factor", self.downscale_factor, 2, MOST_FACTOR)
         if not 0 < self.blur_sigma <= MOST_BLUR:
             raise ValueError(f"injection.blur_sigma is {self.blur_sigma}; allowed are those above 0, to {MOST_BLUR:g}")
 
@@ -178,8 +179,8 @@ class ResamplingConfig:
     """Guidance while resampling; 1.0 is none. What it is, and whether there is any, is the model's."""
 
     def __post_init__(self) -> None:
-        _within("resampling.num_steps", self.num_steps, 0, MOST_TIMESTEPS)
-        _within("resampling.guidance_scale", self.guidance_scale, 1.0, MOST_GUIDANCE)
+        within("resampling.num_steps", self.num_steps, 0, MOST_TIMESTEPS)
+        within("resampling.guidance_scale", self.guidance_scale, 1.0, MOST_GUIDANCE)
         if not 0.0 <= self.eta <= 1.0:
             raise ValueError(f"resampling.eta is {self.eta}; allowed are 0.0 to 1.0")
         if self.blend and self.num_steps:
@@ -237,8 +238,8 @@ class VerificationConfig:
     """What a component must pass as well: change alone does not tell a fault from another way to draw the thing."""
 
     def __post_init__(self) -> None:
-        _one_of("verification.policy", self.policy, POLICIES)
-        _one_of("verification.metric", self.metric, METRICS)
+        one_of("verification.policy", self.policy, POLICIES)
+        one_of("verification.metric", self.metric, METRICS)
         high = 255.0 if self.metric == "mean_abs" else 1.0
         if not 0.0 <= self.threshold <= high:
             raise ValueError(f"verification.threshold is {self.threshold}; metric {self.metric!r} allows 0..{high:g}")
@@ -265,6 +266,10 @@ class CorruptionConfig:
     verification: VerificationConfig = field(default_factory=VerificationConfig)
     """What becomes of components that did not change."""
 
+    ladder: LadderConfig | None = field(default=None, metadata={LATER: True})
+    """Further tries, from weak to strong, for regions that did not break; None: one try, and what did not break goes by
+    verification.policy."""
+
     negative_prompt: str = ""
     """What classifier-free guidance leads away from; "" is the model's own notion of no prompt."""
 
@@ -280,7 +285,7 @@ class CorruptionConfig:
     verification.policy `keep`."""
 
     def __post_init__(self) -> None:
-        _within("num_grid_steps", self.num_grid_steps, 1, MOST_STEPS)
+        within("num_grid_steps", self.num_grid_steps, 1, MOST_STEPS)
         if self.sham and self.verification.policy != "keep":
             raise ValueError(
                 f"sham needs verification.policy 'keep', not {self.verification.policy!r}: nothing is injected, "
@@ -292,6 +297,26 @@ class CorruptionConfig:
                 f"allows 0..{self.num_grid_steps - 1}, or -1 for the method's own"
             )
 
+        if self.ladder is not None:
+            self._check_ladder(self.ladder)
+
+    def _check_ladder(self, ladder: LadderConfig) -> None:
+        ladder.steps(self.start_step)
+        reasons = {
+            "sham": self.sham,
+            "resampling.num_steps above 0": bool(self.resampling.num_steps),
+            f"injection.method {self.injection.method!r}": not METHODS[self.injection.method].resampled,
+        }
+        for reason in (name for name, holds in reasons.items() if holds):
+            raise ValueError(
+                f"ladder does not go with {reason}: there are no start steps to climb; leave one of them out"
+            )
+
+    @property
+    def lowest_step(self) -> int:
+        """The strongest start step that any sample may have: how far sources are inverted."""
+        return self.start_step if self.ladder is None else min(self.ladder.steps(self.start_step))
+
     @property
     def start_step(self) -> int:
         """Start step with -1 resolved; equal to num_grid_steps where the method does not resample."""
@@ -302,14 +327,3 @@ class CorruptionConfig:
             return self.injection.start_step
         # The same share of another grid; at least one step stays to be resampled.
         return min(round(self.num_grid_steps * row.start_step / _REFERENCE_GRID), self.num_grid_steps - 1)
-
-
-def _one_of(name: str, value: object, allowed: Iterable[str]) -> None:
-    names = tuple(allowed)
-    if value not in names:
-        raise ValueError(f"{name} is {value!r}; allowed are {', '.join(names)}")
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} is {value}; allowed are {low:g} to {high:g}")

@@ -92,7 +92,7 @@ def sampling_grid(model: ModelConfig, height: int, width: int) -> Grid:
 
 
 def count_passes(config: CorruptionConfig, num_variants: int, grid: Grid = DDIM_GRID) -> Passes:
-    """Exactly what `pipeline.corrupt` does for one picture.
+    """Exactly what `corruptor.corrupt` does for one picture; with a ladder, for one that needs all its tries.
 
     Raises ConfigError where the model cannot do what is asked of it.
     """
@@ -103,13 +103,14 @@ def count_passes(config: CorruptionConfig, num_variants: int, grid: Grid = DDIM_
         schedule.check(config)
     except ValueError as error:
         raise ConfigError(f"corruption: {error}") from error
-    inversion = num_inversion_passes(schedule, config.start_step, config.inversion)
-    resampling = len(schedule.descending(config.start_step, config.resampling.num_steps)) if row.resampled else 0
+    inversion = num_inversion_passes(schedule, config.lowest_step, config.inversion)
+    steps = config.ladder.steps(config.start_step) if config.ladder else (config.start_step,)
+    each = [len(schedule.descending(step, config.resampling.num_steps)) for step in steps if row.resampled]
     return Passes(
         inversion=inversion * grid.guidance.samples_at(config.inversion.guidance_scale),
-        resampling=resampling * grid.guidance.samples_at(config.resampling.guidance_scale) * num_variants,
-        encodes=1 + num_variants * (config.injection.resolved_act_on == "image"),
-        decodes=1 + num_variants,
+        resampling=sum(each) * grid.guidance.samples_at(config.resampling.guidance_scale) * num_variants,
+        encodes=1 + num_variants * len(steps) * (config.injection.resolved_act_on == "image"),
+        decodes=1 + num_variants * len(steps),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from corruptor.config import CorruptionConfig, SecondOpinion
-from corruptor.corrupt import Opinion
+from corruptor.finish import Opinion
 from shards.errors import ConfigError
 from shards.places import public
 

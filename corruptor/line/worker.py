@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from corruptor.backbone import Backbone
-from corruptor.corrupt import CorruptedBatch, Opinion, corrupt
+from corruptor.corrupt import corrupt
+from corruptor.finish import CorruptedBatch, Opinion
 from corruptor.line.batch import Batch, Done, Refused, Row
 from corruptor.line.config import LineConfig
 from corruptor.line.plan import Plan, noise_seed

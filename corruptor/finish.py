@@ -1,0 +1,141 @@
+"""Step 5 of the method: source pixels where the config wants them, and labels of what changed.
+
+Legend: B source images, N rows, H and W pixels or latent cells. Images uint8 0..255, masks uint8 (0 clean, 1 artifact,
+255 ignore).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from corruptor.config import CorruptionConfig
+from corruptor.rows import InvertedBatch, ResampledRows, Rows
+from corruptor.verify import Verification, verify
+
+
+@dataclass(frozen=True)
+class Nfe:
+    """Noise predictions: samples summed over the denoiser's calls (guidance counts twice)."""
+
+    inversion: int
+    resampling: int
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """What a ladder came to for one row. Components are in the order of the verification's."""
+
+    steps: tuple[int, ...]
+    """Start step of each component as it is in the picture."""
+    tries: tuple[int, ...]
+    """Number of the try whose noise each component holds, 0 = the first."""
+    num_tries: int
+    """Tries that were made of the row."""
+    start_step: int
+    """Where the resampling of the picture began: the strongest of `steps`, or the first try's without any."""
+    nfe: int
+    """Noise predictions of all tries, without the inversion."""
+
+
+@dataclass(frozen=True)
+class CorruptedBatch:
+    """N finished rows, on the CPU."""
+
+    images_NHWC: Tensor
+    """uint8; corrupted, or for rows with an empty mask the uninjected reconstruction."""
+    masks_NHW: Tensor
+    """uint8 0, 1, 255: the label after verification."""
+    requested_masks_NHW: Tensor
+    """uint8: the masks as given."""
+    cells_NHW: Tensor
+    """bool: the latent cells that were injected, (N, H / factor, W / factor); none where the config says `sham`."""
+    round_trips_NHWC: Tensor
+    """uint8: the source of each row through the VAE alone."""
+    source_of_row: tuple[int, ...]
+    """Index of each row's source image."""
+    seeds: tuple[int, ...]
+    verifications: tuple[Verification, ...]
+    nfe: Nfe
+    climbed: tuple[Climbed, ...] = ()
+    """What each row's ladder came to; empty without one."""
+
+    def nfe_of(self, place: int) -> int:
+        """Noise predictions that a row rests on; an inversion that several rows share counts in each."""
+        own = self.climbed[place].nfe if self.climbed else self.nfe.resampling // len(self.source_of_row)
+        return self.nfe.inversion // len(set(self.source_of_row)) + own
+
+
+Opinion = Callable[[Sequence[NDArray[np.uint8]]], Sequence[NDArray[np.float32]]]
+"""uint8 HWC pictures -> float HW of each, 0..1, higher is an artifact (`verification.second_opinion`)."""
+
+
+def finish_rows(
+    resampled: ResampledRows,
+    inverted: InvertedBatch,
+    rows: Rows,
+    config: CorruptionConfig,
+    factor: int,
+    opinion: Opinion | None = None,
+) -> CorruptedBatch:
+    """Step 5: source pixels where the config wants them, and labels of what changed. `factor`: pixels a latent cell.
+
+    Raises ValueError where the config asks for a second opinion and there is none.
+    """
+    sources, masks = list(rows.source_of_row), rows.masks_NHW.cpu()
+    images = _with_source_pixels(resampled.images_NHWC, inverted.images_BHWC[sources], masks, config)
+    round_trips = inverted.round_trips_BHWC[sources]
+    rises = rises_of(images, round_trips, masks, config, opinion)
+    checked = [
+        verify(image.numpy(), twin.numpy(), mask.numpy(), factor, config.verification, rise)
+        for image, twin, mask, rise in zip(images, round_trips, masks, rises, strict=True)
+    ]
+    cells = resampled.cells_NHW
+    return CorruptedBatch(
+        images_NHWC=images,
+        masks_NHW=torch.stack([torch.from_numpy(mask) for mask, _ in checked]),
+        requested_masks_NHW=masks,
+        cells_NHW=torch.zeros_like(cells) if config.sham else cells,
+        round_trips_NHWC=round_trips,
+        source_of_row=rows.source_of_row,
+        seeds=rows.seeds,
+        verifications=tuple(numbers for _, numbers in checked),
+        nfe=Nfe(inverted.nfe, resampled.nfe),
+    )
+
+
+def rises_of(
+    images: Tensor, round_trips: Tensor, masks: Tensor, config: CorruptionConfig, opinion: Opinion | None
+) -> list[NDArray[np.float32] | None]:
+    """For each row float HW, how much more of an artifact the opinion sees in the picture than in its twin.
+
+    None where nothing was asked for, of the config or of the row. Raises ValueError where there is no opinion.
+    """
+    rises: list[NDArray[np.float32] | None] = [None] * len(images)
+    if config.verification.second_opinion is None:
+        return rises
+    if opinion is None:
+        raise ValueError("verification.second_opinion is set, and no detector was given; give one as `opinion`")
+    asked = [place for place, mask in enumerate(masks) if (mask == 1).any()]
+    pictures = [images[place].numpy() for place in asked] + [round_trips[place].numpy() for place in asked]
+    heats = opinion(pictures) if asked else []
+    for at, place in enumerate(asked):
+        rises[place] = heats[at] - heats[len(asked) + at]
+    return rises
+
+
+def _with_source_pixels(images: Tensor, sources: Tensor, masks: Tensor, config: CorruptionConfig) -> Tensor:
+    """The two switches that put real source pixels into the output."""
+    inside = (masks == 1).cpu()
+    clean = ~inside.flatten(1).any(dim=1)
+    if config.paste_back:
+        keep_source = ~inside & ~clean[:, None, None]
+        images = torch.where(keep_source[..., None], sources, images)
+    if config.raw_negatives:
+        images = torch.where(clean[:, None, None, None], sources, images)
+    return images

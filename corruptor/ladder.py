@@ -1,0 +1,157 @@
+"""The ladder: regions that did not break are injected again, more strongly, until they do or the floor is reached.
+
+From one inversion the stored trajectory gives z_t at every start step. All rows are injected at the weakest strength
+and verified; components that do not pass go on to the next strength with fresh noise, beside those that passed, which
+are injected at their own step with their own noise again. The whole picture is resampled and verified at each try, so
+that what is labelled is what the picture holds. The weakest damage that passes is kept; what never passes goes by
+`verification.policy`, as it would without a ladder.
+
+Legend: N rows, h and w latent cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from corruptor.config import CorruptionConfig
+from corruptor.finish import Climbed, CorruptedBatch, Nfe, Opinion, finish_rows
+from corruptor.inject import components_of_cells
+from corruptor.ladder_config import LadderConfig
+from corruptor.rows import InvertedBatch, Rows, Tries, resample_rows
+from corruptor.verify import Verification
+
+if TYPE_CHECKING:
+    from corruptor.backbone import Backbone
+
+
+@dataclass
+class _Row:
+    """The best of a row's tries so far, and what the next one is made of."""
+
+    image: Tensor
+    label: Tensor
+    cells: Tensor
+    verification: Verification
+    component_of_cell: NDArray[np.int64]
+    tries: tuple[int, ...]
+    """Of each component."""
+    num_tries: int = 0
+    nfe: int = 0
+
+    def passed(self) -> int:
+        return sum(_passes(self.verification))
+
+    def failed(self) -> list[int]:
+        """Components that did not pass and have cells of their own, which another try could change."""
+        owners = set(self.component_of_cell[self.cells.numpy()].tolist())
+        return [number for number, good in enumerate(_passes(self.verification)) if not good and number in owners]
+
+    def of_cell(self, retried: Sequence[int], number: int) -> Tensor:
+        """int64 hw as `Tries` has it, were the components `retried` to have the noise of try `number`."""
+        tries = [number if place in retried else one for place, one in enumerate(self.tries)]
+        table = np.array([*tries, 0], np.int64)  # the last serves cells that no component has pixels in: there are none
+        found = np.where(self.cells.numpy(), table[self.component_of_cell], -1)
+        return torch.from_numpy(found)
+
+
+def climb(
+    backbone: Backbone,
+    inverted: InvertedBatch,
+    rows: Rows,
+    config: CorruptionConfig,
+    ladder: LadderConfig,
+    opinion: Opinion | None = None,
+) -> CorruptedBatch:
+    """Steps 3 to 5 on sources inverted to the ladder's floor. A row's outcome does not depend on the other rows.
+
+    Raises ValueError as `finish_rows` does.
+    """
+    steps = ladder.steps(config.start_step)
+    first = _attempt(backbone, inverted, rows, config, None, opinion)
+    best = _first_rows(first, rows, backbone.factor)
+    left = [place for place, row in enumerate(best) if _goes_on(row, ladder)]
+    for number in range(1, len(steps)):
+        if not left:
+            break
+        retried = [best[place].failed() for place in left]
+        cells = [best[place].of_cell(some, number) for place, some in zip(left, retried, strict=True)]
+        tries = Tries(torch.stack(cells), steps[: number + 1])
+        done = _attempt(backbone, inverted, rows.chosen(left), config, tries, opinion)
+        for at, place in enumerate(left):
+            _take(best[place], done, at, retried[at], number)
+        left = [place for place in left if _goes_on(best[place], ladder)]
+    return _assemble(first, best, steps)
+
+
+def _attempt(
+    backbone: Backbone,
+    inverted: InvertedBatch,
+    rows: Rows,
+    config: CorruptionConfig,
+    tries: Tries | None,
+    opinion: Opinion | None,
+) -> CorruptedBatch:
+    resampled = resample_rows(backbone, inverted, rows, config, tries)
+    return finish_rows(resampled, inverted, rows, config, backbone.factor, opinion)
+
+
+def _first_rows(done: CorruptedBatch, rows: Rows, factor: int) -> list[_Row]:
+    each = done.nfe.resampling // len(rows)
+    return [
+        _Row(
+            image=done.images_NHWC[place],
+            label=done.masks_NHW[place],
+            cells=done.cells_NHW[place],
+            verification=numbers,
+            component_of_cell=components_of_cells(rows.masks_NHW[place].cpu().numpy(), factor),
+            tries=(0,) * numbers.num_components,
+            num_tries=1,
+            nfe=each,
+        )
+        for place, numbers in enumerate(done.verifications)
+    ]
+
+
+def _take(row: _Row, done: CorruptedBatch, at: int, retried: Sequence[int], number: int) -> None:
+    """Count a try, and keep it where more components pass than in the best one before it."""
+    row.num_tries += 1
+    row.nfe += done.nfe.resampling // len(done.source_of_row)
+    if sum(_passes(done.verifications[at])) <= row.passed():
+        return
+    row.image, row.label, row.verification = done.images_NHWC[at], done.masks_NHW[at], done.verifications[at]
+    row.tries = tuple(number if place in retried else one for place, one in enumerate(row.tries))
+
+
+def _goes_on(row: _Row, ladder: LadderConfig) -> bool:
+    return bool(row.failed()) and (ladder.until == "every" or not row.passed())
+
+
+def _passes(numbers: Verification) -> list[bool]:
+    """Of each component, whether verification passed it and left something of it."""
+    return [one.passed and one.num_pixels_kept > 0 for one in numbers.components]
+
+
+def _assemble(first: CorruptedBatch, best: Sequence[_Row], steps: Sequence[int]) -> CorruptedBatch:
+    climbed = []
+    for row in best:
+        own = tuple(steps[number] for number in row.tries)
+        climbed.append(Climbed(own, row.tries, row.num_tries, min(own, default=steps[0]), row.nfe))
+    return CorruptedBatch(
+        images_NHWC=torch.stack([row.image for row in best]),
+        masks_NHW=torch.stack([row.label for row in best]),
+        requested_masks_NHW=first.requested_masks_NHW,
+        cells_NHW=first.cells_NHW,
+        round_trips_NHWC=first.round_trips_NHWC,
+        source_of_row=first.source_of_row,
+        seeds=first.seeds,
+        verifications=tuple(row.verification for row in best),
+        nfe=Nfe(first.nfe.inversion, sum(row.nfe for row in best)),
+        climbed=tuple(climbed),
+    )
