@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from corruptor.checks import one_of, within
+from corruptor.kinds_config import KINDS, KindsConfig
 from corruptor.ladder_config import LadderConfig
 from shards.build import LATER
 
@@ -142,6 +143,9 @@ class InjectionConfig:
     downscale_factor: int = 8
     """Factor of `downscale`, per side, 2 to 1024."""
 
+    kinds: KindsConfig | None = field(default=None, metadata={LATER: True})
+    """Structural kinds of damage and their shares, for `noised`; None: `distort` alone, and no sample says so."""
+
     def __post_init__(self) -> None:
         one_of("injection.method", self.method, METHODS)
         one_of("injection.act_on", self.act_on, PLACES)
@@ -150,6 +154,8 @@ class InjectionConfig:
             raise ValueError(
                 f"injection.act_on is {self.act_on!r}; method {self.method!r} can act on {', '.join(allowed)}"
             )
+        if self.kinds is not None and self.method != "noised":
+            raise ValueError(f"injection.kinds needs injection.method 'noised', not {self.method!r}")
         within("injection.start_step", self.start_step, -1, MOST_STEPS)
         within("injection.downscale_factor", self.downscale_factor, 2, MOST_FACTOR)
         if not 0 < self.blur_sigma <= MOST_BLUR:
@@ -297,11 +303,22 @@ class CorruptionConfig:
                 f"allows 0..{self.num_grid_steps - 1}, or -1 for the method's own"
             )
 
+        kinds = self.injection.kinds
+        if kinds is not None and kinds.start_step >= self.num_grid_steps:
+            raise ValueError(
+                f"injection.kinds.start_step is {kinds.start_step}; a grid of {self.num_grid_steps} steps allows "
+                f"0..{self.num_grid_steps - 1}, or -1 for the injection's own"
+            )
+        if kinds is not None and self.sham:
+            raise ValueError(
+                "injection.kinds does not go with sham, of which nothing is injected; leave one of them out"
+            )
         if self.ladder is not None:
             self._check_ladder(self.ladder)
 
     def _check_ladder(self, ladder: LadderConfig) -> None:
-        ladder.steps(self.start_step)
+        for kind in KINDS if self.injection.kinds else KINDS[:1]:
+            ladder.steps(self.start_step_of(kind))
         reasons = {
             "sham": self.sham,
             "resampling.num_steps above 0": bool(self.resampling.num_steps),
@@ -312,10 +329,19 @@ class CorruptionConfig:
                 f"ladder does not go with {reason}: there are no start steps to climb; leave one of them out"
             )
 
+    def start_step_of(self, kind: str) -> int:
+        """Where a sample of this kind is injected first."""
+        kinds = self.injection.kinds
+        structural = kinds is not None and kinds.start_step >= 0 and kind in KINDS[1:]
+        return kinds.start_step if kinds is not None and structural else self.start_step
+
     @property
     def lowest_step(self) -> int:
         """The strongest start step that any sample may have: how far sources are inverted."""
-        return self.start_step if self.ladder is None else min(self.ladder.steps(self.start_step))
+        kinds = self.injection.kinds
+        asked = [name for name, share in kinds.shares().items() if share] if kinds else []
+        starts = {self.start_step, *(self.start_step_of(kind) for kind in asked)}
+        return min(starts) if self.ladder is None else min(step for one in starts for step in self.ladder.steps(one))
 
     @property
     def start_step(self) -> int:

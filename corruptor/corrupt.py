@@ -14,13 +14,16 @@ C channels, H and W pixels or latent cells. Images uint8 0..255, masks uint8 (0 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from corruptor.config import CorruptionConfig
-from corruptor.finish import CorruptedBatch, Opinion, finish_rows
+from corruptor.finish import CorruptedBatch, Opinion, finish_rows, join_rows
+from corruptor.kinds import plan
+from corruptor.kinds_config import KindsConfig
 from corruptor.ladder import climb
 from corruptor.renoise import invert
 from corruptor.rows import InvertedBatch, Rows, make_rows, predictor, resample_rows, schedule_of
@@ -38,6 +41,7 @@ def corrupt(
     config: CorruptionConfig,
     source_of_row: Sequence[int] | None = None,
     opinion: Opinion | None = None,
+    prompts_without: Sequence[str] | None = None,
 ) -> CorruptedBatch:
     """Injects artifacts into images under masks; rows with an empty mask come out as clean reconstructions.
 
@@ -48,6 +52,8 @@ def corrupt(
         seeds: N seeds, see `corruptor.noise.sample_seed`. A row's noise depends on its seed alone.
         source_of_row: which image each row corrupts; default one row an image. Several rows of one image share
             its inversion.
+        prompts_without: N prompts without the words that name what is under each mask, for rows whose part is omitted
+            (`config.injection.kinds`); default the empty prompt.
         opinion: what `config.verification.second_opinion` names; needed where that is set.
 
     Raises ValueError for shapes, types or values that do not fit each other.
@@ -55,7 +61,10 @@ def corrupt(
     rows = make_rows(images_BHWC, masks_NHW, seeds, source_of_row)
     if len(prompts) != len(images_BHWC):
         raise ValueError(f'{len(prompts)} prompts for {len(images_BHWC)} images; needed: one each, "" for none')
-    return corrupt_inverted(backbone, invert_images(backbone, images_BHWC, prompts, config), rows, config, opinion)
+    if prompts_without is not None and len(prompts_without) != len(rows):
+        raise ValueError(f"{len(prompts_without)} prompts_without for {len(rows)} rows; needed: one each")
+    inverted = invert_images(backbone, images_BHWC, prompts, config)
+    return corrupt_inverted(backbone, inverted, rows, config, opinion, prompts_without)
 
 
 def invert_images(
@@ -79,9 +88,42 @@ def corrupt_inverted(
     rows: Rows,
     config: CorruptionConfig,
     opinion: Opinion | None = None,
+    prompts_without: Sequence[str] | None = None,
 ) -> CorruptedBatch:
-    """Steps 3 to 5 on inverted sources; `config` must be the one they were inverted with."""
+    """Steps 3 to 5 on inverted sources; `config` must be the one they were inverted with. Arguments as in `corrupt`."""
+    if config.injection.kinds is None:
+        return _from_one_step(backbone, inverted, rows, config, opinion)
+    rows = with_kinds(rows, config.injection.kinds, backbone.factor, prompts_without)
+    places: dict[int, list[int]] = {}
+    for place, one in enumerate(rows.structures):
+        places.setdefault(config.start_step_of(one.kind), []).append(place)
+    parts = [
+        _from_one_step(backbone, inverted, rows.chosen(some), at_step(config, step), opinion)
+        for step, some in places.items()
+    ]
+    return join_rows(parts, list(places.values()))
+
+
+def _from_one_step(
+    backbone: Backbone, inverted: InvertedBatch, rows: Rows, config: CorruptionConfig, opinion: Opinion | None
+) -> CorruptedBatch:
+    """Rows that are all injected first at the config's start step."""
     if config.ladder is not None:
         return climb(backbone, inverted, rows, config, config.ladder, opinion)
     resampled = resample_rows(backbone, inverted, rows, config)
     return finish_rows(resampled, inverted, rows, config, backbone.factor, opinion)
+
+
+def at_step(config: CorruptionConfig, step: int) -> CorruptionConfig:
+    """The config with another start step, of rows whose kinds are planned."""
+    return replace(config, injection=replace(config.injection, start_step=step, kinds=None))
+
+
+def with_kinds(rows: Rows, kinds: KindsConfig, factor: int, prompts_without: Sequence[str] | None) -> Rows:
+    """Each row with its kind drawn by its seed, its mask where the damage will be, and the prompt for it."""
+    told = list(prompts_without) if prompts_without is not None else [""] * len(rows)
+    masks = rows.masks_NHW.cpu().numpy()
+    structures = tuple(plan(mask, seed, kinds, factor) for mask, seed in zip(masks, rows.seeds, strict=True))
+    prompts = tuple(told[place] if one.kind == "omit" else None for place, one in enumerate(structures))
+    moved = torch.stack([torch.from_numpy(one.mask) for one in structures])
+    return replace(rows, masks_NHW=moved, structures=structures, prompts=prompts)

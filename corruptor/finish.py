@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,10 +38,6 @@ class Climbed:
     """Number of the try whose noise each component holds, 0 = the first."""
     num_tries: int
     """Tries that were made of the row."""
-    start_step: int
-    """Where the resampling of the picture began: the strongest of `steps`, or the first try's without any."""
-    nfe: int
-    """Noise predictions of all tries, without the inversion."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +59,20 @@ class CorruptedBatch:
     seeds: tuple[int, ...]
     verifications: tuple[Verification, ...]
     nfe: Nfe
+    resampling_nfe: tuple[int, ...]
+    """Noise predictions of each row, all tries of a ladder included, without the inversion."""
+    start_steps: tuple[int, ...]
+    """Where the resampling of each row's picture began."""
     climbed: tuple[Climbed, ...] = ()
     """What each row's ladder came to; empty without one."""
+    kinds: tuple[str, ...] = ()
+    """What each row's damage is, see `corruptor.kinds`; empty where nothing was asked for."""
+    prompts: tuple[str | None, ...] = ()
+    """What rows were resampled with in place of their source's prompt; None or empty: that."""
 
     def nfe_of(self, place: int) -> int:
         """Noise predictions that a row rests on; an inversion that several rows share counts in each."""
-        own = self.climbed[place].nfe if self.climbed else self.nfe.resampling // len(self.source_of_row)
-        return self.nfe.inversion // len(set(self.source_of_row)) + own
+        return self.nfe.inversion // len(set(self.source_of_row)) + self.resampling_nfe[place]
 
 
 Opinion = Callable[[Sequence[NDArray[np.uint8]]], Sequence[NDArray[np.float32]]]
@@ -106,6 +110,10 @@ def finish_rows(
         seeds=rows.seeds,
         verifications=tuple(numbers for _, numbers in checked),
         nfe=Nfe(inverted.nfe, resampled.nfe),
+        resampling_nfe=(resampled.nfe // len(rows),) * len(rows),
+        start_steps=(config.start_step,) * len(rows),
+        kinds=tuple(one.kind for one in rows.structures),
+        prompts=rows.prompts,
     )
 
 
@@ -139,3 +147,34 @@ def _with_source_pixels(images: Tensor, sources: Tensor, masks: Tensor, config: 
     if config.raw_negatives:
         images = torch.where(clean[:, None, None, None], sources, images)
     return images
+
+
+def join_rows(parts: Sequence[CorruptedBatch], places: Sequence[Sequence[int]]) -> CorruptedBatch:
+    """Batches of rows of the same sources as one; `places`: where each row of each part goes, all of 0 .. N - 1."""
+    order = [0] * sum(map(len, places))
+    for number, place in enumerate(place for some in places for place in some):
+        order[place] = number
+
+    def tensors(name: str) -> Tensor:
+        return torch.cat([getattr(part, name) for part in parts])[order]
+
+    def values(name: str) -> tuple[Any, ...]:
+        every = [value for part in parts for value in getattr(part, name)]
+        return tuple(every[number] for number in order) if every else ()
+
+    return CorruptedBatch(
+        images_NHWC=tensors("images_NHWC"),
+        masks_NHW=tensors("masks_NHW"),
+        requested_masks_NHW=tensors("requested_masks_NHW"),
+        cells_NHW=tensors("cells_NHW"),
+        round_trips_NHWC=tensors("round_trips_NHWC"),
+        source_of_row=values("source_of_row"),
+        seeds=values("seeds"),
+        verifications=values("verifications"),
+        nfe=Nfe(parts[0].nfe.inversion, sum(part.nfe.resampling for part in parts)),
+        resampling_nfe=values("resampling_nfe"),
+        start_steps=values("start_steps"),
+        climbed=values("climbed"),
+        kinds=values("kinds"),
+        prompts=values("prompts"),
+    )

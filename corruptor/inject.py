@@ -174,14 +174,14 @@ def _rotate(x: Tensor, where: Tensor) -> Tensor:
             # Twice the box's middle; both of one parity, so that a quarter turn maps elements onto elements.
             middle_y, middle_x = box[0].start + box[0].stop - 1, box[1].start + box[1].stop - 1
             middle_x -= (middle_x - middle_y) % 2
-            from_y = _mirror((middle_y - middle_x) // 2 + xs, height)
-            from_x = _mirror((middle_y + middle_x) // 2 - ys, width)
+            from_y = mirror((middle_y - middle_x) // 2 + xs, height)
+            from_x = mirror((middle_y + middle_x) // 2 - ys, width)
             target, source = (torch.from_numpy(np.stack(pair)).to(x.device) for pair in ((ys, xs), (from_y, from_x)))
             result[row, :, target[0], target[1]] = x[row, :, source[0], source[1]]
     return result
 
 
-def _mirror(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+def mirror(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     """Folds any index into 0 .. size - 1 by reflection that repeats the edge."""
     index = index % (2 * size)
     return np.minimum(index, 2 * size - 1 - index)

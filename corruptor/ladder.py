@@ -12,7 +12,7 @@ Legend: N rows, h and w latent cells.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,7 +103,7 @@ def _attempt(
 
 
 def _first_rows(done: CorruptedBatch, rows: Rows, factor: int) -> list[_Row]:
-    each = done.nfe.resampling // len(rows)
+    each = done.resampling_nfe[0]
     return [
         _Row(
             image=done.images_NHWC[place],
@@ -122,7 +122,7 @@ def _first_rows(done: CorruptedBatch, rows: Rows, factor: int) -> list[_Row]:
 def _take(row: _Row, done: CorruptedBatch, at: int, retried: Sequence[int], number: int) -> None:
     """Count a try, and keep it where more components pass than in the best one before it."""
     row.num_tries += 1
-    row.nfe += done.nfe.resampling // len(done.source_of_row)
+    row.nfe += done.resampling_nfe[at]
     if sum(_passes(done.verifications[at])) <= row.passed():
         return
     row.image, row.label, row.verification = done.images_NHWC[at], done.masks_NHW[at], done.verifications[at]
@@ -139,19 +139,14 @@ def _passes(numbers: Verification) -> list[bool]:
 
 
 def _assemble(first: CorruptedBatch, best: Sequence[_Row], steps: Sequence[int]) -> CorruptedBatch:
-    climbed = []
-    for row in best:
-        own = tuple(steps[number] for number in row.tries)
-        climbed.append(Climbed(own, row.tries, row.num_tries, min(own, default=steps[0]), row.nfe))
-    return CorruptedBatch(
+    own = [tuple(steps[number] for number in row.tries) for row in best]
+    return replace(
+        first,
         images_NHWC=torch.stack([row.image for row in best]),
         masks_NHW=torch.stack([row.label for row in best]),
-        requested_masks_NHW=first.requested_masks_NHW,
-        cells_NHW=first.cells_NHW,
-        round_trips_NHWC=first.round_trips_NHWC,
-        source_of_row=first.source_of_row,
-        seeds=first.seeds,
         verifications=tuple(row.verification for row in best),
         nfe=Nfe(first.nfe.inversion, sum(row.nfe for row in best)),
-        climbed=tuple(climbed),
+        resampling_nfe=tuple(row.nfe for row in best),
+        start_steps=tuple(min(one, default=steps[0]) for one in own),
+        climbed=tuple(Climbed(one, row.tries, row.num_tries) for one, row in zip(own, best, strict=True)),
     )

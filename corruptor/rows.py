@@ -15,6 +15,8 @@ from torch import Tensor
 
 from corruptor.config import METHODS, CorruptionConfig
 from corruptor.inject import cells_from_mask, inject, transform_images
+from corruptor.kinds import Structure
+from corruptor.kinds import content as content_of
 from corruptor.noise import draw_noise, sample_generator, try_seed
 from corruptor.renoise import NoisePredictor
 from corruptor.resample import Later, resample
@@ -35,13 +37,23 @@ class Rows:
     source_of_row: tuple[int, ...]
     """Index of each row's source."""
 
+    structures: tuple[Structure, ...] = ()
+    """What each row's region becomes; empty: its own content under fresh noise."""
+    prompts: tuple[str | None, ...] = ()
+    """What a row is resampled with in place of its source's prompt; None or empty: that."""
+
     def __len__(self) -> int:
         return len(self.source_of_row)
 
     def chosen(self, places: Sequence[int]) -> Rows:
         """The rows at these places."""
-        seeds, sources = (tuple(all_of[place] for place in places) for all_of in (self.seeds, self.source_of_row))
-        return Rows(self.masks_NHW[list(places)], seeds, sources)
+        return Rows(
+            self.masks_NHW[list(places)],
+            tuple(self.seeds[place] for place in places),
+            tuple(self.source_of_row[place] for place in places),
+            tuple(self.structures[place] for place in places) if self.structures else (),
+            tuple(self.prompts[place] for place in places) if self.prompts else (),
+        )
 
 
 @dataclass(frozen=True)
@@ -134,6 +146,9 @@ def _resampled_latents(
         sources = inverted.images_BHWC[list(rows.source_of_row)]
         changed_z0 = backbone.encode(transform_images(sources, rows.masks_NHW, method, backbone.factor))
 
+    if rows.structures:
+        z0 = content_of(z0, rows.structures, of_cell >= 0)
+
     def content(step: int) -> tuple[Tensor, Tensor]:
         """Cells that are injected at a step, and the latents with them in place."""
         free = _cells_at(of_cell, tries.steps, step)
@@ -146,13 +161,25 @@ def _resampled_latents(
     free, injected = content(start)
     if not METHODS[method.method].resampled:
         return injected
-    conditioning = inverted.conditioning.rows(rows.source_of_row)
+    conditioning = _conditioning(backbone, inverted, rows)
     predict = predictor(backbone, conditioning, config.resampling.guidance_scale, config.negative_prompt)
     weaker = sorted(set(tries.steps) - {start})
     later = {step - start: Later(*content(step)) for step in weaker}
     up_to = config.num_grid_steps - start + 1
     path = [latents[index] for latents in inverted.trajectory[:up_to]] if config.resampling.blend else []
     return resample(predict, injected, schedule, start, config.resampling, generators, path, free, later)
+
+
+def _conditioning(backbone: Backbone, inverted: InvertedBatch, rows: Rows) -> Conditioning:
+    """Of the rows' sources, and of their own prompts where they have one."""
+    own = {place: prompt for place, prompt in enumerate(rows.prompts) if prompt is not None}
+    if not own:
+        return inverted.conditioning.rows(rows.source_of_row)
+    both = inverted.conditioning.join([inverted.conditioning, backbone.embed(list(own.values()))])
+    index = list(rows.source_of_row)
+    for number, place in enumerate(own):
+        index[place] = len(inverted.images_BHWC) + number
+    return both.rows(index)
 
 
 def _noise(seeds: Sequence[int], of_cell: Tensor, z0: Tensor, num_tries: int) -> tuple[list[torch.Generator], Tensor]:

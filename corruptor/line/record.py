@@ -103,7 +103,7 @@ class Recorder:
             scene=dict(item.scene or {}),
             extra={
                 **_extra(row, mask, numbers, scale),
-                **_climbed(done, place),
+                **_damage(done, place),
                 **({"prompt_cut": True} if prompt_cut else {}),
             },
         )
@@ -114,7 +114,7 @@ class Recorder:
         """Every field of the corruption config, the resolved ones under their own names."""
         config, cells = self.config.corruption, done.cells_NHW[place]
         injected = bool(cells.any())
-        start_step = done.climbed[place].start_step if done.climbed else config.start_step
+        start_step = done.start_steps[place]
         method = config.injection
         return CorruptionMeta(
             method=method.method if injected else "none",
@@ -132,6 +132,7 @@ class Recorder:
             injected=injected,
             nfe=done.nfe_of(place),
             options=self.options,
+            kind=done.kinds[place] if done.kinds else "",
         )
 
     @cached_property
@@ -201,12 +202,16 @@ def _extra(row: Row, mask: np.ndarray[Any, np.dtype[np.uint8]], numbers: Verific
     return extra
 
 
-def _climbed(done: CorruptedBatch, place: int) -> dict[str, Any]:
-    """Where there is a ladder: start step and try of each component, and how often the row was tried."""
-    if not done.climbed:
-        return {}
-    one = done.climbed[place]
-    return {"ladder": {"steps": list(one.steps), "tries": list(one.tries), "num_tries": one.num_tries}}
+def _damage(done: CorruptedBatch, place: int) -> dict[str, Any]:
+    """Where there is a ladder: start step and try of each component, and how often the row was tried. Where a part was
+    left out of the prompt: what that was then."""
+    found: dict[str, Any] = {}
+    if done.climbed:
+        one = done.climbed[place]
+        found["ladder"] = {"steps": list(one.steps), "tries": list(one.tries), "num_tries": one.num_tries}
+    if done.prompts and done.prompts[place] is not None:
+        found["resampling_prompt"] = done.prompts[place]
+    return found
 
 
 def _version(name: str) -> str:

@@ -29,7 +29,7 @@ from corruptor.line.config import LineConfig
 from corruptor.line.plan import noise_seed
 from corruptor.line.report import is_complete
 from corruptor.line.run import Line, open_line, run_shards
-from corruptor.line.worker import Worker
+from corruptor.line.worker import Worker, prompt_without
 from corruptor.rows import InvertedBatch, ResampledRows, Rows, make_rows, resample_rows
 from corruptor.schedule import num_inversion_passes
 from shards.errors import ConfigError
@@ -116,8 +116,10 @@ class SharedWorker(Worker):
             [noise_seed(self.config.seed, row.loaded.item, row.variant) for _, row in made],
             [place for place, _ in made],
         )
-        if self.config.corruption.ladder is not None:  # what it resamples follows from what it verifies: no two alike
-            return corrupt_inverted(self.backbone, inverted, rows, self.config.corruption, self.opinion)
+        config = self.config.corruption
+        if config.ladder is not None or config.injection.kinds is not None:  # what it resamples is no other line's
+            without = [prompt_without(self.config.samples, row) for _, row in made]
+            return corrupt_inverted(self.backbone, inverted, rows, config, self.opinion, without)
         resampled = self._resampled(items, inverted, rows)
         return finish_rows(resampled, inverted, rows, self.config.corruption, self.backbone.factor, self.opinion)
 

@@ -12,9 +12,11 @@ from corruptor.backbone import Backbone
 from corruptor.corrupt import corrupt
 from corruptor.finish import CorruptedBatch, Opinion
 from corruptor.line.batch import Batch, Done, Refused, Row
-from corruptor.line.config import LineConfig
+from corruptor.line.config import LineConfig, SamplesConfig
 from corruptor.line.plan import Plan, noise_seed
+from corruptor.line.prompt import without
 from corruptor.line.record import Recorder
+from shards.masks import ARTIFACT
 from shards.schema import Sample
 from shards.source import Reject
 
@@ -70,6 +72,7 @@ class Worker:
             self.config.corruption,
             [place for place, _ in rows],
             self.opinion,
+            [prompt_without(self.config.samples, row) for _, row in rows],
         )
 
     def _result(self, row: Row, done: CorruptedBatch, place: int) -> Sample | Refused:
@@ -80,6 +83,14 @@ class Worker:
             reject = Reject(row.loaded.item.uri, "below_threshold", detail)
             return Refused(row.loaded.index, row.variant, reject)
         return self.recorder.sample(row, done, place)
+
+
+def prompt_without(samples: SamplesConfig, row: Row) -> str:
+    """The prompt of a row without what its mask covers, as far as the region policy or the source names that."""
+    item, inside = row.loaded.item, row.mask == ARTIFACT
+    named = [region.name for region in item.regions if (inside & (region.mask == ARTIFACT)).any()]
+    phrases = row.facts.get("phrases", ())
+    return samples.prompt_of(without(item.caption, [*named, *(phrases if isinstance(phrases, (list, tuple)) else ())]))
 
 
 def _by_source(rows: Sequence[Row]) -> list[list[Row]]:

@@ -11,10 +11,13 @@ import torch
 
 from corruptor.corrupt import corrupt
 from corruptor.finish import CorruptedBatch
+from corruptor.line.batch import Loaded
+from corruptor.line.batch import Row as LineRow
 from corruptor.line.config import LineConfig
 from corruptor.line.opinion import open_opinion
 from corruptor.line.plan import noise_seed
 from corruptor.line.run import open_model
+from corruptor.line.worker import prompt_without
 from experiments.purity.count import Mask, faults_in, judge
 from experiments.purity.make import Sources, load_sources
 from miniworld.world.splits import Split
@@ -47,6 +50,8 @@ class Row:
     parts: tuple[Part, ...]
     label: tuple[int, int, int]
     """Pixels labelled and faulty, labelled and whole, faulty and not labelled."""
+    kind: str = ""
+    """Of the damage, where the arm has kinds."""
 
     @property
     def is_sample(self) -> bool:
@@ -91,11 +96,18 @@ def work(config: LineConfig, split: Split, first: int, count: int, pool: Any) ->
             [noise_seed(config.seed, item, 0) for item in sources.items],
             config.corruption,
             opinion=opinion,
+            prompts_without=[prompt_without(config.samples, row) for row in line_rows(sources)],
         )
         pictures = done.images_NHWC.numpy()
         faults = pool.map(judge, list(zip(pictures, sources.scenes, strict=True)))
         rows = [row_of(number, done, place, faults[place]) for place, number in enumerate(sources.numbers)]
         yield Made(sources, done, tuple(faults), tuple(rows))
+
+
+def line_rows(sources: Sources) -> list[LineRow]:
+    """The sources as the line has them."""
+    found = zip(sources.numbers, sources.items, sources.masks_NHW, strict=True)
+    return [LineRow(Loaded(number, item, *item.image.shape[:2]), 0, mask) for number, item, mask in found]
 
 
 def row_of(number: int, done: CorruptedBatch, place: int, fault: Mask) -> Row:
@@ -105,10 +117,10 @@ def row_of(number: int, done: CorruptedBatch, place: int, fault: Mask) -> Row:
     numbers, climbed = done.verifications[place], done.climbed[place] if done.climbed else None
     found = zip(numbers.components, faults_in(requested, fault), strict=True)
     parts = [
-        Part(one.num_pixels_kept > 0, hit, one.change_inside, climbed.steps[at] if climbed else -1)
+        Part(one.num_pixels_kept > 0, hit, one.change_inside, climbed.steps[at] if climbed else done.start_steps[place])
         for at, (one, (_, _, hit)) in enumerate(found)
     ]
     counts = (label & broken, label & ~broken, ~label & broken)
     nfe, tries = done.nfe_of(place), climbed.num_tries if climbed else 1
     hits, extra, missed = (int(one.sum()) for one in counts)
-    return Row(number, nfe, tries, tuple(parts), (hits, extra, missed))
+    return Row(number, nfe, tries, tuple(parts), (hits, extra, missed), done.kinds[place] if done.kinds else "")

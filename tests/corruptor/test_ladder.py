@@ -113,11 +113,12 @@ def test_what_never_passes_is_the_weakest_try_and_costs_all(backbone: Backbone, 
     assert (done.images_NHWC.int() - once.images_NHWC.int()).abs().max() <= 1
     assert not (done.masks_NHW == 1).any()
     # Steps 48, 47, 46, 46: passes 2, 3, 4, 4; the clean row, of which nothing is asked, is resampled once.
-    assert [one.nfe for one in done.climbed] == [13, 2, 13]
+    assert done.resampling_nfe == (13, 2, 13)
     assert [one.num_tries for one in done.climbed] == [4, 1, 4]
     assert [done.nfe_of(row) for row in range(3)] == [17, 6, 17]
     assert done.climbed[0].steps == (48, 48)
     assert done.climbed[1].steps == ()
+    assert done.start_steps == (48, 48, 48)
 
 
 def halfway(done: CorruptedBatch) -> float:
@@ -139,7 +140,7 @@ def test_only_what_failed_is_tried_again(backbone: Backbone, images: Tensor, mas
     assert climbed.num_tries == 2
     assert climbed.tries == tuple(0 if passed else 1 for passed in good), "the tiny model breaks anything from step 20"
     assert climbed.steps == tuple(48 if passed else 20 for passed in good)
-    assert climbed.start_step == 20
+    assert done.start_steps[0] == 20
     assert all(one.passed for one in done.verifications[0].components)
     assert torch.equal(done.cells_NHW, once.cells_NHW)
 
