@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from corruptor.band_config import BandConfig
 from corruptor.checks import one_of, within
 from corruptor.kinds_config import KINDS, KindsConfig
 from corruptor.ladder_config import LadderConfig
@@ -242,6 +243,9 @@ class VerificationConfig:
 
     second_opinion: SecondOpinion | None = field(default=None, metadata={LATER: True})
     """What a component must pass as well: change alone does not tell a fault from another way to draw the thing."""
+
+    band: BandConfig | None = field(default=None, metadata={LATER: True})
+    """Between which perceptual distances to its twin a component must lie as well."""
 
     def __post_init__(self) -> None:
         one_of("verification.policy", self.policy, POLICIES)

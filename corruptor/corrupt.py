@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from corruptor.config import CorruptionConfig
-from corruptor.finish import CorruptedBatch, Opinion, finish_rows, join_rows
+from corruptor.finish import NOBODY, CorruptedBatch, Judges, finish_rows, join_rows
 from corruptor.kinds import plan
 from corruptor.kinds_config import KindsConfig
 from corruptor.ladder import climb
@@ -40,7 +40,7 @@ def corrupt(
     seeds: Sequence[int],
     config: CorruptionConfig,
     source_of_row: Sequence[int] | None = None,
-    opinion: Opinion | None = None,
+    judges: Judges = NOBODY,
     prompts_without: Sequence[str] | None = None,
 ) -> CorruptedBatch:
     """Injects artifacts into images under masks; rows with an empty mask come out as clean reconstructions.
@@ -54,7 +54,7 @@ def corrupt(
             its inversion.
         prompts_without: N prompts without the words that name what is under each mask, for rows whose part is omitted
             (`config.injection.kinds`); default the empty prompt.
-        opinion: what `config.verification.second_opinion` names; needed where that is set.
+        judges: what `config.verification` asks for beside the change of pixels.
 
     Raises ValueError for shapes, types or values that do not fit each other.
     """
@@ -64,7 +64,7 @@ def corrupt(
     if prompts_without is not None and len(prompts_without) != len(rows):
         raise ValueError(f"{len(prompts_without)} prompts_without for {len(rows)} rows; needed: one each")
     inverted = invert_images(backbone, images_BHWC, prompts, config)
-    return corrupt_inverted(backbone, inverted, rows, config, opinion, prompts_without)
+    return corrupt_inverted(backbone, inverted, rows, config, judges, prompts_without)
 
 
 def invert_images(
@@ -87,31 +87,31 @@ def corrupt_inverted(
     inverted: InvertedBatch,
     rows: Rows,
     config: CorruptionConfig,
-    opinion: Opinion | None = None,
+    judges: Judges = NOBODY,
     prompts_without: Sequence[str] | None = None,
 ) -> CorruptedBatch:
     """Steps 3 to 5 on inverted sources; `config` must be the one they were inverted with. Arguments as in `corrupt`."""
     if config.injection.kinds is None:
-        return _from_one_step(backbone, inverted, rows, config, opinion)
+        return _from_one_step(backbone, inverted, rows, config, judges)
     rows = with_kinds(rows, config.injection.kinds, backbone.factor, prompts_without)
     places: dict[int, list[int]] = {}
     for place, one in enumerate(rows.structures):
         places.setdefault(config.start_step_of(one.kind), []).append(place)
     parts = [
-        _from_one_step(backbone, inverted, rows.chosen(some), at_step(config, step), opinion)
+        _from_one_step(backbone, inverted, rows.chosen(some), at_step(config, step), judges)
         for step, some in places.items()
     ]
     return join_rows(parts, list(places.values()))
 
 
 def _from_one_step(
-    backbone: Backbone, inverted: InvertedBatch, rows: Rows, config: CorruptionConfig, opinion: Opinion | None
+    backbone: Backbone, inverted: InvertedBatch, rows: Rows, config: CorruptionConfig, judges: Judges
 ) -> CorruptedBatch:
     """Rows that are all injected first at the config's start step."""
     if config.ladder is not None:
-        return climb(backbone, inverted, rows, config, config.ladder, opinion)
+        return climb(backbone, inverted, rows, config, config.ladder, judges)
     resampled = resample_rows(backbone, inverted, rows, config)
-    return finish_rows(resampled, inverted, rows, config, backbone.factor, opinion)
+    return finish_rows(resampled, inverted, rows, config, backbone.factor, judges)
 
 
 def at_step(config: CorruptionConfig, step: int) -> CorruptionConfig:

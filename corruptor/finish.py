@@ -77,6 +77,21 @@ class CorruptedBatch:
 
 Opinion = Callable[[Sequence[NDArray[np.uint8]]], Sequence[NDArray[np.float32]]]
 """uint8 HWC pictures -> float HW of each, 0..1, higher is an artifact (`verification.second_opinion`)."""
+Distance = Callable[[Sequence[NDArray[np.uint8]], Sequence[NDArray[np.uint8]]], Sequence[NDArray[np.float32]]]
+"""uint8 HWC pictures and their twins -> float HW of each pair, 0..2 (`verification.band`)."""
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Networks that verification asks beside the change of pixels."""
+
+    opinion: Opinion | None = None
+    """What `verification.second_opinion` names; needed where that is set."""
+    distance: Distance | None = None
+    """What `verification.band` names; needed where that is set."""
+
+
+NOBODY = Judges()
 
 
 def finish_rows(
@@ -85,19 +100,20 @@ def finish_rows(
     rows: Rows,
     config: CorruptionConfig,
     factor: int,
-    opinion: Opinion | None = None,
+    judges: Judges = NOBODY,
 ) -> CorruptedBatch:
     """Step 5: source pixels where the config wants them, and labels of what changed. `factor`: pixels a latent cell.
 
-    Raises ValueError where the config asks for a second opinion and there is none.
+    Raises ValueError where the config asks for a judge that is not given.
     """
     sources, masks = list(rows.source_of_row), rows.masks_NHW.cpu()
     images = _with_source_pixels(resampled.images_NHWC, inverted.images_BHWC[sources], masks, config)
     round_trips = inverted.round_trips_BHWC[sources]
-    rises = rises_of(images, round_trips, masks, config, opinion)
+    rises = rises_of(images, round_trips, masks, config, judges.opinion)
+    distances = distances_of(images, round_trips, masks, config, judges.distance)
     checked = [
-        verify(image.numpy(), twin.numpy(), mask.numpy(), factor, config.verification, rise)
-        for image, twin, mask, rise in zip(images, round_trips, masks, rises, strict=True)
+        verify(image.numpy(), twin.numpy(), mask.numpy(), factor, config.verification, rise, apart)
+        for image, twin, mask, rise, apart in zip(images, round_trips, masks, rises, distances, strict=True)
     ]
     cells = resampled.cells_NHW
     return CorruptedBatch(
@@ -135,6 +151,26 @@ def rises_of(
     for at, place in enumerate(asked):
         rises[place] = heats[at] - heats[len(asked) + at]
     return rises
+
+
+def distances_of(
+    images: Tensor, round_trips: Tensor, masks: Tensor, config: CorruptionConfig, distance: Distance | None
+) -> list[NDArray[np.float32] | None]:
+    """For each row float HW, how far picture and twin are apart; None where nothing was asked for.
+
+    Raises ValueError where there is nobody to tell.
+    """
+    found: list[NDArray[np.float32] | None] = [None] * len(images)
+    if config.verification.band is None:
+        return found
+    if distance is None:
+        raise ValueError("verification.band is set, and no network was given; give one as `judges.distance`")
+    asked = [place for place, mask in enumerate(masks) if (mask == 1).any()]
+    pairs = [(images[place].numpy(), round_trips[place].numpy()) for place in asked]
+    told = distance([one for one, _ in pairs], [other for _, other in pairs]) if asked else []
+    for place, one in zip(asked, told, strict=True):
+        found[place] = one
+    return found
 
 
 def _with_source_pixels(images: Tensor, sources: Tensor, masks: Tensor, config: CorruptionConfig) -> Tensor:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from corruptor.config import CorruptionConfig
-from corruptor.finish import Climbed, CorruptedBatch, Nfe, Opinion, finish_rows
+from corruptor.finish import NOBODY, Climbed, CorruptedBatch, Judges, Nfe, finish_rows
 from corruptor.inject import components_of_cells
 from corruptor.ladder_config import LadderConfig
 from corruptor.rows import InvertedBatch, Rows, Tries, resample_rows
@@ -67,14 +67,14 @@ def climb(
     rows: Rows,
     config: CorruptionConfig,
     ladder: LadderConfig,
-    opinion: Opinion | None = None,
+    judges: Judges = NOBODY,
 ) -> CorruptedBatch:
     """Steps 3 to 5 on sources inverted to the ladder's floor. A row's outcome does not depend on the other rows.
 
     Raises ValueError as `finish_rows` does.
     """
     steps = ladder.steps(config.start_step)
-    first = _attempt(backbone, inverted, rows, config, None, opinion)
+    first = _attempt(backbone, inverted, rows, config, None, judges)
     best = _first_rows(first, rows, backbone.factor)
     left = [place for place, row in enumerate(best) if _goes_on(row, ladder)]
     for number in range(1, len(steps)):
@@ -83,7 +83,7 @@ def climb(
         retried = [best[place].failed() for place in left]
         cells = [best[place].of_cell(some, number) for place, some in zip(left, retried, strict=True)]
         tries = Tries(torch.stack(cells), steps[: number + 1])
-        done = _attempt(backbone, inverted, rows.chosen(left), config, tries, opinion)
+        done = _attempt(backbone, inverted, rows.chosen(left), config, tries, judges)
         for at, place in enumerate(left):
             _take(best[place], done, at, retried[at], number)
         left = [place for place in left if _goes_on(best[place], ladder)]
@@ -96,10 +96,10 @@ def _attempt(
     rows: Rows,
     config: CorruptionConfig,
     tries: Tries | None,
-    opinion: Opinion | None,
+    judges: Judges,
 ) -> CorruptedBatch:
     resampled = resample_rows(backbone, inverted, rows, config, tries)
-    return finish_rows(resampled, inverted, rows, config, backbone.factor, opinion)
+    return finish_rows(resampled, inverted, rows, config, backbone.factor, judges)
 
 
 def _first_rows(done: CorruptedBatch, rows: Rows, factor: int) -> list[_Row]:

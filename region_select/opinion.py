@@ -28,6 +28,25 @@ def open_detector(
     return lambda images: [detector.heat([image])[0] for image in images]
 
 
+def open_distance(
+    where: str, revision: str = "main", device: str = "auto"
+) -> Callable[[Sequence[U8], Sequence[U8]], list[NDArray[np.float32]]]:
+    """uint8 HWC pictures and their twins -> float32 HW of each pair, 0..2: how different they look to a network.
+
+    Raises MissingInputError, CheckpointError, ConfigError.
+    """
+    from detector.features import open_distance as opened
+
+    return opened(where, revision, device)
+
+
+def features_digest(where: str, revision: str = "main") -> str:
+    """sha256 of the files that `open_distance` reads. Raises MissingInputError."""
+    from detector.features import features_digest as digest
+
+    return digest(where, revision)
+
+
 def detector_digest(where: str, score: str = "", revision: str = "main") -> str:
     """sha256 of the files that `open_detector` reads. Raises MissingInputError."""
     from detector.rejection.hub import find_segmenter, fingerprint_of

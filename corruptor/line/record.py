@@ -193,6 +193,8 @@ def _extra(row: Row, mask: np.ndarray[Any, np.dtype[np.uint8]], numbers: Verific
     }
     if any(one.rise is not None for one in numbers.components):
         extra["rises"] = [round(one.rise or 0.0, DECIMALS) for one in numbers.components]
+    if any(one.distance is not None for one in numbers.components):
+        extra["distances"] = [round(one.distance or 0.0, DECIMALS) for one in numbers.components]
     if row.loaded.item.caption_cut:
         extra["caption_characters"] = row.loaded.item.caption_cut
     if scale > 1:

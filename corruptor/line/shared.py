@@ -119,9 +119,9 @@ class SharedWorker(Worker):
         config = self.config.corruption
         if config.ladder is not None or config.injection.kinds is not None:  # what it resamples is no other line's
             without = [prompt_without(self.config.samples, row) for _, row in made]
-            return corrupt_inverted(self.backbone, inverted, rows, config, self.opinion, without)
+            return corrupt_inverted(self.backbone, inverted, rows, config, self.judges, without)
         resampled = self._resampled(items, inverted, rows)
-        return finish_rows(resampled, inverted, rows, self.config.corruption, self.backbone.factor, self.opinion)
+        return finish_rows(resampled, inverted, rows, self.config.corruption, self.backbone.factor, self.judges)
 
     @property
     def num_latents(self) -> int:
@@ -219,7 +219,7 @@ def open_lines(runs: Sequence[tuple[LineConfig, Path]], kept: Kept) -> list[Line
     lines: list[Line] = []
     for config, out in runs:
         line = open_line(config, out, backbone=lines[0].backbone if lines else None)
-        shared = SharedWorker(line.backbone, line.config, line.plan, line.worker.recorder, line.worker.opinion, kept)
+        shared = SharedWorker(line.backbone, line.config, line.plan, line.worker.recorder, line.worker.judges, kept)
         source = KeptSource(line.source, repr(config.source), kept)
         lines.append(dataclasses.replace(line, worker=shared, source=source))
     for name, values in (

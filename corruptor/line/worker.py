@@ -10,7 +10,7 @@ import torch
 
 from corruptor.backbone import Backbone
 from corruptor.corrupt import corrupt
-from corruptor.finish import CorruptedBatch, Opinion
+from corruptor.finish import NOBODY, CorruptedBatch, Judges
 from corruptor.line.batch import Batch, Done, Refused, Row
 from corruptor.line.config import LineConfig, SamplesConfig
 from corruptor.line.plan import Plan, noise_seed
@@ -29,8 +29,8 @@ class Worker:
     config: LineConfig
     plan: Plan
     recorder: Recorder
-    opinion: Opinion | None = None
-    """What `verification.second_opinion` names."""
+    judges: Judges = NOBODY
+    """What `verification` asks for beside the change of pixels."""
 
     def work(self, batch: Batch) -> Done:
         """All rows of the batch, each as a sample or as a refusal."""
@@ -71,7 +71,7 @@ class Worker:
             [noise_seed(self.config.seed, row.loaded.item, row.variant) for _, row in rows],
             self.config.corruption,
             [place for place, _ in rows],
-            self.opinion,
+            self.judges,
             [prompt_without(self.config.samples, row) for _, row in rows],
         )
 

@@ -14,7 +14,7 @@ from corruptor.finish import CorruptedBatch
 from corruptor.line.batch import Loaded
 from corruptor.line.batch import Row as LineRow
 from corruptor.line.config import LineConfig
-from corruptor.line.opinion import open_opinion
+from corruptor.line.opinion import open_judges
 from corruptor.line.plan import noise_seed
 from corruptor.line.run import open_model
 from corruptor.line.worker import prompt_without
@@ -35,6 +35,8 @@ class Part:
     """A fault lies in it, see `experiments.purity.count.faults_in`."""
     change: float
     """Mean change inside, 0..255."""
+    distance: float | None
+    """Perceptual distance to the twin, where the arm has a band."""
     step: int
     """Start step at which it was injected."""
 
@@ -83,7 +85,7 @@ def work(config: LineConfig, split: Split, first: int, count: int, pool: Any) ->
     `pool` has a `map`. Raises UserErrors as the line does.
     """
     backbone = open_model(config.model, config.compute.device)
-    opinion = open_opinion(config.corruption.verification.second_opinion, config.compute.device)
+    judges = open_judges(config.corruption.verification, config.compute.device)
     for start in range(0, count, BATCH):
         sources = load_sources(config, split, first, range(start, min(start + BATCH, count)))
         if not sources.items:
@@ -95,7 +97,7 @@ def work(config: LineConfig, split: Split, first: int, count: int, pool: Any) ->
             [config.samples.prompt_of(item.caption) for item in sources.items],
             [noise_seed(config.seed, item, 0) for item in sources.items],
             config.corruption,
-            opinion=opinion,
+            judges=judges,
             prompts_without=[prompt_without(config.samples, row) for row in line_rows(sources)],
         )
         pictures = done.images_NHWC.numpy()
@@ -117,7 +119,13 @@ def row_of(number: int, done: CorruptedBatch, place: int, fault: Mask) -> Row:
     numbers, climbed = done.verifications[place], done.climbed[place] if done.climbed else None
     found = zip(numbers.components, faults_in(requested, fault), strict=True)
     parts = [
-        Part(one.num_pixels_kept > 0, hit, one.change_inside, climbed.steps[at] if climbed else done.start_steps[place])
+        Part(
+            one.num_pixels_kept > 0,
+            hit,
+            one.change_inside,
+            one.distance,
+            climbed.steps[at] if climbed else done.start_steps[place],
+        )
         for at, (one, (_, _, hit)) in enumerate(found)
     ]
     counts = (label & broken, label & ~broken, ~label & broken)
