@@ -323,6 +323,13 @@ class CorruptionConfig:
     def _check_ladder(self, ladder: LadderConfig) -> None:
         for kind in KINDS if self.injection.kinds else KINDS[:1]:
             ladder.steps(self.start_step_of(kind))
+        if ladder.last_step >= self.num_grid_steps:
+            raise ValueError(
+                f"ladder.last_step is {ladder.last_step}; a grid of {self.num_grid_steps} steps allows "
+                f"0..{self.num_grid_steps - 1}, or -1 for the floor"
+            )
+        if ladder.last and self.injection.method != "noised":
+            raise ValueError(f"ladder.last needs injection.method 'noised', not {self.injection.method!r}")
         reasons = {
             "sham": self.sham,
             "resampling.num_steps above 0": bool(self.resampling.num_steps),
@@ -345,7 +352,9 @@ class CorruptionConfig:
         kinds = self.injection.kinds
         asked = [name for name, share in kinds.shares().items() if share] if kinds else []
         starts = {self.start_step, *(self.start_step_of(kind) for kind in asked)}
-        return min(starts) if self.ladder is None else min(step for one in starts for step in self.ladder.steps(one))
+        if self.ladder is None:
+            return min(starts)
+        return min(self.ladder.last_steps() + tuple(step for one in starts for step in self.ladder.steps(one)))
 
     @property
     def start_step(self) -> int:

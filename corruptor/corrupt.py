@@ -22,11 +22,9 @@ from torch import Tensor
 
 from corruptor.config import CorruptionConfig
 from corruptor.finish import NOBODY, CorruptedBatch, Judges, finish_rows, join_rows
-from corruptor.kinds import plan
-from corruptor.kinds_config import KindsConfig
-from corruptor.ladder import climb
+from corruptor.ladder import at_step, climb
 from corruptor.renoise import invert
-from corruptor.rows import InvertedBatch, Rows, make_rows, predictor, resample_rows, schedule_of
+from corruptor.rows import InvertedBatch, Rows, make_rows, predictor, resample_rows, schedule_of, with_kinds
 
 if TYPE_CHECKING:
     from corruptor.backbone import Backbone
@@ -91,14 +89,18 @@ def corrupt_inverted(
     prompts_without: Sequence[str] | None = None,
 ) -> CorruptedBatch:
     """Steps 3 to 5 on inverted sources; `config` must be the one they were inverted with. Arguments as in `corrupt`."""
+    if prompts_without is not None:
+        rows = replace(rows, without=tuple(prompts_without))
     if config.injection.kinds is None:
         return _from_one_step(backbone, inverted, rows, config, judges)
-    rows = with_kinds(rows, config.injection.kinds, backbone.factor, prompts_without)
+    rows = with_kinds(rows, config.injection.kinds, backbone.factor)
     places: dict[int, list[int]] = {}
     for place, one in enumerate(rows.structures):
         places.setdefault(config.start_step_of(one.kind), []).append(place)
     parts = [
-        _from_one_step(backbone, inverted, rows.chosen(some), at_step(config, step), judges)
+        _from_one_step(
+            backbone, inverted, rows.chosen(some), replace(at_step(config, step), ladder=config.ladder), judges
+        )
         for step, some in places.items()
     ]
     return join_rows(parts, list(places.values()))
@@ -112,18 +114,3 @@ def _from_one_step(
         return climb(backbone, inverted, rows, config, config.ladder, judges)
     resampled = resample_rows(backbone, inverted, rows, config)
     return finish_rows(resampled, inverted, rows, config, backbone.factor, judges)
-
-
-def at_step(config: CorruptionConfig, step: int) -> CorruptionConfig:
-    """The config with another start step, of rows whose kinds are planned."""
-    return replace(config, injection=replace(config.injection, start_step=step, kinds=None))
-
-
-def with_kinds(rows: Rows, kinds: KindsConfig, factor: int, prompts_without: Sequence[str] | None) -> Rows:
-    """Each row with its kind drawn by its seed, its mask where the damage will be, and the prompt for it."""
-    told = list(prompts_without) if prompts_without is not None else [""] * len(rows)
-    masks = rows.masks_NHW.cpu().numpy()
-    structures = tuple(plan(mask, seed, kinds, factor) for mask, seed in zip(masks, rows.seeds, strict=True))
-    prompts = tuple(told[place] if one.kind == "omit" else None for place, one in enumerate(structures))
-    moved = torch.stack([torch.from_numpy(one.mask) for one in structures])
-    return replace(rows, masks_NHW=moved, structures=structures, prompts=prompts)

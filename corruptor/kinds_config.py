@@ -42,3 +42,8 @@ class KindsConfig:
         """Kind -> share, in the order of KINDS."""
         told = asdict(self)
         return {name: told[name] for name in KINDS}
+
+    @classmethod
+    def only(cls, kind: str) -> KindsConfig:
+        """One kind for every sample."""
+        return cls(*(float(name == kind) for name in KINDS))

@@ -23,8 +23,10 @@ from torch import Tensor
 from corruptor.config import CorruptionConfig
 from corruptor.finish import NOBODY, Climbed, CorruptedBatch, Judges, Nfe, finish_rows
 from corruptor.inject import components_of_cells
+from corruptor.kinds_config import KindsConfig
 from corruptor.ladder_config import LadderConfig
-from corruptor.rows import InvertedBatch, Rows, Tries, resample_rows
+from corruptor.noise import try_seed
+from corruptor.rows import InvertedBatch, Rows, Tries, resample_rows, with_kinds
 from corruptor.verify import Verification
 
 if TYPE_CHECKING:
@@ -42,6 +44,9 @@ class _Row:
     component_of_cell: NDArray[np.int64]
     tries: tuple[int, ...]
     """Of each component."""
+    requested: Tensor
+    kind: str
+    prompt: str | None
     num_tries: int = 0
     nfe: int = 0
 
@@ -87,7 +92,43 @@ def climb(
         for at, place in enumerate(left):
             _take(best[place], done, at, retried[at], number)
         left = [place for place in left if _goes_on(best[place], ladder)]
-    return _assemble(first, best, steps)
+    if ladder.last:
+        _last_try(backbone, inverted, rows, config, best, (*steps, *ladder.last_steps()), judges)
+    return _assemble(first, best, (*steps, *ladder.last_steps()), bool(first.kinds or ladder.last))
+
+
+def _last_try(
+    backbone: Backbone,
+    inverted: InvertedBatch,
+    rows: Rows,
+    config: CorruptionConfig,
+    best: Sequence[_Row],
+    steps: Sequence[int],
+    judges: Judges,
+) -> None:
+    """Rows of which nothing has passed, once more as the ladder's structural kind, at the last of the steps."""
+    assert config.ladder is not None
+    left = [place for place, row in enumerate(best) if row.tries and not row.passed()]
+    if not left:
+        return
+    number = len(steps) - 1
+    some = rows.chosen(left)
+    some = replace(some, seeds=tuple(try_seed(seed, number) for seed in some.seeds))
+    some = with_kinds(some, KindsConfig.only(config.ladder.last), backbone.factor)
+    done = _attempt(backbone, inverted, some, at_step(config, steps[-1]), None, judges)
+    for at, place in enumerate(left):
+        row = best[place]
+        before = row.passed()
+        _take(row, done, at, (), number)
+        if row.passed() > before:
+            row.tries = (number,) * done.verifications[at].num_components
+            row.cells, row.requested = done.cells_NHW[at], done.requested_masks_NHW[at]
+            row.kind, row.prompt = done.kinds[at], done.prompts[at]
+
+
+def at_step(config: CorruptionConfig, step: int) -> CorruptionConfig:
+    """The config with another start step and no ladder or kinds, of rows for which those have been planned."""
+    return replace(config, injection=replace(config.injection, start_step=step, kinds=None), ladder=None)
 
 
 def _attempt(
@@ -112,11 +153,19 @@ def _first_rows(done: CorruptedBatch, rows: Rows, factor: int) -> list[_Row]:
             verification=numbers,
             component_of_cell=components_of_cells(rows.masks_NHW[place].cpu().numpy(), factor),
             tries=(0,) * numbers.num_components,
+            requested=rows.masks_NHW[place].cpu(),
+            kind=_kind(done, place, numbers.num_components),
+            prompt=done.prompts[place] if done.prompts else None,
             num_tries=1,
             nfe=each,
         )
         for place, numbers in enumerate(done.verifications)
     ]
+
+
+def _kind(done: CorruptedBatch, place: int, num_components: int) -> str:
+    """Of a row: what it says of itself, else the method's own."""
+    return done.kinds[place] if done.kinds else "distort" if num_components else "none"
 
 
 def _take(row: _Row, done: CorruptedBatch, at: int, retried: Sequence[int], number: int) -> None:
@@ -138,7 +187,7 @@ def _passes(numbers: Verification) -> list[bool]:
     return [one.passed and one.num_pixels_kept > 0 for one in numbers.components]
 
 
-def _assemble(first: CorruptedBatch, best: Sequence[_Row], steps: Sequence[int]) -> CorruptedBatch:
+def _assemble(first: CorruptedBatch, best: Sequence[_Row], steps: Sequence[int], named: bool) -> CorruptedBatch:
     own = [tuple(steps[number] for number in row.tries) for row in best]
     return replace(
         first,
@@ -148,5 +197,9 @@ def _assemble(first: CorruptedBatch, best: Sequence[_Row], steps: Sequence[int])
         nfe=Nfe(first.nfe.inversion, sum(row.nfe for row in best)),
         resampling_nfe=tuple(row.nfe for row in best),
         start_steps=tuple(min(one, default=steps[0]) for one in own),
+        requested_masks_NHW=torch.stack([row.requested for row in best]),
+        cells_NHW=torch.stack([row.cells for row in best]),
+        kinds=tuple(row.kind for row in best) if named else (),
+        prompts=tuple(row.prompt for row in best) if named else (),
         climbed=tuple(Climbed(one, row.tries, row.num_tries) for one, row in zip(own, best, strict=True)),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from corruptor.checks import one_of, within
+from corruptor.kinds_config import KINDS
 
 UNTIL = ("every", "one")
 MOST_TRIES = 100
@@ -30,7 +31,18 @@ class LadderConfig:
     """`every`: go on while any component of a picture has not passed; `one`: only until one has, which takes fewer
     passes and leaves fewer regions in a picture."""
 
+    last: str = ""
+    """A structural kind, `duplicate`, `omit` or `fuse`, tried at last on samples of which no component has passed: what
+    cannot be distorted can often be left out. "": no such try."""
+
+    last_step: int = -1
+    """Start step of the last try; -1: the floor."""
+
     def __post_init__(self) -> None:
+        one_of("ladder.last", self.last, ("", *KINDS[1:]))
+        within("ladder.last_step", self.last_step, -1, MOST_STRIDE)
+        if self.last_step >= 0 and not self.last:
+            raise ValueError(f"ladder.last_step is {self.last_step}, but ladder.last names no kind for it")
         within("ladder.floor", self.floor, 0, MOST_STRIDE)
         within("ladder.stride", self.stride, 1, MOST_STRIDE)
         within("ladder.tries", self.tries, 0, MOST_TRIES)
@@ -51,3 +63,7 @@ class LadderConfig:
             found += [self.floor] * (self.tries - len(found))
             found = found[: self.tries]
         return tuple(found)
+
+    def last_steps(self) -> tuple[int, ...]:
+        """Start step of the last try, if there is one."""
+        return ((self.last_step if self.last_step >= 0 else self.floor),) if self.last else ()

@@ -7,7 +7,7 @@ C channels, H and W pixels or latent cells. Images uint8 0..255, masks uint8 (0 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,8 +15,9 @@ from torch import Tensor
 
 from corruptor.config import METHODS, CorruptionConfig
 from corruptor.inject import cells_from_mask, inject, transform_images
-from corruptor.kinds import Structure
+from corruptor.kinds import Structure, plan
 from corruptor.kinds import content as content_of
+from corruptor.kinds_config import KindsConfig
 from corruptor.noise import draw_noise, sample_generator, try_seed
 from corruptor.renoise import NoisePredictor
 from corruptor.resample import Later, resample
@@ -41,6 +42,8 @@ class Rows:
     """What each row's region becomes; empty: its own content under fresh noise."""
     prompts: tuple[str | None, ...] = ()
     """What a row is resampled with in place of its source's prompt; None or empty: that."""
+    without: tuple[str, ...] = ()
+    """The prompts without the words that name what is under each mask; empty: none is known."""
 
     def __len__(self) -> int:
         return len(self.source_of_row)
@@ -53,6 +56,7 @@ class Rows:
             tuple(self.source_of_row[place] for place in places),
             tuple(self.structures[place] for place in places) if self.structures else (),
             tuple(self.prompts[place] for place in places) if self.prompts else (),
+            tuple(self.without[place] for place in places) if self.without else (),
         )
 
 
@@ -100,6 +104,16 @@ def make_rows(
     chosen = tuple(range(len(images_BHWC)) if source_of_row is None else source_of_row)
     _check(images_BHWC, masks_NHW, seeds, chosen)
     return Rows(masks_NHW, tuple(int(seed) for seed in seeds), chosen)
+
+
+def with_kinds(rows: Rows, kinds: KindsConfig, factor: int) -> Rows:
+    """Each row with its kind drawn by its seed, its mask where the damage will be, and the prompt for it."""
+    without = rows.without or ("",) * len(rows)
+    masks = rows.masks_NHW.cpu().numpy()
+    structures = tuple(plan(mask, seed, kinds, factor) for mask, seed in zip(masks, rows.seeds, strict=True))
+    prompts = tuple(without[place] if one.kind == "omit" else None for place, one in enumerate(structures))
+    moved = torch.stack([torch.from_numpy(one.mask) for one in structures])
+    return replace(rows, masks_NHW=moved, structures=structures, prompts=prompts)
 
 
 def resample_rows(

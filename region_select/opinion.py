@@ -28,6 +28,18 @@ def open_detector(
     return lambda images: [detector.heat([image])[0] for image in images]
 
 
+def open_classes(
+    where: str, classes: Sequence[str], revision: str = "main", device: str = "auto"
+) -> Callable[[Sequence[U8]], list[NDArray[np.float32]]]:
+    """uint8 HWC pictures -> float32 HW of each, 0..1: how likely a place is of the classes, the first counting most.
+
+    Raises MissingInputError, CheckpointError, ConfigError.
+    """
+    from detector.rejection.classes import open_classes as opened
+
+    return opened(where, classes, revision, device)
+
+
 def open_distance(
     where: str, revision: str = "main", device: str = "auto"
 ) -> Callable[[Sequence[U8], Sequence[U8]], list[NDArray[np.float32]]]:

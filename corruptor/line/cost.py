@@ -104,7 +104,8 @@ def count_passes(config: CorruptionConfig, num_variants: int, grid: Grid = DDIM_
     except ValueError as error:
         raise ConfigError(f"corruption: {error}") from error
     inversion = num_inversion_passes(schedule, config.lowest_step, config.inversion)
-    steps = config.ladder.steps(config.start_step) if config.ladder else (config.start_step,)
+    ladder = config.ladder
+    steps = (*ladder.steps(config.start_step), *ladder.last_steps()) if ladder else (config.start_step,)
     each = [len(schedule.descending(step, config.resampling.num_steps)) for step in steps if row.resampled]
     return Passes(
         inversion=inversion * grid.guidance.samples_at(config.inversion.guidance_scale),

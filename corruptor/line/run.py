@@ -89,6 +89,7 @@ def open_line(
     source.needs_masks = not policy.falls_back
     backbone = backbone or open_model(config.model, config.compute.device)
     check_steps(config, backbone)
+    policy.take_generator(backbone.twin())  # it proposes in another thread than the model damages in
     judges = open_judges(config.corruption.verification, config.compute.device)
     plan = make_plan(config, len(source), breaks(followed.grown))
     digest = backbone.digest()

@@ -203,3 +203,45 @@ def test_noise_goes_in_by_its_try(backbone: Backbone, images: Tensor, masks: Ten
     climbed = resample_rows(backbone, inverted, make_rows(images, masks, SEEDS), config, tries)
     others = make_rows(images, masks, [try_seed(seed, 1) for seed in SEEDS])
     assert torch.equal(climbed.images_NHWC, resample_rows(backbone, inverted, others, config).images_NHWC)
+
+
+def test_what_nothing_passed_of_is_tried_as_another_kind_at_last(
+    backbone: Backbone, images: Tensor, masks: Tensor
+) -> None:
+    """Under a threshold between the strongest distortion and what is left out, row 0 becomes an omission."""
+    once = corrupt(backbone, images, masks, PROMPTS, SEEDS, config_of(0.0))
+    config = config_of(255.0, floor=46, stride=1, last="omit", last_step=10)
+    never = corrupt(backbone, images, masks, PROMPTS, SEEDS, config)
+    assert config.lowest_step == 10
+    assert never.kinds == ("distort", "none", "distort"), "none passed: the first try stays"
+    assert torch.equal(never.requested_masks_NHW, masks)
+    assert (never.images_NHWC.int() - once.images_NHWC.int()).abs().max() <= 1
+    # Steps 48, 47, 46 and 10: passes 2, 3, 4 and 40.
+    assert never.resampling_nfe == (49, 2, 49)
+    strongest = max(one.change_inside for row in (0, 2) for one in once.verifications[row].components)
+    last = corrupt(
+        backbone, images, masks, PROMPTS, SEEDS, config_of(strongest + 1, floor=48, last="omit", last_step=10)
+    )
+    assert last.kinds[1] == "none"
+    assert "omit" in last.kinds
+    for row, kind in enumerate(last.kinds):
+        if kind == "omit":
+            assert last.verifications[row].num_components_passed > 0
+            assert set(last.climbed[row].steps) == {10}
+            assert set(last.climbed[row].tries) == {1}
+            assert (last.start_steps[row], last.prompts[row]) == (10, "")
+        else:
+            assert last.prompts[row] is None
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"last": "distort"}, "last is 'distort'; allowed are , duplicate, omit, fuse"),
+        ({"last_step": 3}, "last names no kind"),
+        ({"last": "omit", "last_step": 50}, r"grid of 50 steps allows 0\.\.49"),
+    ],
+)
+def test_wrong_last_tries(values: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        build(CorruptionConfig, {"ladder": {"floor": 10, **values}})
