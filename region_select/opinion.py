@@ -1,8 +1,9 @@
-"""Any detector, also a bare segmenter, as a function from pictures to heat maps, for who may not import detectors."""
+"""What networks see in pictures, as functions, for who may not import detectors: heat, classes, phrases, distances."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,47 @@ def open_classes(
     from detector.rejection.classes import open_classes as opened
 
     return opened(where, classes, revision, device)
+
+
+class Finding(Protocol):
+    """A phrase at a place."""
+
+    @property
+    def phrase(self) -> str: ...
+    @property
+    def score(self) -> float:
+        """0..1."""
+        ...
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """HW of the picture."""
+        ...
+
+
+def open_finder(
+    where: str,
+    phrases: Sequence[str],
+    least: float,
+    revision: str = "main",
+    masks: str = "",
+    masks_revision: str = "main",
+    device: str = "auto",
+) -> Callable[[U8], Sequence[Finding]]:
+    """uint8 HWC -> where the phrases are, the surest first; see `detector.phrases.open_finder`.
+
+    Raises MissingInputError, CheckpointError, ConfigError.
+    """
+    from detector.phrases import open_finder as opened
+
+    return opened(where, phrases, least, revision, masks, masks_revision, device)
+
+
+def phrases_digest(where: str, revision: str = "main") -> str:
+    """sha256 of the weights that `open_finder` reads. Raises MissingInputError."""
+    from detector.phrases import phrases_digest as digest
+
+    return digest(where, revision)
 
 
 def open_distance(
