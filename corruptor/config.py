@@ -323,10 +323,10 @@ class CorruptionConfig:
     def _check_ladder(self, ladder: LadderConfig) -> None:
         for kind in KINDS if self.injection.kinds else KINDS[:1]:
             ladder.steps(self.start_step_of(kind))
-        if ladder.last_step >= self.num_grid_steps:
+        if max(ladder.last_steps, default=0) >= self.num_grid_steps:
             raise ValueError(
-                f"ladder.last_step is {ladder.last_step}; a grid of {self.num_grid_steps} steps allows "
-                f"0..{self.num_grid_steps - 1}, or -1 for the floor"
+                f"ladder.last_steps has {max(ladder.last_steps)}; a grid of {self.num_grid_steps} steps allows "
+                f"0..{self.num_grid_steps - 1}"
             )
         if ladder.last and self.injection.method != "noised":
             raise ValueError(f"ladder.last needs injection.method 'noised', not {self.injection.method!r}")
@@ -354,7 +354,7 @@ class CorruptionConfig:
         starts = {self.start_step, *(self.start_step_of(kind) for kind in asked)}
         if self.ladder is None:
             return min(starts)
-        return min(self.ladder.last_steps() + tuple(step for one in starts for step in self.ladder.steps(one)))
+        return min(step for one in starts for step in self.ladder.all_steps(one))
 
     @property
     def start_step(self) -> int:

@@ -92,9 +92,9 @@ def climb(
         for at, place in enumerate(left):
             _take(best[place], done, at, retried[at], number)
         left = [place for place in left if _goes_on(best[place], ladder)]
-    if ladder.last:
-        _last_try(backbone, inverted, rows, config, best, (*steps, *ladder.last_steps()), judges)
-    return _assemble(first, best, (*steps, *ladder.last_steps()), bool(first.kinds or ladder.last))
+    for number, (kind, step) in enumerate(ladder.last_tries(), start=len(steps)):
+        _last_try(backbone, inverted, rows, at_step(config, step), best, kind, number, judges)
+    return _assemble(first, best, ladder.all_steps(config.start_step), bool(first.kinds or ladder.last))
 
 
 def _last_try(
@@ -103,19 +103,18 @@ def _last_try(
     rows: Rows,
     config: CorruptionConfig,
     best: Sequence[_Row],
-    steps: Sequence[int],
+    kind: str,
+    number: int,
     judges: Judges,
 ) -> None:
-    """Rows of which nothing has passed, once more as the ladder's structural kind, at the last of the steps."""
-    assert config.ladder is not None
+    """Rows of which nothing has passed, once more as a structural kind, at the config's start step."""
     left = [place for place, row in enumerate(best) if row.tries and not row.passed()]
     if not left:
         return
-    number = len(steps) - 1
     some = rows.chosen(left)
     some = replace(some, seeds=tuple(try_seed(seed, number) for seed in some.seeds))
-    some = with_kinds(some, KindsConfig.only(config.ladder.last), backbone.factor)
-    done = _attempt(backbone, inverted, some, at_step(config, steps[-1]), None, judges)
+    some = with_kinds(some, KindsConfig.only(kind), backbone.factor)
+    done = _attempt(backbone, inverted, some, config, None, judges)
     for at, place in enumerate(left):
         row = best[place]
         before = row.passed()

@@ -31,18 +31,23 @@ class LadderConfig:
     """`every`: go on while any component of a picture has not passed; `one`: only until one has, which takes fewer
     passes and leaves fewer regions in a picture."""
 
-    last: str = ""
-    """A structural kind, `duplicate`, `omit` or `fuse`, tried at last on samples of which no component has passed: what
-    cannot be distorted can often be left out. "": no such try."""
+    last: tuple[str, ...] = ()
+    """Structural kinds, `duplicate`, `omit` or `fuse`, tried at last, one after the other, on samples of which no
+    component has passed: what cannot be distorted can often be left out."""
 
-    last_step: int = -1
-    """Start step of the last try; -1: the floor."""
+    last_steps: tuple[int, ...] = ()
+    """Start step of each of these; (): the floor for all."""
 
     def __post_init__(self) -> None:
-        one_of("ladder.last", self.last, ("", *KINDS[1:]))
-        within("ladder.last_step", self.last_step, -1, MOST_STRIDE)
-        if self.last_step >= 0 and not self.last:
-            raise ValueError(f"ladder.last_step is {self.last_step}, but ladder.last names no kind for it")
+        for kind in self.last:
+            one_of("ladder.last", kind, KINDS[1:])
+        for step in self.last_steps:
+            within("ladder.last_steps", step, 0, MOST_STRIDE)
+        if len(self.last_steps) not in (0, len(self.last)):
+            raise ValueError(
+                f"ladder.last_steps has {len(self.last_steps)} steps for {len(self.last)} kinds in ladder.last; needed "
+                f"is one each, or none for the floor"
+            )
         within("ladder.floor", self.floor, 0, MOST_STRIDE)
         within("ladder.stride", self.stride, 1, MOST_STRIDE)
         within("ladder.tries", self.tries, 0, MOST_TRIES)
@@ -64,6 +69,10 @@ class LadderConfig:
             found = found[: self.tries]
         return tuple(found)
 
-    def last_steps(self) -> tuple[int, ...]:
-        """Start step of the last try, if there is one."""
-        return ((self.last_step if self.last_step >= 0 else self.floor),) if self.last else ()
+    def last_tries(self) -> tuple[tuple[str, int], ...]:
+        """(kind, start step) of each try after the ladder's own."""
+        return tuple(zip(self.last, self.last_steps or (self.floor,) * len(self.last), strict=True))
+
+    def all_steps(self, start_step: int) -> tuple[int, ...]:
+        """Start step of every try that a sample may have. Raises ValueError as `steps` does."""
+        return self.steps(start_step) + tuple(step for _, step in self.last_tries())

@@ -30,12 +30,10 @@ MOST_DRAWS = 64
 class UncertainOptions:
     """Options of the policy `uncertain`."""
 
-    steps: tuple[int, ...] = (10, 20, 30)
+    steps: tuple[int, ...] = (15, 25)
     """Levels of noise at which it is asked: steps of a grid of 50, 0 = most noise."""
     num_draws: int = 4
     """Draws of noise a level, 2 to 64: a picture costs as many denoiser passes as levels times draws."""
-    relative: bool = True
-    """Divide by how much the picture itself varies around a cell, so that mere texture counts less."""
     use_caption: bool = True
     """Prompt with the picture's caption; False: with the empty prompt."""
     region: HottestOptions = field(default_factory=HottestOptions)
@@ -98,7 +96,7 @@ def spread_of(
     generator: Backbone, image: NDArray[np.uint8], prompt: str, options: UncertainOptions, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """float32 hw: standard deviation over the draws of the predicted clean latents, mean over channels and levels."""
-    z0 = generator.encode(torch.from_numpy(np.ascontiguousarray(image))[None])
+    z0 = generator.encode(torch.from_numpy(np.array(image))[None])
     schedule = generator.schedule.with_steps(GRID).for_size(z0.shape[2], z0.shape[3])
     end = schedule.timestep_of(GRID)
     words = generator.embed([prompt]).repeated(options.num_draws)
@@ -110,15 +108,5 @@ def spread_of(
         direction = generator.predict_noise(noised, timestep, words)
         clean = schedule.step(noised, direction, timestep, end, 0.0)
         levels.append(clean.std(dim=0).mean(dim=0))
-    spread = torch.stack(levels).mean(dim=0)
-    if options.relative:
-        spread = spread / (1e-3 + local_deviation(z0[0]))
-    found: NDArray[np.float32] = spread.float().cpu().numpy()
+    found: NDArray[np.float32] = torch.stack(levels).mean(dim=0).float().cpu().numpy()
     return found
-
-
-def local_deviation(z0_CHW: torch.Tensor) -> torch.Tensor:
-    """float hw: standard deviation of the latents over 3 x 3 cells, mean over the channels."""
-    padded = torch.nn.functional.pad(z0_CHW[None], (1, 1, 1, 1), mode="replicate")
-    windows = torch.nn.functional.unfold(padded, 3).view(z0_CHW.shape[0], 9, *z0_CHW.shape[1:])
-    return windows.std(dim=1).mean(dim=0)

@@ -28,6 +28,8 @@ BOXES = ("owlvit", "owlv2", "grounding-dino")
 MAPS = ("clipseg",)
 KINDS = (*BOXES, *MAPS)
 WEIGHTS = "model.safetensors"
+BUFFERS = ("position_ids", "relative_position_index")
+"""Names of what is computed anew and need not be in a file."""
 WANTED = ["*.json", "*.txt", WEIGHTS]
 
 
@@ -91,7 +93,7 @@ def load(path: Path, device: torch.device) -> tuple[Any, Any, str]:
             if kind not in KINDS:
                 raise CheckpointError(f"it is a {kind!r}; known are {', '.join(KINDS)}")
             wanted = CLIPSegForImageSegmentation if kind in MAPS else AutoModelForZeroShotObjectDetection
-            model = wanted.from_pretrained(str(path), use_safetensors=True, local_files_only=True)
+            model = whole(wanted, path)
             processor = AutoProcessor.from_pretrained(str(path), local_files_only=True)
     except Exception as error:  # transformers and safetensors raise a dozen unrelated types on what does not fit
         reason = (str(error).strip().split("\n")[0] or type(error).__name__)[:200]
@@ -99,6 +101,16 @@ def load(path: Path, device: torch.device) -> tuple[Any, Any, str]:
             f"{path} finds no phrases ({reason}); name a model that does, or fetch it again"
         ) from error
     return model.to(device).eval(), processor, kind
+
+
+def whole(kind: Any, path: Path) -> Any:
+    """A model of this class with all of its weights from a folder. Raises CheckpointError where some are missing."""
+    how = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
+    model, told = kind.from_pretrained(str(path), **how)
+    missing = [name for name in told["missing_keys"] if not name.endswith(BUFFERS)]
+    if missing:
+        raise CheckpointError(f"its weights lack {sorted(missing)[0]}")
+    return model
 
 
 @torch.inference_mode()
@@ -118,7 +130,8 @@ def by_boxes(
         told = processor.post_process_grounded_object_detection(
             model(**inputs), threshold=least, target_sizes=size, text_labels=[list(phrases)]
         )[0]
-    labels, scores, boxes = told["text_labels"], told["scores"].tolist(), told["boxes"].tolist()
+    scores, boxes = told["scores"].tolist(), told["boxes"].tolist()
+    labels = told["text_labels"][: len(scores)]  # where Grounding DINO finds nothing there is a label all the same
     return [(str(label), float(score), tuple(box)) for label, score, box in zip(labels, scores, boxes, strict=True)]
 
 
@@ -153,7 +166,7 @@ def open_cutter(
 
     try:
         with quiet(), no_bar():
-            model = SamModel.from_pretrained(str(path), use_safetensors=True, local_files_only=True).to(device).eval()
+            model = whole(SamModel, path).to(device).eval()
             processor = SamProcessor.from_pretrained(str(path), local_files_only=True)
     except Exception as error:  # transformers and safetensors raise a dozen unrelated types on what does not fit
         reason = (str(error).strip().split("\n")[0] or type(error).__name__)[:200]

@@ -105,7 +105,7 @@ def count_passes(config: CorruptionConfig, num_variants: int, grid: Grid = DDIM_
         raise ConfigError(f"corruption: {error}") from error
     inversion = num_inversion_passes(schedule, config.lowest_step, config.inversion)
     ladder = config.ladder
-    steps = (*ladder.steps(config.start_step), *ladder.last_steps()) if ladder else (config.start_step,)
+    steps = ladder.all_steps(config.start_step) if ladder else (config.start_step,)
     each = [len(schedule.descending(step, config.resampling.num_steps)) for step in steps if row.resampled]
     return Passes(
         inversion=inversion * grid.guidance.samples_at(config.inversion.guidance_scale),
@@ -196,8 +196,9 @@ def cost_lines(config: LineConfig, found: Inspection, gpu: Gpu, out: Path) -> li
     rows = sources * config.samples.num_variants
     passes = count_passes(config.corruption, config.samples.num_variants, sampling_grid(config.model, height, width))
     lines = [] if num_sources else [f"the number of pictures is not known yet: what follows is for {sources:,}"]
+    most = "at most " if config.corruption.ladder else ""
     lines.append(
-        f"a picture: {passes.nfe} NFE ({passes.inversion} inversion, {passes.resampling} resampling), "
+        f"a picture: {most}{passes.nfe} NFE ({passes.inversion} inversion, {passes.resampling} resampling), "
         f"{passes.encodes} x VAE encode, {passes.decodes} x decode at {width} x {height}"
     )
     costs = costs_of(config.model, height, width)

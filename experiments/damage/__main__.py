@@ -4,8 +4,8 @@
         --arm "ladder corruption.ladder={'floor':0,'tries':4}"
 
 Each arm is a name and overrides of the config, apart by spaces; within an override there is none. All arms see the same
-scenes and, where their regions are the same, the same masks; the oracle says which labels hold a fault. An arm that is
-done is kept in OUT: the same command again does the others. OUT/NAME.webp shows samples of each.
+scenes and, where their regions are the same, the same masks; the oracle says which labels hold a fault. What is
+done is kept in OUT: the same command again does the rest. OUT/NAME.webp shows samples of each.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 FIRST = 2_000
 """Offset into the split, behind the scenes that chose the threshold."""
+SHOWN = 2
+"""Batches on an arm's sheet, the first of them."""
 
 
 def main() -> int:
@@ -90,17 +92,19 @@ def arm(name: str, overrides: Sequence[str], args: argparse.Namespace, pool: Any
 
     config = resolve_compute(load_config(args.config, LineConfig, overrides))
     path = args.out / f"{name}-{digest(config, args)}.json"
-    if path.exists():
-        return [Row.from_dict(one) for one in json.loads(path.read_text())]
-    rows: list[Row] = []
+    before = json.loads(path.read_text()) if path.exists() else {"scenes": 0, "rows": []}
+    rows = [Row.from_dict(one) for one in before["rows"]]
     shown: list[Made] = []
-    with Progress(args.n, "scene", name, resumes=GOES_ON) as bar:
-        for made in work(config, SPLITS[args.split], args.first, args.n, pool):
+    if before["scenes"] == args.n:
+        return rows
+    with Progress(args.n, "scene", name, initial=before["scenes"], resumes=GOES_ON) as bar:
+        for made in work(config, SPLITS[args.split], args.first, range(before["scenes"], args.n), pool):
             rows += made.rows
-            shown += [made] if len(shown) < 2 else []
-            bar.update(min(16, args.n - bar.n))
-    write_arm_sheet(args.out / f"{name}.webp", shown)
-    write_json(path, [row.to_dict() for row in rows])
+            shown += [made] if len(shown) < SHOWN else []
+            if len(shown) == SHOWN:
+                write_arm_sheet(args.out / f"{name}.webp", shown)
+            bar.update(made.scenes)
+            write_json(path, {"scenes": bar.n, "rows": [row.to_dict() for row in rows]})
     return rows
 
 

@@ -77,17 +77,20 @@ class Made:
     done: CorruptedBatch
     faults: tuple[Mask, ...]
     rows: tuple[Row, ...]
+    scenes: int
+    """So many were looked at, those without a region among them."""
 
 
-def work(config: LineConfig, split: Split, first: int, count: int, pool: Any) -> Iterator[Made]:
-    """Damage scenes first .. first + count of a split, batch after batch, and let the oracle judge them.
+def work(config: LineConfig, split: Split, first: int, numbers: range, pool: Any) -> Iterator[Made]:
+    """Damage scenes first + numbers of a split, batch after batch, and let the oracle judge them.
 
     `pool` has a `map`. Raises UserErrors as the line does.
     """
     backbone = open_model(config.model, config.compute.device)
     judges = open_judges(config.corruption.verification, config.compute.device)
-    for start in range(0, count, BATCH):
-        sources = load_sources(config, split, first, range(start, min(start + BATCH, count)))
+    for start in range(numbers.start, numbers.stop, BATCH):
+        batch = range(start, min(start + BATCH, numbers.stop))
+        sources = load_sources(config, split, first, batch)
         if not sources.items:
             continue
         done = corrupt(
@@ -103,7 +106,7 @@ def work(config: LineConfig, split: Split, first: int, count: int, pool: Any) ->
         pictures = done.images_NHWC.numpy()
         faults = pool.map(judge, list(zip(pictures, sources.scenes, strict=True)))
         rows = [row_of(number, done, place, faults[place]) for place, number in enumerate(sources.numbers)]
-        yield Made(sources, done, tuple(faults), tuple(rows))
+        yield Made(sources, done, tuple(faults), tuple(rows), len(batch))
 
 
 def line_rows(sources: Sources) -> list[LineRow]:

