@@ -128,7 +128,7 @@ POLICIES: dict[str, Target] = {
     "learned": "region_select.learned:LearnedPolicy",
     "mix": "region_select.mix:MixPolicy",
     "rejected": "region_select.rejected:RejectedPolicy",
-    "uncertain": "corruptor.uncertain:UncertainPolicy",
+    "uncertain": "corruptor.line.uncertain:UncertainPolicy",
     "prompted": "region_select.prompted:PromptedPolicy",
 }
 """Policy name -> "module:attribute", imported on first use, or the class or function itself."""

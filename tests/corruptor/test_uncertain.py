@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from corruptor.backbone import Backbone
-from corruptor.uncertain import UncertainOptions, UncertainPolicy, spread_of
+from corruptor.line.uncertain import UncertainOptions, UncertainPolicy, spread_of
 from region_select.policy import check_policy, open_policy
 from shards.errors import ConfigError
 from shards.source import SourceItem
@@ -18,13 +18,13 @@ def item_of(images: torch.Tensor, row: int) -> SourceItem:
 
 
 def test_a_mask_by_the_items_own_chance(backbone: Backbone, images: torch.Tensor) -> None:
-    policy = open_policy("uncertain", {"region": {"area": 0.2}})
+    policy = open_policy("uncertain", {"region": {"area": 0.2, "limits": {"dilation": 0}}})
     policy.take_generator(backbone.twin())
     items = [item_of(images, row) for row in range(3)]
     together = policy.select(items, [np.random.default_rng(row) for row in range(3)])
     for row, one in enumerate(together):
         assert one.mask is not None
-        assert 0.1 < one.mask.mean() < 0.4
+        assert one.mask.mean() == pytest.approx(0.2, abs=0.005)
         alone = policy.select([items[row]], [np.random.default_rng(row)])[0].mask
         assert np.array_equal(one.mask, alone)
 

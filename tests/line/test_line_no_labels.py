@@ -7,7 +7,7 @@ from corruptor.line.remake import remake
 from shards.reader import ShardReader
 
 SAMPLES = {"clean_share": 0.0, "sources_per_shard": 5}
-REGION = {"policy": "uncertain", "options": {"steps": [20], "num_draws": 2, "region": {"area": 0.2}}}
+REGION = {"policy": "uncertain", "options": {"steps": [20], "num_draws": 2, "region": {"area": 0.1}}}
 
 
 def test_end_to_end(config_of, tmp_path):
