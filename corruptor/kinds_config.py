@@ -46,4 +46,5 @@ class KindsConfig:
     @classmethod
     def only(cls, kind: str) -> KindsConfig:
         """One kind for every sample."""
-        return cls(*(float(name == kind) for name in KINDS))
+        distort, duplicate, omit, fuse = (float(name == kind) for name in KINDS)
+        return cls(distort=distort, duplicate=duplicate, omit=omit, fuse=fuse)

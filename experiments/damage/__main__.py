@@ -92,7 +92,7 @@ def arm(name: str, overrides: Sequence[str], args: argparse.Namespace, pool: Any
 
     config = resolve_compute(load_config(args.config, LineConfig, overrides))
     path = args.out / f"{name}-{digest(config, args)}.json"
-    before = json.loads(path.read_text()) if path.exists() else {"scenes": 0, "rows": []}
+    before: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"scenes": 0, "rows": []}
     rows = [Row.from_dict(one) for one in before["rows"]]
     shown: list[Made] = []
     if before["scenes"] == args.n:
