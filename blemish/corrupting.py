@@ -22,7 +22,7 @@ from shards.resize import SizePolicy, resize_image, resize_mask
 
 if TYPE_CHECKING:
     from corruptor.backbone import Backbone
-    from corruptor.corrupt import CorruptedBatch, Opinion
+    from corruptor.finish import CorruptedBatch, Judges
 
 EMBEDDED = "miniworld/weights"
 """The generator that comes with this package: small pictures (64 x 64) of a toy world."""
@@ -218,13 +218,13 @@ class Corruptor:
         from corruptor.corrupt import corrupt as corrupt_batch
 
         images, masks = torch.from_numpy(np.stack(pictures)), torch.from_numpy(np.stack(planes))
-        return corrupt_batch(self.backbone, images, masks, prompts, seeds, self.config, source_of_row, self._opinion)
+        return corrupt_batch(self.backbone, images, masks, prompts, seeds, self.config, source_of_row, self._judges)
 
     @cached_property
-    def _opinion(self) -> Opinion | None:
-        from corruptor.line.opinion import open_opinion
+    def _judges(self) -> Judges:
+        from corruptor.line.opinion import open_judges
 
-        return open_opinion(self.config.verification.second_opinion)
+        return open_judges(self.config.verification)
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,6 @@ class _Row:
 
 
 def _split(done: CorruptedBatch) -> list[_Row]:
-    nfe = done.nfe.inversion // len(set(done.source_of_row)) + done.nfe.resampling // len(done.seeds)
     return [
         _Row(
             done.images_NHWC[place].numpy(),
@@ -248,7 +247,7 @@ def _split(done: CorruptedBatch) -> list[_Row]:
             done.round_trips_NHWC[place].numpy(),
             done.verifications[place],
             done.seeds[place],
-            nfe,
+            done.nfe_of(place),
         )
         for place in range(len(done.seeds))
     ]

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,7 @@ class Backbone:
         # On the device once: a number made in the loop would be copied there every pass.
         self._numbers: dict[tuple[type, float], Tensor] = {}
         self._prompts: OrderedDict[str, Conditioning] = OrderedDict()
+        self._text_lock = threading.Lock()  # shared with twins: text encoders may leave the device after use
         self._denoiser.check(self.latent_channels, self.embed(["", "one more"]).rows([0]))
 
     @property
@@ -83,6 +86,12 @@ class Backbone:
         """What the denoiser computes in."""
         dtype: torch.dtype = self._denoiser.network.dtype
         return dtype
+
+    def twin(self) -> Backbone:
+        """The same networks for another thread: with counts and prompts of its own."""
+        other = copy(self)
+        other.nfe, other._prompts, other._numbers = NfeCounter(), OrderedDict(), {}
+        return other
 
     @torch.no_grad()
     def encode(self, images_BHWC: Tensor) -> Tensor:
@@ -205,13 +214,14 @@ class Backbone:
         """Text encoders on the device for as long as prompts are embedded, where they leave it after use."""
         names = [name for name, part in self._family.models.items() if part.role == "text" and name in self._parts]
         moved = names if self._text_leaves else []
-        for name in moved:
-            self._parts[name].to(self.device)
-        try:
-            yield
-        finally:
+        with self._text_lock:
             for name in moved:
-                self._parts[name].to("cpu")
+                self._parts[name].to(self.device)
+            try:
+                yield
+            finally:
+                for name in moved:
+                    self._parts[name].to("cpu")
 
 
 def _add_part(total: Any, name: str, part: Any) -> None:

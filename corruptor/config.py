@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from corruptor.band_config import BandConfig
+from corruptor.checks import one_of, within
+from corruptor.kinds_config import KINDS, KindsConfig
+from corruptor.ladder_config import LadderConfig
 from shards.build import LATER
 
 INVERSION_MODES = ("warm", "renoise", "ddim")
@@ -95,19 +98,19 @@ class InversionConfig:
     """Guidance while inverting; 1.0 is none. What it is, and whether there is any, is the model's."""
 
     def __post_init__(self) -> None:
-        _one_of("inversion.mode", self.mode, INVERSION_MODES)
+        one_of("inversion.mode", self.mode, INVERSION_MODES)
         if not 1 <= len(self.warm_passes) <= MOST_STEPS:
             raise ValueError(f"inversion.warm_passes has {len(self.warm_passes)} numbers; needs 1 to {MOST_STEPS}")
         for passes in (min(self.warm_passes), max(self.warm_passes)):
-            _within("inversion.warm_passes", passes, 1, MOST_PASSES)
-        _within("inversion.num_renoise_iterations", self.num_renoise_iterations, 0, MOST_PASSES)
-        _within("inversion.low_noise_timestep", self.low_noise_timestep, 0, MOST_TIMESTEPS)
-        _within("inversion.low_noise_cap", self.low_noise_cap, 0, MOST_PASSES)
-        _within("inversion.regularise_num_steps", self.regularise_num_steps, 1, MOST_PASSES)
-        _within("inversion.regularise_num_shifts", self.regularise_num_shifts, 1, MOST_PASSES)
-        _within("inversion.autocorrelation_weight", self.autocorrelation_weight, 0.0, MOST_WEIGHT)
-        _within("inversion.patch_kl_weight", self.patch_kl_weight, 0.0, MOST_WEIGHT)
-        _within("inversion.guidance_scale", self.guidance_scale, 1.0, MOST_GUIDANCE)
+            within("inversion.warm_passes", passes, 1, MOST_PASSES)
+        within("inversion.num_renoise_iterations", self.num_renoise_iterations, 0, MOST_PASSES)
+        within("inversion.low_noise_timestep", self.low_noise_timestep, 0, MOST_TIMESTEPS)
+        within("inversion.low_noise_cap", self.low_noise_cap, 0, MOST_PASSES)
+        within("inversion.regularise_num_steps", self.regularise_num_steps, 1, MOST_PASSES)
+        within("inversion.regularise_num_shifts", self.regularise_num_shifts, 1, MOST_PASSES)
+        within("inversion.autocorrelation_weight", self.autocorrelation_weight, 0.0, MOST_WEIGHT)
+        within("inversion.patch_kl_weight", self.patch_kl_weight, 0.0, MOST_WEIGHT)
+        within("inversion.guidance_scale", self.guidance_scale, 1.0, MOST_GUIDANCE)
         for name in ("average_range_low_noise", "average_range"):
             value = getattr(self, name)
             if len(value) != 2 or not 0 <= value[0] < value[1] <= MOST_PASSES + 1:
@@ -142,16 +145,21 @@ class InjectionConfig:
     downscale_factor: int = 8
     """Factor of `downscale`, per side, 2 to 1024."""
 
+    kinds: KindsConfig | None = field(default=None, metadata={LATER: True})
+    """Structural kinds of damage and their shares, for `noised`; None: `distort` alone, and no sample says so."""
+
     def __post_init__(self) -> None:
-        _one_of("injection.method", self.method, METHODS)
-        _one_of("injection.act_on", self.act_on, PLACES)
+        one_of("injection.method", self.method, METHODS)
+        one_of("injection.act_on", self.act_on, PLACES)
         allowed = METHODS[self.method].places
         if self.act_on != "auto" and self.act_on not in allowed:
             raise ValueError(
                 f"injection.act_on is {self.act_on!r}; method {self.method!r} can act on {', '.join(allowed)}"
             )
-        _within("injection.start_step", self.start_step, -1, MOST_STEPS)
-        _within("injection.downscale_factor", self.downscale_factor, 2, MOST_FACTOR)
+        if self.kinds is not None and self.method != "noised":
+            raise ValueError(f"injection.kinds needs injection.method 'noised', not {self.method!r}")
+        within("injection.start_step", self.start_step, -1, MOST_STEPS)
+        within("injection.downscale_factor", self.downscale_factor, 2, MOST_FACTOR)
         if not 0 < self.blur_sigma <= MOST_BLUR:
             raise ValueError(f"injection.blur_sigma is {self.blur_sigma}; allowed are those above 0, to {MOST_BLUR:g}")
 
@@ -179,8 +187,8 @@ class ResamplingConfig:
     """Guidance while resampling; 1.0 is none. What it is, and whether there is any, is the model's."""
 
     def __post_init__(self) -> None:
-        _within("resampling.num_steps", self.num_steps, 0, MOST_TIMESTEPS)
-        _within("resampling.guidance_scale", self.guidance_scale, 1.0, MOST_GUIDANCE)
+        within("resampling.num_steps", self.num_steps, 0, MOST_TIMESTEPS)
+        within("resampling.guidance_scale", self.guidance_scale, 1.0, MOST_GUIDANCE)
         if not 0.0 <= self.eta <= 1.0:
             raise ValueError(f"resampling.eta is {self.eta}; allowed are 0.0 to 1.0")
         if self.blend and self.num_steps:
@@ -244,9 +252,12 @@ class VerificationConfig:
     second_opinion: SecondOpinion | None = field(default=None, metadata={LATER: True})
     """What a component must pass as well: change alone does not tell a fault from another way to draw the thing."""
 
+    band: BandConfig | None = field(default=None, metadata={LATER: True})
+    """Between which perceptual distances to its twin a component must lie as well."""
+
     def __post_init__(self) -> None:
-        _one_of("verification.policy", self.policy, POLICIES)
-        _one_of("verification.metric", self.metric, METRICS)
+        one_of("verification.policy", self.policy, POLICIES)
+        one_of("verification.metric", self.metric, METRICS)
         high = 255.0 if self.metric == "mean_abs" else 1.0
         if not 0.0 <= self.threshold <= high:
             raise ValueError(f"verification.threshold is {self.threshold}; metric {self.metric!r} allows 0..{high:g}")
@@ -273,6 +284,10 @@ class CorruptionConfig:
     verification: VerificationConfig = field(default_factory=VerificationConfig)
     """What becomes of components that did not change."""
 
+    ladder: LadderConfig | None = field(default=None, metadata={LATER: True})
+    """Further tries, from weak to strong, for regions that did not break; None: one try, and what did not break goes by
+    verification.policy."""
+
     negative_prompt: str = ""
     """What classifier-free guidance leads away from; "" is the model's own notion of no prompt."""
 
@@ -288,7 +303,7 @@ class CorruptionConfig:
     verification.policy `keep`."""
 
     def __post_init__(self) -> None:
-        _within("num_grid_steps", self.num_grid_steps, 1, MOST_STEPS)
+        within("num_grid_steps", self.num_grid_steps, 1, MOST_STEPS)
         if self.sham and self.verification.policy != "keep":
             raise ValueError(
                 f"sham needs verification.policy 'keep', not {self.verification.policy!r}: nothing is injected, "
@@ -300,6 +315,55 @@ class CorruptionConfig:
                 f"allows 0..{self.num_grid_steps - 1}, or -1 for the method's own"
             )
 
+        kinds = self.injection.kinds
+        if kinds is not None and kinds.start_step >= self.num_grid_steps:
+            raise ValueError(
+                f"injection.kinds.start_step is {kinds.start_step}; a grid of {self.num_grid_steps} steps allows "
+                f"0..{self.num_grid_steps - 1}, or -1 for the injection's own"
+            )
+        if kinds is not None and self.sham:
+            raise ValueError(
+                "injection.kinds does not go with sham, of which nothing is injected; leave one of them out"
+            )
+        if self.ladder is not None:
+            self._check_ladder(self.ladder)
+
+    def _check_ladder(self, ladder: LadderConfig) -> None:
+        for kind in KINDS if self.injection.kinds else KINDS[:1]:
+            ladder.steps(self.start_step_of(kind))
+        if max(ladder.last_steps, default=0) >= self.num_grid_steps:
+            raise ValueError(
+                f"ladder.last_steps has {max(ladder.last_steps)}; a grid of {self.num_grid_steps} steps allows "
+                f"0..{self.num_grid_steps - 1}"
+            )
+        if ladder.last and self.injection.method != "noised":
+            raise ValueError(f"ladder.last needs injection.method 'noised', not {self.injection.method!r}")
+        reasons = {
+            "sham": self.sham,
+            "resampling.num_steps above 0": bool(self.resampling.num_steps),
+            f"injection.method {self.injection.method!r}": not METHODS[self.injection.method].resampled,
+        }
+        for reason in (name for name, holds in reasons.items() if holds):
+            raise ValueError(
+                f"ladder does not go with {reason}: there are no start steps to climb; leave one of them out"
+            )
+
+    def start_step_of(self, kind: str) -> int:
+        """Where a sample of this kind is injected first."""
+        kinds = self.injection.kinds
+        structural = kinds is not None and kinds.start_step >= 0 and kind in KINDS[1:]
+        return kinds.start_step if kinds is not None and structural else self.start_step
+
+    @property
+    def lowest_step(self) -> int:
+        """The strongest start step that any sample may have: how far sources are inverted."""
+        kinds = self.injection.kinds
+        asked = [name for name, share in kinds.shares().items() if share] if kinds else []
+        starts = {self.start_step, *(self.start_step_of(kind) for kind in asked)}
+        if self.ladder is None:
+            return min(starts)
+        return min(step for one in starts for step in self.ladder.all_steps(one))
+
     @property
     def start_step(self) -> int:
         """Start step with -1 resolved; equal to num_grid_steps where the method does not resample."""
@@ -310,14 +374,3 @@ class CorruptionConfig:
             return self.injection.start_step
         # The same share of another grid; at least one step stays to be resampled.
         return min(round(self.num_grid_steps * row.start_step / _REFERENCE_GRID), self.num_grid_steps - 1)
-
-
-def _one_of(name: str, value: object, allowed: Iterable[str]) -> None:
-    names = tuple(allowed)
-    if value not in names:
-        raise ValueError(f"{name} is {value!r}; allowed are {', '.join(names)}")
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} is {value}; allowed are {low:g} to {high:g}")

@@ -59,6 +59,27 @@ def _cells_of_one(mask_HW: NDArray[np.bool_], factor: int) -> NDArray[np.bool_]:
     return cells
 
 
+def components_of_cells(mask_HW: NDArray[np.uint8], factor: int) -> NDArray[np.int64]:
+    """Which component of a mask each latent cell is of: the one with most pixels in it, of equals the first.
+
+    Args:
+        mask_HW: uint8, 1 = artifact. factor: as of `cells_from_mask`.
+
+    Returns: int64 (H / f, W / f); numbers from 0 in the order of `shards.masks.label_components`, -1 for cells without
+    a pixel of the mask.
+    """
+    rows, columns = mask_HW.shape[0] // factor, mask_HW.shape[1] // factor
+    found = np.full(rows * columns, -1, np.int64)
+    labels, count = label_components(mask_HW == 1)
+    ys, xs = np.nonzero(labels)
+    cell = (ys // factor) * columns + xs // factor
+    pairs, pixels = np.unique(cell * (count + 1) + labels[ys, xs], return_counts=True)
+    cells, component = np.divmod(pairs, count + 1)
+    order = np.lexsort((-component, pixels))  # the last one written to a cell stays
+    found[cells[order]] = component[order] - 1
+    return found.reshape(rows, columns)
+
+
 def inject(
     z_t_BCHW: Tensor,
     z0_BCHW: Tensor,
@@ -153,14 +174,14 @@ def _rotate(x: Tensor, where: Tensor) -> Tensor:
             # Twice the box's middle; both of one parity, so that a quarter turn maps elements onto elements.
             middle_y, middle_x = box[0].start + box[0].stop - 1, box[1].start + box[1].stop - 1
             middle_x -= (middle_x - middle_y) % 2
-            from_y = _mirror((middle_y - middle_x) // 2 + xs, height)
-            from_x = _mirror((middle_y + middle_x) // 2 - ys, width)
+            from_y = mirror((middle_y - middle_x) // 2 + xs, height)
+            from_x = mirror((middle_y + middle_x) // 2 - ys, width)
             target, source = (torch.from_numpy(np.stack(pair)).to(x.device) for pair in ((ys, xs), (from_y, from_x)))
             result[row, :, target[0], target[1]] = x[row, :, source[0], source[1]]
     return result
 
 
-def _mirror(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+def mirror(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     """Folds any index into 0 .. size - 1 by reflection that repeats the edge."""
     index = index % (2 * size)
     return np.minimum(index, 2 * size - 1 - index)

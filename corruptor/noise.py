@@ -24,6 +24,11 @@ def sample_seed(run_seed: int, source_sha256: str, occurrence: int, variant: int
     return named_seed(f"{int(run_seed)}/{source_sha256.lower()}/{int(occurrence)}/{int(variant)}")
 
 
+def try_seed(seed: int, number: int) -> int:
+    """Seed of a ladder's try for the sample of this seed; the first, 0, is the sample's own."""
+    return named_seed(f"{seed}/try/{number}") if number else seed
+
+
 def sample_generator(seed: int) -> torch.Generator:
     """The generator of one sample: on the CPU, so that its bits are the same whatever device does the work."""
     import torch

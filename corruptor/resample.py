@@ -5,7 +5,8 @@ Legend: B images, C latent channels, H and W latent cells. Latents are fp32 thro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,6 +15,16 @@ from corruptor.config import ResamplingConfig
 from corruptor.noise import draw_noise
 from corruptor.renoise import NoisePredictor
 from corruptor.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Later:
+    """What is injected on the way, at a weaker start step than that of the resampling."""
+
+    cells_BHW: Tensor
+    """bool."""
+    latents_BCHW: Tensor
+    """What takes their place; other cells are not looked at."""
 
 
 def resample(
@@ -25,6 +36,7 @@ def resample(
     generators: Sequence[torch.Generator] = (),
     stored: Sequence[Tensor] = (),
     cells_BHW: Tensor | None = None,
+    later: Mapping[int, Later] | None = None,
 ) -> Tensor:
     """Denoises latents at `start_step` down to clean latents (Menn et al. eq. 6).
 
@@ -33,14 +45,20 @@ def resample(
         stored: with config.blend, the trajectory that `renoise.invert` gave for these latents.
         cells_BHW: with config.blend, bool; outside it the stored latents are put back after every step, so that
             the result equals z0 there exactly.
+        later: by the number of steps taken until then, what is injected before the next one; with config.blend its
+            cells belong to those put back before and not after it. Needs config.num_steps 0.
     """
     if config.eta > 0.0 and len(generators) != len(latents_BCHW):
         raise ValueError(f"eta {config.eta} needs one generator a sample, got {len(generators)}")
     if config.blend and (cells_BHW is None or len(stored) != schedule.num_steps - start_step + 1):
         raise ValueError("blend needs the injected cells and the trajectory of the same inversion")
     moves = schedule.downward(start_step, config.num_steps)
-    latents = latents_BCHW
+    latents, later = latents_BCHW, later or {}
     for index, (source, target) in enumerate(moves):
+        if index in later:
+            entering = later[index].cells_BHW
+            latents = torch.where(entering[:, None], later[index].latents_BCHW, latents)
+            cells_BHW = entering if cells_BHW is None else cells_BHW | entering
         sigma = schedule.sigma(source, target, config.eta)
         latents = schedule.step(latents, predict_noise(latents, source), source, target, sigma)
         if sigma > 0.0:

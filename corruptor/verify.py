@@ -36,9 +36,12 @@ class ComponentChange:
     change_ring: float
     """Mean change over the ring of one latent cell around it (mask pixels left out), 0..255; 0 where no ring."""
     passed: bool
-    """The metric reached the threshold, and the rise its own where there is a second opinion."""
+    """The metric reached the threshold, the rise its own where there is a second opinion, and the distance lies in its
+    band where there is one."""
     rise: float | None = None
     """Mean rise of the second opinion's score over the component, -1..1."""
+    distance: float | None = None
+    """Mean perceptual distance to the twin over the component, 0..2, where a band is asked for."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ def verify(
     factor: int,
     config: VerificationConfig,
     rise_HW: NDArray[np.float32] | None = None,
+    distance_HW: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.uint8], Verification]:
     """Measures change per component and applies the policy to components below the threshold.
 
@@ -84,6 +88,7 @@ def verify(
         mask_HW: uint8; 0 clean, 1 artifact, 255 ignore (stays as it is and is not measured).
         factor: f, pixels a latent cell and side.
         rise_HW: float, by how much a detector's score rises from round trip to corrupted picture (`second_opinion`).
+        distance_HW: float, perceptual distance of round trip and corrupted picture (`band`).
 
     Returns: the mask after the policy (uint8 HW), and the numbers.
     """
@@ -106,6 +111,10 @@ def verify(
         if rise_HW is not None and config.second_opinion is not None:
             rise = _mean(rise_HW[window], member)
             numbers = replace(numbers, rise=rise, passed=numbers.passed and rise >= config.second_opinion.rise)
+        if distance_HW is not None and config.band is not None:
+            apart = _mean(distance_HW[window], member)
+            within = config.band.low <= apart <= config.band.high
+            numbers = replace(numbers, distance=apart, passed=numbers.passed and within)
         if not numbers.passed or config.policy == "tighten":
             kept = _apply_policy(new_mask, change, labels == index, factor, config, numbers.passed)
             numbers = replace(numbers, num_pixels_kept=kept)

@@ -76,9 +76,7 @@ class Detector:
         else:
             from detector.rejection.hub import load_segmenter
 
-            model, found = load_segmenter(
-                checkpoint, rejects.score, rejects.valid, rejects.revision, rejects.boundary
-            )
+            model, found = load_segmenter(checkpoint, rejects.score, rejects.valid, rejects.revision, rejects.boundary)
         self.use(model, found, checkpoint, device)
 
     @classmethod

@@ -61,6 +61,10 @@ class MixPolicy(Policy):
                     found[row] = self._named(selection, found[row], number)
         return found
 
+    def take_generator(self, generator: Any) -> None:
+        for policy in self.policies:
+            policy.take_generator(generator)
+
     def digest(self) -> str:
         parts = zip(self.options.parts, self.policies, strict=True)
         return " ".join(filter(None, (policy_digest(part.policy, policy) for part, policy in parts)))

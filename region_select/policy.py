@@ -62,6 +62,9 @@ class Policy(abc.ABC):
             rngs: one generator an item; the only source of chance.
         """
 
+    def take_generator(self, generator: Any) -> None:  # noqa: B027 - most need none
+        """Called once with the run's own model (`corruptor.backbone.Backbone`), for who looks at pictures with it."""
+
     def digest(self) -> str:
         """What the policy depends on besides its options, such as the sha256 of weights; "" for nothing."""
         return ""
@@ -124,6 +127,9 @@ POLICIES: dict[str, Target] = {
     "blobs": "region_select.blobs:BlobsPolicy",
     "learned": "region_select.learned:LearnedPolicy",
     "mix": "region_select.mix:MixPolicy",
+    "rejected": "region_select.rejected:RejectedPolicy",
+    "uncertain": "corruptor.line.uncertain:UncertainPolicy",
+    "prompted": "region_select.prompted:PromptedPolicy",
 }
 """Policy name -> "module:attribute", imported on first use, or the class or function itself."""
 

@@ -34,8 +34,12 @@ class FieldDoc:
     """A group of further fields, which follow it."""
 
 
-def fields_of(cls: Any, prefix: str = "") -> Iterator[FieldDoc]:
-    """The fields of a dataclass and of the dataclasses within it, depth first, in the order of their definition."""
+def fields_of(cls: Any, prefix: str = "", usual: Any = None) -> Iterator[FieldDoc]:
+    """The fields of a dataclass and of the dataclasses within it, depth first, in the order of their definition.
+
+    usual: what it is where nothing is said, if that is other than its own defaults. A group that may be None has its
+    fields told after it.
+    """
     written = literals_of(cls)
     hints = hints_of(cls)
     for field in dataclasses.fields(cls):
@@ -44,9 +48,20 @@ def fields_of(cls: Any, prefix: str = "") -> Iterator[FieldDoc]:
         if dataclasses.is_dataclass(inner):
             about = (inspect.getdoc(inner) or "").partition("\n\n")[0]
             yield FieldDoc(name, "", "", meaning or " ".join(about.split()), is_group=True)
-            yield from fields_of(inner, name)
+            yield from fields_of(inner, name, value_of(field, usual))
         else:
-            yield FieldDoc(name, kind, default_of(field), meaning)
+            default = default_of(field) if usual is None else repr(plain(getattr(usual, field.name)))
+            yield FieldDoc(name, kind, default, meaning)
+            optional = [one for one in typing.get_args(inner) if dataclasses.is_dataclass(one)]
+            if optional and type(None) in typing.get_args(inner):
+                yield from fields_of(optional[0], name)
+
+
+def value_of(field: dataclasses.Field[Any], usual: Any) -> Any:
+    """What a group is where nothing is said: of `usual`, else the field's default; None for none."""
+    if usual is not None:
+        return getattr(usual, field.name)
+    return None if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def default_of(field: dataclasses.Field[Any]) -> str:

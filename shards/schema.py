@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from shards.build import BuildError, build, hints_of, plain
+from shards.build import LATER, BuildError, build, hints_of, plain
 from shards.errors import SchemaError
 from shards.guard.json_text import RECORD, parse_json
 from shards.images import CODECS as CODECS  # the names of the schema that others import from here
@@ -99,6 +99,8 @@ class CorruptionMeta:
     """Noise predictions spent on this picture."""
     options: dict[str, Any] = field(default_factory=dict)
     """Everything else in the corruption part of the config."""
+    kind: str = field(default="", metadata={LATER: True})
+    """distort, duplicate, omit or fuse, "none" for clean samples; where a run has no kinds there is no such key."""
 
 
 @dataclass(frozen=True)
@@ -315,6 +317,8 @@ def _to_file(record: Any) -> dict[str, Any]:
     stored: dict[str, Any] = {}
     for item in dataclasses.fields(record):
         value = getattr(record, item.name)
+        if LATER in item.metadata and value == item.default:
+            continue
         if _is_text(hints[item.name]):
             value = json.dumps(plain(value), sort_keys=True, ensure_ascii=False, allow_nan=False)
         elif dataclasses.is_dataclass(value):

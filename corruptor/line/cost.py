@@ -92,7 +92,7 @@ def sampling_grid(model: ModelConfig, height: int, width: int) -> Grid:
 
 
 def count_passes(config: CorruptionConfig, num_variants: int, grid: Grid = DDIM_GRID) -> Passes:
-    """Exactly what `pipeline.corrupt` does for one picture.
+    """Exactly what `corruptor.corrupt` does for one picture; with a ladder, for one that needs all its tries.
 
     Raises ConfigError where the model cannot do what is asked of it.
     """
@@ -103,13 +103,15 @@ def count_passes(config: CorruptionConfig, num_variants: int, grid: Grid = DDIM_
         schedule.check(config)
     except ValueError as error:
         raise ConfigError(f"corruption: {error}") from error
-    inversion = num_inversion_passes(schedule, config.start_step, config.inversion)
-    resampling = len(schedule.descending(config.start_step, config.resampling.num_steps)) if row.resampled else 0
+    inversion = num_inversion_passes(schedule, config.lowest_step, config.inversion)
+    ladder = config.ladder
+    steps = ladder.all_steps(config.start_step) if ladder else (config.start_step,)
+    each = [len(schedule.descending(step, config.resampling.num_steps)) for step in steps if row.resampled]
     return Passes(
         inversion=inversion * grid.guidance.samples_at(config.inversion.guidance_scale),
-        resampling=resampling * grid.guidance.samples_at(config.resampling.guidance_scale) * num_variants,
-        encodes=1 + num_variants * (config.injection.resolved_act_on == "image"),
-        decodes=1 + num_variants,
+        resampling=sum(each) * grid.guidance.samples_at(config.resampling.guidance_scale) * num_variants,
+        encodes=1 + num_variants * len(steps) * (config.injection.resolved_act_on == "image"),
+        decodes=1 + num_variants * len(steps),
     )
 
 
@@ -194,8 +196,9 @@ def cost_lines(config: LineConfig, found: Inspection, gpu: Gpu, out: Path) -> li
     rows = sources * config.samples.num_variants
     passes = count_passes(config.corruption, config.samples.num_variants, sampling_grid(config.model, height, width))
     lines = [] if num_sources else [f"the number of pictures is not known yet: what follows is for {sources:,}"]
+    most = "at most " if config.corruption.ladder else ""
     lines.append(
-        f"a picture: {passes.nfe} NFE ({passes.inversion} inversion, {passes.resampling} resampling), "
+        f"a picture: {most}{passes.nfe} NFE ({passes.inversion} inversion, {passes.resampling} resampling), "
         f"{passes.encodes} x VAE encode, {passes.decodes} x decode at {width} x {height}"
     )
     costs = costs_of(config.model, height, width)

@@ -1,43 +1,47 @@
-"""The detector whose second opinion verification asks for, opened from the config."""
+"""The networks that verification asks beside the change of pixels, opened from the config: an opinion, a distance."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from corruptor.config import CorruptionConfig, SecondOpinion
-from corruptor.corrupt import Opinion
+from corruptor.band_config import BandConfig
+from corruptor.config import CorruptionConfig, SecondOpinion, VerificationConfig
+from corruptor.finish import Judges
 from shards.errors import ConfigError
 from shards.places import public
 
 OPINION = "corruption.verification.second_opinion"
-"""Its name in a run's config."""
+BAND = "corruption.verification.band"
+"""Their names in a run's config."""
 
 
-def open_opinion(config: SecondOpinion | None, device: str = "auto") -> Opinion | None:
-    """What gives the score of pictures, each by itself, so that batches change nothing; None where none is asked for.
+def open_judges(config: VerificationConfig, device: str = "auto") -> Judges:
+    """What the config asks for; each looks at pictures one by one, so that batches change nothing.
 
     Raises MissingInputError, CheckpointError, ConfigError (also for other weights than the config tells of).
     """
-    if config is None:
-        return None
-    from region_select.opinion import open_detector
+    from region_select.opinion import open_detector, open_distance
 
-    found = digest_of(config)
-    if config.sha256 not in ("", found):
+    opinion = distance = None
+    if config.second_opinion is not None:
+        asked = config.second_opinion
+        check_digest(f"{OPINION}.detector", asked.detector, asked.sha256, digest_of(asked))
+        opinion = open_detector(asked.detector, asked.score, asked.revision, device, asked.boundary)
+    if config.band is not None:
+        band = config.band
+        check_digest(f"{BAND}.features", band.features, band.sha256, digest_of_band(band))
+        distance = open_distance(band.features, band.revision, device)
+    return Judges(opinion, distance)
+
+
+def check_digest(name: str, where: str, told: str, found: str) -> None:
+    """Raises ConfigError for other weights than the config tells of."""
+    if told not in ("", found):
         raise ConfigError(
-            f"verification.second_opinion.detector {config.detector} has other files (sha256 {found[:16]}) than "
-            f"sha256 {config.sha256[:16]} tells of; name the right one, or leave sha256 empty"
+            f"{name.removeprefix('corruption.')} {where} has other files (sha256 {found[:16]}) than sha256 {told[:16]} "
+            f"tells of; name the right one, or leave sha256 empty"
         )
-    return open_detector(config.detector, config.score, config.revision, device, config.boundary)
-
-
-def public_opinion(config: CorruptionConfig) -> CorruptionConfig:
-    """The config with its detector by name alone, where that lies on this machine (shards/places.py)."""
-    asked = config.verification.second_opinion
-    if asked is None:
-        return config
-    told = replace(asked, detector=public(asked.detector, "detector"))
-    return replace(config, verification=replace(config.verification, second_opinion=told))
 
 
 def digest_of(config: SecondOpinion) -> str:
@@ -47,10 +51,43 @@ def digest_of(config: SecondOpinion) -> str:
     return detector_digest(config.detector, config.score, config.revision)
 
 
+def digest_of_band(config: BandConfig) -> str:
+    """sha256 of the network's files. Raises MissingInputError."""
+    from region_select.opinion import features_digest
+
+    return features_digest(config.features, config.revision)
+
+
+def public_judges(config: CorruptionConfig) -> CorruptionConfig:
+    """The config with its networks by name alone, where those lie on this machine (shards/places.py)."""
+    return changed(
+        config,
+        lambda one: replace(one, detector=public(one.detector, "detector")),
+        lambda one: replace(one, features=public(one.features, "features")),
+    )
+
+
 def with_sha256(config: CorruptionConfig) -> CorruptionConfig:
-    """The config with what its second opinion was loaded from written down. Raises MissingInputError."""
-    asked = config.verification.second_opinion
-    if asked is None or asked.sha256:
-        return config
-    told = replace(asked, sha256=digest_of(asked))
-    return replace(config, verification=replace(config.verification, second_opinion=told))
+    """The config with what its networks were loaded from written down. Raises MissingInputError."""
+    return changed(
+        config,
+        lambda one: one if one.sha256 else replace(one, sha256=digest_of(one)),
+        lambda one: one if one.sha256 else replace(one, sha256=digest_of_band(one)),
+    )
+
+
+def changed(
+    config: CorruptionConfig,
+    opinion: Callable[[SecondOpinion], SecondOpinion],
+    band: Callable[[BandConfig], BandConfig],
+) -> CorruptionConfig:
+    """The config with what it asks for, as far as it does, changed."""
+    told = config.verification
+    return replace(
+        config,
+        verification=replace(
+            told,
+            second_opinion=None if told.second_opinion is None else opinion(told.second_opinion),
+            band=None if told.band is None else band(told.band),
+        ),
+    )

@@ -12,7 +12,7 @@ import numpy as np
 
 from corruptor.backbone import Backbone
 from corruptor.config import METHODS
-from corruptor.corrupt import CorruptedBatch
+from corruptor.finish import CorruptedBatch
 from corruptor.line.batch import Row
 from corruptor.line.config import LineConfig
 from corruptor.line.plan import Plan
@@ -63,8 +63,6 @@ class Recorder:
         is_artifact = bool((mask == ARTIFACT).any())
         numbers, cells = done.verifications[place], done.cells_NHW[place].numpy()
         item, loaded = row.loaded.item, row.loaded
-        nfe = done.nfe.inversion // len(set(done.source_of_row))
-        nfe += done.nfe.resampling // len(done.source_of_row)
         height, width = loaded.size
         scale = self.config.size.scale(loaded.height, loaded.width)
         if scale > 1:
@@ -91,7 +89,7 @@ class Recorder:
             variant=row.variant,
             seed=done.seeds[place],
             model=self.model,
-            corruption=self.corruption(cells, nfe=nfe, prompt=prompt),
+            corruption=self.corruption(done, place, prompt),
             region=RegionMeta(
                 policy="" if row.clean else self.config.region.policy,
                 options={**plain(self.config.region.options), "chosen": plain(row.facts)},
@@ -103,22 +101,28 @@ class Recorder:
             config_hash=self.config_hash,
             versions=self.versions,
             scene=dict(item.scene or {}),
-            extra={**_extra(row, mask, numbers, scale), **({"prompt_cut": True} if prompt_cut else {})},
+            extra={
+                **_extra(row, mask, numbers, scale),
+                **_damage(done, place),
+                **({"prompt_cut": True} if prompt_cut else {}),
+            },
         )
         twin = done.round_trips_NHWC[place].numpy() if self.config.samples.source_twin else None
         return Sample(self.plan.key(loaded.index, row.variant), done.images_NHWC[place].numpy(), mask, meta, twin)
 
-    def corruption(self, cells: np.ndarray[Any, np.dtype[np.bool_]], *, nfe: int, prompt: str) -> CorruptionMeta:
-        """Every field of the corruption config, the resolved ones under their own names. cells: those injected, HW."""
-        config, injected = self.config.corruption, bool(cells.any())
+    def corruption(self, done: CorruptedBatch, place: int, prompt: str) -> CorruptionMeta:
+        """Every field of the corruption config, the resolved ones under their own names."""
+        config, cells = self.config.corruption, done.cells_NHW[place]
+        injected = bool(cells.any())
+        start_step = done.start_steps[place]
         method = config.injection
         return CorruptionMeta(
             method=method.method if injected else "none",
             inversion=config.inversion.mode if METHODS[method.method].resampled else "none",
             passes=self.passes(cells.shape[0], cells.shape[1]),
-            start_step=config.start_step,
+            start_step=start_step,
             num_steps=config.num_grid_steps,
-            num_resample_steps=self.num_resample_steps,
+            num_resample_steps=config.resampling.num_steps or config.num_grid_steps - start_step,
             eta=config.resampling.eta,
             guidance_scale=config.resampling.guidance_scale,
             prompt=prompt,
@@ -126,8 +130,9 @@ class Recorder:
             blend=config.resampling.blend,
             paste_back=config.paste_back,
             injected=injected,
-            nfe=nfe,
+            nfe=done.nfe_of(place),
             options=self.options,
+            kind=done.kinds[place] if done.kinds else "",
         )
 
     @cached_property
@@ -141,15 +146,10 @@ class Recorder:
         if (height, width) not in self.known_passes:
             config = self.config.corruption
             schedule = self.backbone.schedule.with_steps(config.num_grid_steps).for_size(height, width)
-            steps = range(config.num_grid_steps, config.start_step - 1, -1)
+            steps = range(config.num_grid_steps, config.lowest_step - 1, -1)
             totals = [num_inversion_passes(schedule, step, config.inversion) for step in steps]
             self.known_passes[height, width] = ",".join(str(after - before) for before, after in pairwise(totals))
         return self.known_passes[height, width]
-
-    @cached_property
-    def num_resample_steps(self) -> int:
-        config = self.config.corruption
-        return config.resampling.num_steps or config.num_grid_steps - config.start_step
 
     @cached_property
     def options(self) -> dict[str, Any]:
@@ -193,6 +193,8 @@ def _extra(row: Row, mask: np.ndarray[Any, np.dtype[np.uint8]], numbers: Verific
     }
     if any(one.rise is not None for one in numbers.components):
         extra["rises"] = [round(one.rise or 0.0, DECIMALS) for one in numbers.components]
+    if any(one.distance is not None for one in numbers.components):
+        extra["distances"] = [round(one.distance or 0.0, DECIMALS) for one in numbers.components]
     if row.loaded.item.caption_cut:
         extra["caption_characters"] = row.loaded.item.caption_cut
     if scale > 1:
@@ -200,6 +202,18 @@ def _extra(row: Row, mask: np.ndarray[Any, np.dtype[np.uint8]], numbers: Verific
     if not np.array_equal(row.mask, mask):
         extra["proposed_mask"] = pack_cells(row.mask == ARTIFACT)
     return extra
+
+
+def _damage(done: CorruptedBatch, place: int) -> dict[str, Any]:
+    """Where there is a ladder: start step and try of each component, and how often the row was tried. Where a part was
+    left out of the prompt: what that was then."""
+    found: dict[str, Any] = {}
+    if done.climbed:
+        one = done.climbed[place]
+        found["ladder"] = {"steps": list(one.steps), "tries": list(one.tries), "num_tries": one.num_tries}
+    if done.prompts and done.prompts[place] is not None:
+        found["resampling_prompt"] = done.prompts[place]
+    return found
 
 
 def _version(name: str) -> str:

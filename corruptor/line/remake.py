@@ -12,7 +12,7 @@ import numpy as np
 from corruptor.line.batch import Batch, Loaded, Refused, Row
 from corruptor.line.config import LineConfig
 from corruptor.line.loader import load_picture
-from corruptor.line.opinion import OPINION, open_opinion
+from corruptor.line.opinion import BAND, OPINION, open_judges
 from corruptor.line.plan import Plan, make_plan
 from corruptor.line.record import Recorder
 from corruptor.line.run import ModelError, check_steps, open_model, published, resolve_compute
@@ -92,8 +92,8 @@ def remake(where: Path, key: str, out: Path | None, overrides: Sequence[str] = (
     check_steps(config, backbone)
     check_sides(loaded, stored, backbone.size_multiple)
     recorder = Recorder(backbone, published(config), plan, stored.meta.config_hash, digest)
-    opinion = open_opinion(config.corruption.verification.second_opinion, config.compute.device)
-    worker = Worker(backbone, config, plan, recorder, opinion)
+    judges = open_judges(config.corruption.verification, config.compute.device)
+    worker = Worker(backbone, config, plan, recorder, judges)
     row = Row(
         loaded=loaded,
         variant=stored.meta.variant,
@@ -126,7 +126,7 @@ def located(manifest: dict[str, Any], folder: Path, overrides: Sequence[str]) ->
     told, known = manifest.get("places", []), read_places(folder)
     named = [text.partition("=")[0].strip() + "." for text in overrides]
     for name in told if isinstance(told, list) else []:
-        if not str(name).startswith(("source.options.", "model.", f"{OPINION}.")) or any(
+        if not str(name).startswith(("source.options.", "model.", f"{OPINION}.", f"{BAND}.")) or any(
             f"{name}.".startswith(one) for one in named
         ):
             continue

@@ -25,7 +25,7 @@ from corruptor.line.batch import Batch, Done
 from corruptor.line.channel import Channel
 from corruptor.line.config import CHANGEABLE, MOST_THREADS, LineConfig, ModelConfig, RegionConfig, SourceConfig
 from corruptor.line.loader import Loader
-from corruptor.line.opinion import OPINION, open_opinion, public_opinion, with_sha256
+from corruptor.line.opinion import BAND, OPINION, open_judges, public_judges, with_sha256
 from corruptor.line.plan import Plan, make_plan
 from corruptor.line.processes import Place
 from corruptor.line.record import Recorder
@@ -89,13 +89,14 @@ def open_line(
     source.needs_masks = not policy.falls_back
     backbone = backbone or open_model(config.model, config.compute.device)
     check_steps(config, backbone)
-    opinion = open_opinion(config.corruption.verification.second_opinion, config.compute.device)
+    policy.take_generator(backbone.twin())  # it proposes in another thread than the model damages in
+    judges = open_judges(config.corruption.verification, config.compute.device)
     plan = make_plan(config, len(source), breaks(followed.grown))
     digest = backbone.digest()
     info = run_info(config, followed, plan, digest, policy_digest(config.region.policy, policy))
     writer = RunWriter(out, info, config.samples.codec, source.grows if extend else None)
     recorder = Recorder(backbone, published(config), plan, writer.hash, digest)
-    return Line(config, source, policy, plan, backbone, writer, Worker(backbone, config, plan, recorder, opinion))
+    return Line(config, source, policy, plan, backbone, writer, Worker(backbone, config, plan, recorder, judges))
 
 
 def run_info(config: LineConfig, followed: Followed, plan: Plan, digest: str, region_digest: str = "") -> RunInfo:
@@ -117,6 +118,7 @@ def run_info(config: LineConfig, followed: Followed, plan: Plan, digest: str, re
             **dict(places(plain(config.source.options), "source.options")),
             **dict(places(plain(config.model), "model")),
             **dict(places(plain(config.corruption.verification.second_opinion), OPINION)),
+            **dict(places(plain(config.corruption.verification.band), BAND)),
         },
     )
 
@@ -129,7 +131,7 @@ def published(config: LineConfig) -> LineConfig:
         source=SourceConfig(**parts["source"]),
         model=ModelConfig(**parts["model"]),
         region=RegionConfig(**parts["region"]),
-        corruption=public_opinion(config.corruption),
+        corruption=public_judges(config.corruption),
     )
 
 

@@ -22,22 +22,15 @@ from torch import Tensor
 
 from corruptor.backbone import Backbone
 from corruptor.config import CorruptionConfig, InjectionConfig, VerificationConfig
-from corruptor.corrupt import (
-    CorruptedBatch,
-    InvertedBatch,
-    ResampledRows,
-    Rows,
-    finish_rows,
-    invert_images,
-    make_rows,
-    resample_rows,
-)
+from corruptor.corrupt import corrupt_inverted, invert_images
+from corruptor.finish import CorruptedBatch, finish_rows
 from corruptor.line.batch import Row
 from corruptor.line.config import LineConfig
 from corruptor.line.plan import noise_seed
 from corruptor.line.report import is_complete
 from corruptor.line.run import Line, open_line, run_shards
-from corruptor.line.worker import Worker
+from corruptor.line.worker import Worker, prompt_without
+from corruptor.rows import InvertedBatch, ResampledRows, Rows, make_rows, resample_rows
 from corruptor.schedule import num_inversion_passes
 from shards.errors import ConfigError
 from shards.source import Reject, Source, SourceItem
@@ -123,13 +116,17 @@ class SharedWorker(Worker):
             [noise_seed(self.config.seed, row.loaded.item, row.variant) for _, row in made],
             [place for place, _ in made],
         )
+        config = self.config.corruption
+        if config.ladder is not None or config.injection.kinds is not None:  # what it resamples is no other line's
+            without = [prompt_without(self.config.samples, row) for _, row in made]
+            return corrupt_inverted(self.backbone, inverted, rows, config, self.judges, without)
         resampled = self._resampled(items, inverted, rows)
-        return finish_rows(resampled, inverted, rows, self.config.corruption, self.backbone.factor, self.opinion)
+        return finish_rows(resampled, inverted, rows, self.config.corruption, self.backbone.factor, self.judges)
 
     @property
     def num_latents(self) -> int:
         """From the clean latents to those at this line's start step."""
-        return self.config.corruption.num_grid_steps - self.config.corruption.start_step + 1
+        return self.config.corruption.num_grid_steps - self.config.corruption.lowest_step + 1
 
     def _is_inverted(self, item: SourceItem) -> bool:
         found = self.kept.sources.get(inversion_key(item, self.config))
@@ -191,17 +188,17 @@ def inversion_facts(config: CorruptionConfig) -> str:
 
 def as_early(config: CorruptionConfig, earliest: Mapping[str, int]) -> CorruptionConfig:
     """The config with the earliest start step of the lines that invert as it does."""
-    step = min(config.start_step, earliest.get(inversion_facts(config), config.start_step))
-    if step == config.start_step:
+    step = min(config.lowest_step, earliest.get(inversion_facts(config), config.lowest_step))
+    if step == config.lowest_step:
         return config
-    return dataclasses.replace(config, injection=InjectionConfig(start_step=step))
+    return dataclasses.replace(config, injection=InjectionConfig(start_step=step), ladder=None)
 
 
 def inversion_nfe(backbone: Backbone, config: CorruptionConfig, size: Sequence[int]) -> int:
     """Noise predictions that inverting one picture of `size` (height, width) to the config's start step takes."""
     schedule = backbone.schedule.with_steps(config.num_grid_steps)
     schedule = schedule.for_size(size[0] // backbone.factor, size[1] // backbone.factor)
-    passes = num_inversion_passes(schedule, config.start_step, config.inversion)
+    passes = num_inversion_passes(schedule, config.lowest_step, config.inversion)
     return passes * backbone.guidance.samples_at(config.inversion.guidance_scale)
 
 
@@ -222,7 +219,7 @@ def open_lines(runs: Sequence[tuple[LineConfig, Path]], kept: Kept) -> list[Line
     lines: list[Line] = []
     for config, out in runs:
         line = open_line(config, out, backbone=lines[0].backbone if lines else None)
-        shared = SharedWorker(line.backbone, line.config, line.plan, line.worker.recorder, line.worker.opinion, kept)
+        shared = SharedWorker(line.backbone, line.config, line.plan, line.worker.recorder, line.worker.judges, kept)
         source = KeptSource(line.source, repr(config.source), kept)
         lines.append(dataclasses.replace(line, worker=shared, source=source))
     for name, values in (
@@ -240,7 +237,7 @@ def earliest_steps(configs: Sequence[CorruptionConfig]) -> dict[str, int]:
     found: dict[str, int] = {}
     for config in configs:
         facts = inversion_facts(config)
-        found[facts] = min(config.start_step, found.get(facts, config.start_step))
+        found[facts] = min(config.lowest_step, found.get(facts, config.lowest_step))
     return found
 
 

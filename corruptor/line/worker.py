@@ -9,11 +9,14 @@ import numpy as np
 import torch
 
 from corruptor.backbone import Backbone
-from corruptor.corrupt import CorruptedBatch, Opinion, corrupt
+from corruptor.corrupt import corrupt
+from corruptor.finish import NOBODY, CorruptedBatch, Judges
 from corruptor.line.batch import Batch, Done, Refused, Row
-from corruptor.line.config import LineConfig
+from corruptor.line.config import LineConfig, SamplesConfig
 from corruptor.line.plan import Plan, noise_seed
+from corruptor.line.prompt import without
 from corruptor.line.record import Recorder
+from shards.masks import ARTIFACT
 from shards.schema import Sample
 from shards.source import Reject
 
@@ -26,8 +29,8 @@ class Worker:
     config: LineConfig
     plan: Plan
     recorder: Recorder
-    opinion: Opinion | None = None
-    """What `verification.second_opinion` names."""
+    judges: Judges = NOBODY
+    """What `verification` asks for beside the change of pixels."""
 
     def work(self, batch: Batch) -> Done:
         """All rows of the batch, each as a sample or as a refusal."""
@@ -68,7 +71,8 @@ class Worker:
             [noise_seed(self.config.seed, row.loaded.item, row.variant) for _, row in rows],
             self.config.corruption,
             [place for place, _ in rows],
-            self.opinion,
+            self.judges,
+            [prompt_without(self.config.samples, row) for _, row in rows],
         )
 
     def _result(self, row: Row, done: CorruptedBatch, place: int) -> Sample | Refused:
@@ -79,6 +83,14 @@ class Worker:
             reject = Reject(row.loaded.item.uri, "below_threshold", detail)
             return Refused(row.loaded.index, row.variant, reject)
         return self.recorder.sample(row, done, place)
+
+
+def prompt_without(samples: SamplesConfig, row: Row) -> str:
+    """The prompt of a row without what its mask covers, as far as the region policy or the source names that."""
+    item, inside = row.loaded.item, row.mask == ARTIFACT
+    named = [region.name for region in item.regions if (inside & (region.mask == ARTIFACT)).any()]
+    phrases = row.facts.get("phrases", ())
+    return samples.prompt_of(without(item.caption, [*named, *(phrases if isinstance(phrases, (list, tuple)) else ())]))
 
 
 def _by_source(rows: Sequence[Row]) -> list[list[Row]]:

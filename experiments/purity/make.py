@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from corruptor.backbone import Backbone
 from corruptor.config import METHODS, CorruptionConfig, VerificationConfig
-from corruptor.corrupt import corrupt_inverted, invert_images, make_rows
+from corruptor.corrupt import corrupt_inverted, invert_images
 from corruptor.line.config import LineConfig
 from corruptor.line.plan import noise_seed, region_rng
+from corruptor.rows import make_rows
 from corruptor.verify import verify
 from experiments.purity.count import Component, Row, far_from, faults_in
 from experiments.purity.labels import count_labels

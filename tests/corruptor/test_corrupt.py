@@ -20,10 +20,11 @@ from corruptor.config import (
     ResamplingConfig,
     VerificationConfig,
 )
-from corruptor.corrupt import corrupt, corrupt_inverted, invert_images, make_rows
+from corruptor.corrupt import corrupt, corrupt_inverted, invert_images
 from corruptor.noise import sample_generator
 from corruptor.renoise import invert
 from corruptor.resample import resample
+from corruptor.rows import make_rows
 
 PROMPTS = ["a red face", "", "car"]
 SEEDS = [11, 12, 13]

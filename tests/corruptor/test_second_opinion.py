@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from corruptor.config import CorruptionConfig, InjectionConfig, SecondOpinion, VerificationConfig
-from corruptor.corrupt import rises_of
+from corruptor.finish import rises_of
 from corruptor.verify import verify
 from shards.build import build, plain
 
