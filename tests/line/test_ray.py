@@ -1,0 +1,90 @@
+"""A run on a real Ray cluster: the bytes of one process, whatever machines come and go."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from line_tools import line_values, tree
+
+from corruptor.line.actor import TOKEN, check_token
+from corruptor.line.command import make_shards
+from corruptor.line.config import LineConfig
+from corruptor.line.distribute import Watcher, distribute
+from shards.cluster import ClusterError, Demand
+from shards.config import make_config
+from shards.errors import OutputError
+from shards.status import status_of
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A cluster whose head takes no actors."""
+    pytest.importorskip("ray", reason="Ray is not installed (pip install 'blemish[ray]')")
+    from ray.cluster_utils import Cluster
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    before, os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH", ""), os.pathsep.join(sys.path)
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    yield made
+    made.shutdown()
+    os.environ["PYTHONPATH"] = before
+
+
+@pytest.fixture(scope="module")
+def config(pictures: Path, tiny_model: Path) -> LineConfig:
+    return make_config(line_values(pictures, tiny_model, samples={"sources_per_shard": 1}), LineConfig)
+
+
+@pytest.fixture(scope="module")
+def reference(config: LineConfig, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The run of a single process."""
+    out = tmp_path_factory.mktemp("ray") / "one"
+    make_shards(config, out)
+    return tree(out)
+
+
+def test_machines_come_and_go_and_the_bytes_are_those_of_one_process(
+    cluster: Any, config: LineConfig, reference: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    out = tmp_path / "run"
+    nodes = [cluster.add_node(num_cpus=1)]
+    crew = Watcher.crew
+
+    def move(self: Watcher, actors: int, lost: int) -> None:
+        """In the driver's thread, where machines can be added."""
+        if len(nodes) == 1 and len(list((out / "shards").glob("*.stats.json"))) >= 2:
+            cluster.remove_node(nodes[0], allow_graceful=False)
+            nodes.append(cluster.add_node(num_cpus=1))
+        crew(self, actors, lost)
+
+    monkeypatch.setattr(Watcher, "crew", move)
+    words = distribute(config, out, Demand(actors=1, address=cluster.address))
+    assert tree(out) == reference
+    assert "12 samples: " in words
+    assert "1 actors were lost" in words
+    assert status_of(out).state == "finished"
+    assert status_of(out).processes[0].state == "finished"
+    # complete: nothing is made again
+    words = distribute(config, out, Demand(actors=1, address=cluster.address))
+    assert "nothing left to do" in words
+    assert tree(out) == reference
+
+
+def test_what_the_user_must_mend_is_one_line(cluster: Any, config_of: Callable[..., LineConfig], tmp_path: Path):
+    cluster.add_node(num_cpus=1)
+    config = config_of(model={"folder": str(tmp_path / "none")})
+    with pytest.raises(ClusterError, match=r"model .* cannot be loaded"):
+        distribute(config, tmp_path / "run", Demand(address=cluster.address))
+
+
+def test_a_folder_that_machines_do_not_share_is_refused(tmp_path: Path):
+    (tmp_path / TOKEN).write_text("abc")
+    check_token(tmp_path, "abc")
+    for out, token in ((tmp_path, "abd"), (tmp_path / "other", "abc")):
+        with pytest.raises(OutputError, match="is not the folder that other machines of the cluster see"):
+            check_token(out, token)
