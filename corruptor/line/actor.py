@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,21 +11,15 @@ from typing import TYPE_CHECKING
 from corruptor.line.config import LineConfig
 from corruptor.line.processes import ALONE
 from corruptor.line.report import close_run
-from shards.errors import OutputError
 from shards.extensions import search_in
-from shards.files import write_bytes
-from shards.guard.plain_file import read_plain
 from shards.handout import Pieces
 from shards.object_run import Staged
+from shards.same_folder import TOKEN, check_token, write_token
 from shards.stores import Address
 from shards.writer import remove
 
 if TYPE_CHECKING:
     from corruptor.line.run import Line
-
-TOKEN = ".cluster"
-"""File of a run's folder by which actors on other machines know that they see the same folder."""
-MOST_TOKEN = 64
 
 
 @dataclass(frozen=True)
@@ -38,7 +30,7 @@ class RunPlan:
     done: int
     """Rows of the shards that are done."""
     token: str
-    """What OUT/.cluster holds."""
+    """Of the folder, see shards/same_folder.py; "" in an object store."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +73,7 @@ class LineActor:
         """How many rows there are, and which shards are to be made."""
         plan, todo = self.line.plan, self.line.writer.todo()
         rows = sum(map(plan.num_rows, range(plan.num_shards)))
-        token = secrets.token_hex(8)
-        if isinstance(self.out, Path):
-            write_bytes(self.out / TOKEN, token.encode())
+        token = write_token(self.out) if isinstance(self.out, Path) else ""
         return RunPlan(rows, rows - sum(map(plan.num_rows, todo)), token), todo
 
     def work(self, pieces: Pieces, plan: RunPlan) -> None:
@@ -139,16 +129,3 @@ class Count:
         seconds, nfe = self.seconds, self.nfe
         self.pieces.done(shard, Made(self.rows, seconds - self._told[0], nfe - self._told[1]))
         self._told, self.rows = (seconds, nfe), Counter()
-
-
-def check_token(out: Path, token: str) -> None:
-    """That this machine sees the run's folder. Raises OutputError."""
-    try:
-        seen = read_plain(out / TOKEN, MOST_TOKEN)
-    except OSError:
-        seen = b""
-    if seen != token.encode():
-        raise OutputError(
-            f"{out} on the machine {os.uname().nodename} is not the folder that other machines of the cluster see; "
-            f"name a folder on a disk that all share, or an object store (s3://bucket/run)"
-        )

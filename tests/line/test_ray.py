@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from line_tools import line_values, tree
+from ray_tools import empty, opened
+from s3_server import FaultyServer
 
-from corruptor.line.actor import TOKEN, check_token
 from corruptor.line.command import make_shards
 from corruptor.line.config import LineConfig
 from corruptor.line.distribute import Watcher, distribute
 from shards.cluster import ClusterError, Demand
 from shards.config import make_config
 from shards.errors import OutputError
+from shards.same_folder import TOKEN, check_token
 from shards.status import status_of
+from shards.stores import Address
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A cluster whose head takes no actors."""
-    pytest.importorskip("ray", reason="Ray is not installed (pip install 'blemish[ray]')")
-    from ray.cluster_utils import Cluster
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    before, os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH", ""), os.pathsep.join(sys.path)
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+def server() -> Iterator[FaultyServer]:
+    pytest.importorskip("obstore", reason="obstore is not installed (pip install 'blemish[stores]')")
+    pytest.importorskip("moto", reason="moto, an S3 server for tests, is not installed")
+    made = FaultyServer()
+    made.bucket("bucket")
     yield made
-    made.shutdown()
-    os.environ["PYTHONPATH"] = before
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[Any]:
+    with opened() as made:
+        yield made
+
+
+@pytest.fixture
+def cluster(head: Any) -> Iterator[Any]:
+    """The nodes that a test adds go with it."""
+    yield head
+    empty(head)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +84,28 @@ def test_machines_come_and_go_and_the_bytes_are_those_of_one_process(
     words = distribute(config, out, Demand(actors=1, address=cluster.address))
     assert "nothing left to do" in words
     assert tree(out) == reference
+
+
+def test_two_actors_and_an_object_store(
+    cluster: Any,
+    server: FaultyServer,
+    config: LineConfig,
+    reference: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Each actor makes its shards on its own disk; none needs to be shared."""
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    cluster.add_node(num_cpus=2)  # its processes have the credentials of their machine
+    words = distribute(config, Address("s3://bucket/run"), Demand(address=cluster.address))
+    assert "in s3://bucket/run" in words
+    made = {name.removeprefix("run/"): data for name, data in server.objects("bucket").items()}
+    told = [name for name in reference if not name.startswith(("sheet.png", "view/", "."))]
+    assert {name: hashlib.sha256(made[name]).hexdigest() for name in told} == {name: reference[name] for name in told}
+    shards = sorted(name for name in made if name.startswith("shards/"))
+    assert shards == [name for name in told if name.startswith("shards/")]
+    assert "claim.json" not in made
 
 
 def test_what_the_user_must_mend_is_one_line(cluster: Any, config_of: Callable[..., LineConfig], tmp_path: Path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from cluster_work import Heard, Marks
+from ray_tools import empty, opened
 
 from shards.arguments import add_engine
 from shards.cluster import ClusterError, Demand, demand_of, run_crew
@@ -24,26 +24,15 @@ NO_RAY = "Ray is not installed (pip install 'blemish[ray]')"
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[Any]:
-    """A cluster whose head takes no actors."""
-    pytest.importorskip("ray", reason=NO_RAY)
-    from ray.cluster_utils import Cluster
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    here = str(Path(__file__).parent)
-    before, os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH", ""), os.pathsep.join([here, *sys.path])
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    yield cluster
-    cluster.shutdown()
-    os.environ["PYTHONPATH"] = before
+    with opened(str(Path(__file__).parent)) as made:
+        yield made
 
 
 @pytest.fixture
 def cluster(head: Any) -> Iterator[Any]:
-    """The same, and the nodes that a test adds go with it."""
+    """The nodes that a test adds go with it."""
     yield head
-    for node in list(head.worker_nodes):
-        head.remove_node(node, allow_graceful=False)
-    head.wait_for_nodes()
+    empty(head)
 
 
 def begun(folder: Path) -> int:
