@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+STARTS = 4
+
 
 @contextmanager
 def opened(*folders: str) -> Iterator[Any]:
@@ -19,12 +21,23 @@ def opened(*folders: str) -> Iterator[Any]:
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     before, os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH", ""), os.pathsep.join([*folders, *sys.path])
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    cluster = begin(Cluster)
     try:
         yield cluster
     finally:
         cluster.shutdown()
         os.environ["PYTHONPATH"] = before
+
+
+def begin(make: Any) -> Any:
+    """A cluster's head. Ray gives a node 30 seconds to start, which a busy machine may not do at once."""
+    for left in reversed(range(STARTS)):
+        try:
+            return make(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        except Exception as error:
+            if "timed out during startup" not in str(error) or not left:
+                raise
+    raise AssertionError
 
 
 def empty(cluster: Any) -> None:
