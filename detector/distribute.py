@@ -14,7 +14,8 @@ from pathlib import Path
 from detector.inputs import open_inputs
 from detector.maps import Row
 from detector.predict import Looking, Options, Outcome, identify, open_detector, with_threshold, write_all
-from shards.cluster import Demand, run_crew
+from shards.cluster import Demand
+from shards.crew import run_crew
 from shards.extensions import search_in, searched
 from shards.handout import Pieces
 from shards.progress import GOES_ON, Progress

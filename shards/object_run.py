@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,12 +23,17 @@ from shards.errors import ResumeError, SchemaError
 from shards.files import make_folder, write_bytes
 from shards.growth import INPUTS
 from shards.guard.json_text import parse_object
+from shards.locks import Locks, is_held
 from shards.marks import Stats
 from shards.schema import Codec
 from shards.store_claim import CLAIM, StoreClaim
 from shards.stores import Address, ObjectStore
 from shards.writer import FOLDER, MANIFEST, REJECTS, STATS, TAR, RunInfo, RunWriter, ShardWriter, read_manifest
 
+PREFIX, OWNER = "blemish-run-", ".owner"
+"""Of folders in TMPDIR, and the file whose lock says that its process lives."""
+YOUNG = 60.0
+"""Seconds within which a folder may be one that is just being made."""
 READERS = 16
 """Requests at a time where many small objects are read."""
 KEPT = 4
@@ -36,12 +42,26 @@ ENDED = ("README.md", "croissant.json", REJECTS, "sheet.png", "left_out.jsonl")
 """Written by the end of a run, before its manifest."""
 
 
+def sweep(folder: Path) -> None:
+    """Delete what killed processes left of their runs: folders of ours that nobody holds any more."""
+    for one in folder.glob(f"{PREFIX}*"):
+        try:
+            old = time.time() - one.stat().st_mtime > YOUNG
+        except OSError:
+            continue
+        if old and is_held(one / OWNER, 0) is False:
+            shutil.rmtree(one, ignore_errors=True)
+
+
 class Staged:
     """The place of a run in an object store, and the folder of this machine in which it is made."""
 
     def __init__(self, address: Address) -> None:
         self.address, self.store = address, ObjectStore(address)
-        self.folder = Path(tempfile.mkdtemp(prefix="blemish-run-"))
+        sweep(Path(tempfile.gettempdir()))
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self._mine = Locks(self.folder / OWNER)
+        self._mine.take(0)
         self._clean = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         make_folder(self.folder / FOLDER)
         self.pull(MANIFEST)
@@ -85,22 +105,23 @@ class ObjectRun(RunWriter):
         super().__init__(staged.folder, info, codec, growing)
 
     def _claim(self, growing: tuple[str, ...] | None) -> None:
-        begun = (self.out / MANIFEST).exists()
-        before = (self.out / MANIFEST).read_bytes() if begun else b""
-        if not begun:
-            others = [name for name in self.store.sizes() if name != CLAIM]
-            if others and not self.staged.pull(MANIFEST):
+        manifest, inputs = self.out / MANIFEST, self.out / INPUTS
+        if not manifest.exists():
+            others = [name for name in self.store.sizes() if name not in (CLAIM, INPUTS)]
+            if others and not self.staged.pull(MANIFEST):  # it may have come meanwhile, by another actor
                 shown = ", ".join(others[:3])
                 raise ResumeError(f"{self.staged.address} holds other objects ({shown}); name an empty folder")
-            begun = bool(others)
+        before = manifest.read_bytes() if manifest.exists() else b""
+        listed = inputs.exists()
         super()._claim(growing)
-        if begun and before == (self.out / MANIFEST).read_bytes():
-            return
-        self.staged.push(INPUTS)
-        if begun:
+        if before and before != manifest.read_bytes():  # extended: the longer list first (shards/growth.py)
+            self.staged.push(INPUTS)
             self.staged.push(MANIFEST)
-        else:
+            return
+        if not before:
             self._put_manifest()
+        if not listed:
+            self.staged.push(INPUTS)
 
     def _put_manifest(self) -> None:
         """The first manifest, unless another actor was first: then theirs must be ours."""

@@ -22,7 +22,7 @@ from shards.guard.json_text import parse_object
 from shards.stores import ObjectStore
 
 CLAIM = "claim.json"
-BEAT, PATIENCE, LOOK = 5.0, 20.0, 1.0
+BEAT, PATIENCE, LOOK = 5.0, 60.0, 1.0
 """Seconds between renewals; without one until a claim counts as left behind; between looks meanwhile."""
 ALONE = (
     "%s: another command works on this run; wait for its end, or let many machines make it with --engine ray (without "

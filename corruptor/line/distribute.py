@@ -12,7 +12,8 @@ from pathlib import Path
 from corruptor.line.actor import LineActor, Made, RunPlan
 from corruptor.line.config import LineConfig
 from corruptor.line.meter import Tally
-from shards.cluster import Demand, run_crew
+from shards.cluster import Demand
+from shards.crew import run_crew
 from shards.extensions import searched
 from shards.files import check_local
 from shards.locks import Locks
@@ -24,13 +25,14 @@ from shards.writer import LOCKS, MANIFEST
 
 def distribute(config: LineConfig, out: Path | Address, demand: Demand, extend: bool = False) -> str:
     """Make, resume or extend a run on a cluster; returns its closing words. Raises UserErrors."""
+    claim: StoreClaim | None = None
     with ExitStack() as stack:
         if isinstance(out, Path):
             check_local(out)
             out = out.absolute()
         else:
-            stack.enter_context(StoreClaim(ObjectStore(out)))
-        watcher = Watcher(out, stack)
+            claim = stack.enter_context(StoreClaim(ObjectStore(out)))
+        watcher = Watcher(out, stack, claim)
         words: str = run_crew(partial(LineActor, config, out, searched(), extend), demand, watcher)
     lost = f"\n{watcher.lost} actors were lost on the way; others made their shards" if watcher.lost else ""
     return words + lost
@@ -39,8 +41,8 @@ def distribute(config: LineConfig, out: Path | Address, demand: Demand, extend: 
 class Watcher:
     """Shows and logs what the actors have done. Its bar and its log end with `stack`."""
 
-    def __init__(self, out: Path | Address, stack: ExitStack) -> None:
-        self.out, self.stack = out, stack
+    def __init__(self, out: Path | Address, stack: ExitStack, claim: StoreClaim | None = None) -> None:
+        self.out, self.stack, self.claim = out, stack, claim
         self.tally: Tally | None = None
         self.lost = 0
 
@@ -60,7 +62,9 @@ class Watcher:
             self.tally.settled(rows, outcome)
 
     def crew(self, actors: int, lost: int) -> None:
-        """Who works."""
+        """Who works. Raises ResumeError where another command has taken over the run."""
+        if self.claim is not None:
+            self.claim.check()
         self.lost = lost
         if self.tally is not None:
             self.tally.workers = max(actors, 1)

@@ -16,7 +16,8 @@ from cluster_work import Heard, Marks
 from ray_tools import empty, opened
 
 from shards.arguments import add_engine
-from shards.cluster import ClusterError, Demand, demand_of, run_crew
+from shards.cluster import ClusterError, Demand, demand_of
+from shards.crew import run_crew
 from shards.errors import ConfigError
 
 NO_RAY = "Ray is not installed (pip install 'blemish[ray]')"
