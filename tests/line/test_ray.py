@@ -17,8 +17,6 @@ from corruptor.line.config import LineConfig
 from corruptor.line.distribute import Watcher, distribute
 from shards.cluster import ClusterError, Demand
 from shards.config import make_config
-from shards.errors import OutputError
-from shards.same_folder import TOKEN, check_token
 from shards.status import status_of
 from shards.stores import Address
 
@@ -113,11 +111,3 @@ def test_what_the_user_must_mend_is_one_line(cluster: Any, config_of: Callable[.
     config = config_of(model={"folder": str(tmp_path / "none")})
     with pytest.raises(ClusterError, match=r"model .* cannot be loaded"):
         distribute(config, tmp_path / "run", Demand(address=cluster.address))
-
-
-def test_a_folder_that_machines_do_not_share_is_refused(tmp_path: Path):
-    (tmp_path / TOKEN).write_text("abc")
-    check_token(tmp_path, "abc")
-    for out, token in ((tmp_path, "abd"), (tmp_path / "other", "abc")):
-        with pytest.raises(OutputError, match="is not the folder that other machines of the cluster see"):
-            check_token(out, token)
