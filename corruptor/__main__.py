@@ -6,8 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from shards.arguments import add_overrides
+from shards.arguments import add_engine, add_overrides
 from shards.errors import ConfigError, run_verb
+from shards.stores import output
 
 ABOUT = __doc__.partition(": ")[2]
 EXAMPLES = """examples:
@@ -17,6 +18,7 @@ EXAMPLES = """examples:
   blemish shards configs/shards/folder.py --out out/mine --set source.options.root=pictures --preview 16
   blemish shards configs/shards/folder.py --out out/mine --extend --set source.options.limit=100000
   accelerate launch --multi_gpu --num_processes 8 -m corruptor shards configs/shards/folder.py --out out/mine
+  blemish shards configs/shards/folder.py --out /shared/mine --engine ray --actors 16 --actor-gpus 1
   blemish remake out/miniworld/shards/00000.tar 00000_00003 --out again
 """
 GPUS = ("h100", "h200", "a100", "a6000", "a5000", "4090", "l4")
@@ -42,7 +44,12 @@ def parser(prog: str = "python -m corruptor") -> argparse.ArgumentParser:
     shards.add_argument("-h", "--help", action=HelpWithFields, help="show this help with every field of the config")
     shards.add_argument("--help-config", action=HelpWithFields, help="show the fields of the config alone")
     shards.add_argument("config", nargs="?", default=DEFAULT_CONFIG, help=f"config file (default {DEFAULT_CONFIG})")
-    shards.add_argument("--out", type=Path, metavar="DIR", help="folder of the run (default out/NAME-OF-CONFIG)")
+    shards.add_argument(
+        "--out",
+        type=output,
+        metavar="DIR",
+        help="folder of the run, or s3://bucket/run, gs://.., az://.. (default out/NAME-OF-CONFIG)",
+    )
     add_overrides(shards)
     shards.add_argument(
         "--dry-run",
@@ -63,6 +70,7 @@ def parser(prog: str = "python -m corruptor") -> argparse.ArgumentParser:
     shards.add_argument("--gpu", choices=GPUS, default=GPUS[0], help="card the plan is for (default %(default)s)")
     shards.add_argument("--rank", type=int, metavar="R", help="this is process R of N (found out under a launcher)")
     shards.add_argument("--num-processes", type=int, metavar="N", help="how many processes make this run together")
+    add_engine(shards)
     shards.set_defaults(run=run_shards)
     remake = verbs.add_parser(
         "remake",
@@ -99,21 +107,32 @@ def run_shards(args: argparse.Namespace) -> int:
     """Imports wait until the arguments are known to be right, so that --help is quick."""
     from corruptor.line.command import dry_run, make_shards
     from corruptor.line.load import load_line
-    from corruptor.line.processes import find_place
+    from corruptor.line.processes import ALONE, find_place
+    from shards.cluster import demand_of
 
     config = load_line(args.config, args.overrides)
-    place = find_place(args.rank, args.num_processes)
+    demand = demand_of(args, {"auto": None, "cpu": False}.get(config.compute.device, True))
+    place = find_place(args.rank, args.num_processes) if demand is None else ALONE
     out = args.out or Path("out") / Path(args.config).stem
     if args.dry_run:
         planned = dry_run(config, out, args.gpu)
         print(planned.summary)
+        if demand is not None:
+            print(f"engine ray: {demand.actors or 'as many as fit'} actors, each asks for {demand.words}")
         return 0 if planned.ready else 2
     if args.preview is not None:
         from corruptor.line.preview import preview
 
+        if not isinstance(out, Path):
+            raise ConfigError(f"--preview writes beside the run, not to {out}; name a local folder with --out")
         if args.extend:
             raise ConfigError("--preview is for runs that are not begun; leave out --extend, or --preview")
         print(preview(config, out, args.preview, place))
+        return 0
+    if demand is not None:
+        from corruptor.line.distribute import distribute
+
+        print(distribute(config, out, demand, args.extend))
         return 0
     print(make_shards(config, out, place, args.extend))
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from detector.rejection.names import SCORES
 from detector.tracking import TRACKERS
-from shards.arguments import add_overrides
+from shards.arguments import add_engine, add_overrides
 from shards.errors import run_verb
 
 SEGMENTER = "--segmenter"
@@ -119,6 +119,7 @@ def add_predict(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     predict.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
     predict.add_argument("--config", metavar="CONFIG", help="config of a checkpoint that does not say what it is")
     predict.add_argument("--no-overlays", action="store_true", help="write no overlays")
+    add_engine(predict)
     predict.set_defaults(run=run_predict)
 
 
@@ -191,11 +192,18 @@ def run_train(args: argparse.Namespace) -> int:
 def run_predict(args: argparse.Namespace) -> int:
     from detector.heat import Rejecting
     from detector.predict import Options, predict
+    from shards.cluster import demand_of
 
     overlays = not args.no_overlays
     rejects = None if args.segmenter is None else Rejecting(args.score, tuple(args.valid), args.revision, args.boundary)
     options = Options(args.threshold, args.batch, args.device, overlays, args.max_fpr, args.clean, rejects)
     where = Path(args.segmenter) if rejects else args.checkpoint
+    demand = demand_of(args, {"auto": None, "cpu": False}.get(args.device, True))
+    if demand is not None:
+        from detector.distribute import predict_on
+
+        print(predict_on(demand, where, args.input, args.out, options, args.config).summary())
+        return 0
     print(predict(where, args.input, args.out, options, args.config).summary())
     return 0
 

@@ -20,6 +20,7 @@ import io
 import json
 import os
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -99,13 +100,18 @@ def predict(
     OutputError.
     """
     inputs = open_inputs(where)
+    detector = open_detector(checkpoint, options, config)
+    return predict_with(detector, identify(checkpoint, options.rejects), where, out, options, inputs)
+
+
+def open_detector(checkpoint: Path, options: Options, config: str | None) -> Detector:
+    """Raises MissingInputError, CheckpointError, ConfigError."""
     card = None
     if config is not None:
         from detector.train import card_of_config
 
         card = card_of_config(config)
-    detector = Detector(checkpoint, card, options.device, options.rejects)
-    return predict_with(detector, identify(checkpoint, options.rejects), where, out, options, inputs)
+    return Detector(checkpoint, card, options.device, options.rejects)
 
 
 def predict_with(
@@ -113,17 +119,30 @@ def predict_with(
 ) -> Outcome:
     """As `predict`, with whatever looks at pictures; `digest` says which weights it has, `inputs` is `where` opened."""
     inputs = inputs or open_inputs(where)
-    if options.max_fpr is not None:
-        threshold, num_clean = choose_threshold(detector, options.clean, options.max_fpr, options.batch)
-        print(f"threshold {threshold:.6g}: at most {options.max_fpr:.3g} of {num_clean} clean pictures reach it")
-        options = dataclasses.replace(options, threshold=threshold)
+    options = with_threshold(detector, options)
+    return write_all(digest, where, out, options, Looking(detector, inputs, out, options).run)
+
+
+def with_threshold(detector: Looker, options: Options) -> Options:
+    """The options with the threshold that --max-fpr chooses."""
+    if options.max_fpr is None:
+        return options
+    threshold, num_clean = choose_threshold(detector, options.clean, options.max_fpr, options.batch)
+    print(f"threshold {threshold:.6g}: at most {options.max_fpr:.3g} of {num_clean} clean pictures reach it")
+    return dataclasses.replace(options, threshold=threshold)
+
+
+def write_all(
+    digest: str, where: str, out: Path, options: Options, look: Callable[[], tuple[list[Row], list[Reject]]]
+) -> Outcome:
+    """Claim the folder, look, and write the table. Raises ResumeError, OutputError, and what `look` raises."""
     identity = {"checkpoint_sha256": digest, "input": where, **asdict(options)}
     left_out = ("batch", "device") if options.rejects else ("batch", "device", "rejects")
     lasting = {key: value for key, value in identity.items() if key not in left_out}
     with Claim(out, RUN, lasting, "prediction").held():
         for name in (HEAT, MASKS, OVERLAYS) if options.overlays else (HEAT, MASKS):
             make_folder(out / name)
-        rows, rejects = Looking(detector, inputs, out, options).run()
+        rows, rejects = look()
         rows.sort(key=lambda row: (row.par, row.max, row.mean, row.key))
         write_table(out, rows, options.threshold)
         lines = "".join(json.dumps(asdict(reject), ensure_ascii=False) + "\n" for reject in rejects)
@@ -156,8 +175,13 @@ class Loaded:
 class Looking:
     """One pass over the inputs. What is done when depends on counts and sizes alone, never on which thread is first."""
 
-    def __init__(self, detector: Looker, inputs: Inputs, out: Path, options: Options) -> None:
+    def __init__(
+        self, detector: Looker, inputs: Inputs, out: Path, options: Options, within: range | None = None
+    ) -> None:
         self.detector, self.inputs, self.out, self.options = detector, inputs, out, options
+        self.within = range(len(inputs)) if within is None else within
+        """Which of the inputs; a part is looked at without a bar."""
+        self.quiet = within is not None
         self.rows: dict[int, Row] = {}
         self.rejects: dict[int, Reject] = {}
         self.reading: deque[tuple[int, int, Future[Reject | Row | Loaded]]] = deque()
@@ -168,18 +192,18 @@ class Looking:
 
     def run(self) -> tuple[list[Row], list[Reject]]:
         """Rows and rejects in the order of the input."""
-        count = len(self.inputs)
+        end = self.within.stop
         with (
             ThreadPoolExecutor(max(2, min(8, os.cpu_count() or 2))) as self.pool,
-            Progress(count, "picture", resumes=GOES_ON) as shown,
+            Progress(len(self.within), "picture", resumes=GOES_ON, quiet=self.quiet) as shown,
         ):
-            index, cost = 0, self.inputs.cost(0) if count else 0
-            while index < count or self.reading:
-                if index < count and len(self.reading) < AHEAD * self.options.batch and self.fits(cost):
+            index, cost = self.within.start, self.inputs.cost(self.within.start) if self.within else 0
+            while index < end or self.reading:
+                if index < end and len(self.reading) < AHEAD * self.options.batch and self.fits(cost):
                     self.reading.append((index, cost, self.pool.submit(self.load, index)))
                     self.held += cost
                     index += 1
-                    cost = self.inputs.cost(index) if index < count else 0
+                    cost = self.inputs.cost(index) if index < end else 0
                 elif self.reading:
                     before = len(self.rejects)
                     self.take()

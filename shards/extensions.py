@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,16 @@ def search_beside(config: Path) -> None:
     if folder in _FOLDERS:
         _FOLDERS.remove(folder)
     _FOLDERS.insert(0, folder)
+
+
+def searched() -> tuple[Path, ...]:
+    """Folders in which code of one's own is looked for beside the working folder, for other processes."""
+    return tuple(_FOLDERS)
+
+
+def search_in(folders: Iterable[Path]) -> None:
+    """Look for code where another process does (`searched`)."""
+    _FOLDERS[:] = folders
 
 
 def load_target(target: str, who: str = "") -> Any:

@@ -54,8 +54,8 @@ def check_local(path: Path) -> None:
     if found:
         address = f"{found['scheme']}://{str(path)[found.end() :]}"
         raise OutputError(
-            f"{address}: output goes to a folder of this machine, object stores are for reading alone; "
-            f"name a local folder and copy it when it is complete"
+            f"{address}: output goes to a folder of this machine (`blemish shards` alone also writes to "
+            f"s3://bucket/run, gs:// and az://); name a local folder and copy it when it is complete"
         )
 
 

@@ -70,6 +70,10 @@ def _find_shards(where: str | Path) -> list[Path]:
         if kind:
             raise SchemaError(f"{path} is {kind}, no shard; name a run, a tar or a glob (docs/reference/formats.md)")
         return [path]
+    if "://" in str(where):
+        raise MissingInputError(
+            f"shards {where} are in an object store; fetch them into a folder first (docs/how-to/object_stores.md)"
+        )
     matches = sorted(Path(name) for name in glob.glob(str(where), recursive=True))
     if not matches:
         raise MissingInputError(f"shards {where} do not exist; name a run folder, a tar or a glob")

@@ -185,6 +185,17 @@ class RunWriter:
             **({"places": sorted(self.info.places)} if self.info.places else {}),
         }
 
+    @property
+    def place(self) -> object:
+        """Where the run is, for people."""
+        return self.out
+
+    def before_end(self) -> None:
+        """Have what the end of the run looks at."""
+
+    def after_end(self) -> None:
+        """All files of the run are written."""
+
     def path(self, index: int, suffix: str) -> Path:
         """Path of a file of shard `index`; suffix is tar, rejects.jsonl or stats.json."""
         return self.folder / f"{index:05d}.{suffix}"

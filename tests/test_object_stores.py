@@ -1,4 +1,4 @@
-"""Until object stores can be written to, every verb refuses an address as its output, by name, and makes nothing."""
+"""A verb refuses an address that it cannot write to, by name, and makes nothing (`shards` writes to s3, gs and az)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 ADDRESS = "s3://bucket/run"
 VERBS = {
     "corruptor": [
-        ["shards", "--out", ADDRESS],
-        ["shards", "--out", ADDRESS, "--dry-run"],
+        ["shards", "--out", "hf://datasets/me/run"],
+        ["shards", "--out", "s3://bucket", "--dry-run"],
         ["remake", "RUN", "00000_00000", "--out", ADDRESS],
     ],
     "detector": [

@@ -13,31 +13,39 @@ from corruptor.line.meter import Meter
 from corruptor.line.plan import make_plan
 from corruptor.line.processes import ALONE, Place
 from corruptor.line.ready import model_remark
-from corruptor.line.report import (
-    cut_note,
-    enlarged_note,
-    is_complete,
-    selection_note,
-    speed,
-    summary,
-    write_left_out,
-    write_run_sheet,
-    write_run_view,
-)
+from corruptor.line.report import close_run, is_complete, speed
 from region_select.policy import open_policy
-from shards.errors import MissingInputError
+from shards.errors import ConfigError, MissingInputError
 from shards.files import check_local
+from shards.object_run import ObjectRun, Staged
+from shards.store_claim import StoreClaim
+from shards.stores import Address, ObjectStore
 
 
-def make_shards(config: LineConfig, out: Path, place: Place = ALONE, extend: bool = False) -> str:
+def make_shards(config: LineConfig, out: Path | Address, place: Place = ALONE, extend: bool = False) -> str:
     """Make, resume or extend a run, or this process's share of it; returns its closing words.
 
     Raises UserError subclasses.
     """
+    if isinstance(out, Path):
+        check_local(out)  # before a model is loaded
+        return make_in(config, out, None, place, extend)
+    if place.num_processes > 1:
+        raise ConfigError(
+            f"{out}: several processes cannot share out the shards of a run in an object store among themselves; use "
+            f"--engine ray, which hands them out, or one process"
+        )
+    with StoreClaim(ObjectStore(out)) as claim:
+        return make_in(config, Staged(out), claim, place, extend)
+
+
+def make_in(config: LineConfig, out: Path | Staged, claim: StoreClaim | None, place: Place, extend: bool) -> str:
+    """As `make_shards`, in a folder of this machine, which may be that of a run elsewhere."""
     from corruptor.line.run import open_line, run_shards
 
-    check_local(out)  # before a model is loaded
     line = open_line(config, out, place=place, extend=extend)
+    if isinstance(line.writer, ObjectRun):
+        line.writer.claim = claim
     meter = Meter(line.plan, line.writer, place)
     with meter.shown, meter.log():
         claims = meter.watch(line.writer.claims(place.rank, place.num_processes))
@@ -50,15 +58,9 @@ def make_shards(config: LineConfig, out: Path, place: Place = ALONE, extend: boo
             f"(if none does, run the same command again)"
         )
     with line.writer.alone() as waited:
-        if waited and is_complete(out):
+        if waited and is_complete(line.writer.out):
             return f"{place.summary}: {speed(meter.rows, seconds)}"
-        sheet = write_run_sheet(out)
-        write_left_out(out, line.source)
-        totals = line.writer.finalise()
-        look = [str(sheet), write_run_view(out, anew=meter.rows > 0)] if sheet else []
-    words = summary(out, totals, meter.rows, seconds, look)
-    recorder = line.worker.recorder
-    return "\n".join(filter(None, [selection_note(line.source), enlarged_note(recorder), cut_note(recorder), words]))
+        return close_run(line, meter.rows, seconds)
 
 
 class DryRun(NamedTuple):
@@ -69,7 +71,7 @@ class DryRun(NamedTuple):
     """Whether source, selector and model are all there."""
 
 
-def dry_run(config: LineConfig, out: Path, gpu: str = DEFAULT_GPU) -> DryRun:
+def dry_run(config: LineConfig, out: Path | Address, gpu: str = DEFAULT_GPU) -> DryRun:
     """Open what can be opened without the model and the network, and say what would be done and what it costs.
 
     Raises UserError subclasses for a config that cannot work; what is not there yet is said.

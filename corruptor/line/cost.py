@@ -22,6 +22,7 @@ from corruptor.schedule import Schedule, num_inversion_passes
 from shards.config import INSTALLED
 from shards.errors import ConfigError
 from shards.guard.json_text import read_object
+from shards.stores import Address
 
 if TYPE_CHECKING:
     from corruptor.line.inspect_source import Inspection
@@ -188,7 +189,7 @@ def vae_overflows(model: ModelConfig, known: KnownModel | None) -> bool:
     return known is not None and known.vae_in_float32 and not model.vae
 
 
-def cost_lines(config: LineConfig, found: Inspection, gpu: Gpu, out: Path) -> list[str]:
+def cost_lines(config: LineConfig, found: Inspection, gpu: Gpu, out: Path | Address) -> list[str]:
     """The plan's cost in words. Where the number of pictures is not known, computed for a thousand."""
     num_sources, height, width = found.count, found.height, found.width
     known = KNOWN.get(config.model.folder)
@@ -222,7 +223,7 @@ def cost_lines(config: LineConfig, found: Inspection, gpu: Gpu, out: Path) -> li
     return [*lines, disk_line(config, rows, found, out)]
 
 
-def disk_line(config: LineConfig, rows: int, found: Inspection, out: Path) -> str:
+def disk_line(config: LineConfig, rows: int, found: Inspection, out: Path | Address) -> str:
     """Bytes of samples and models, and what is free where they go."""
     needed = bytes_of_samples(config, rows, found.height, found.width, found.bytes_each)
     fetched = bytes_to_fetch(config.model)
@@ -233,6 +234,8 @@ def disk_line(config: LineConfig, rows: int, found: Inspection, out: Path) -> st
         parts.append(f"{fetched / 1e9:.3g} GB of weights in the hub's cache")
     if found.remote:
         parts.append("source pictures are read by range and not stored")
+    if not isinstance(out, Path):
+        return f"disk: {', '.join(parts)}; in the object store, and one shard at a time on this machine"
     there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
     free = shutil.disk_usage(there).free
     short = "" if free > needed else ": NOT ENOUGH"

@@ -22,17 +22,19 @@ variant."""
 
 
 @dataclass
-class Meter:
-    """Counts the rows of a run: those this process makes, and for the bar those that all have made.
+class Tally:
+    """Counts the rows of a run of `total`, of which `initial` were there before.
 
     `settled` is called from the writer's thread, `worked` from that of the model, `facts` from that of the log.
     """
 
-    plan: Plan
-    writer: RunWriter
-    place: Place
+    total: int
+    initial: int = 0
+    quiet: bool = False
+    workers: int = 1
+    """Models that work at the same time."""
     rows: int = 0
-    """That this process has settled."""
+    """That were settled."""
     samples: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
     nfe: int = 0
@@ -40,20 +42,10 @@ class Meter:
 
     def __post_init__(self) -> None:
         self._began, self._lock = time.monotonic(), threading.Lock()
-        total = sum(map(self.plan.num_rows, range(self.plan.num_shards)))
-        quiet = self.place.rank > 0
-        self.shown = Progress(total, "image", initial=self._done(), quiet=quiet, resumes=KEPT)
+        self.notes: dict[str, object] = {}
+        """What else the bar shows."""
+        self.shown = Progress(self.total, "image", initial=self.initial, quiet=self.quiet, resumes=KEPT)
         """Rate and time left; shown by the first of several processes."""
-
-    def log(self) -> RunLog:
-        """The log of this process, not begun yet."""
-        return RunLog(self.writer.out, self.writer.locks, self.place.rank, self.facts)
-
-    def watch(self, claims: Iterator[int]) -> Iterator[int]:
-        """Hand on claims; the progress learns of what other processes have done since the last."""
-        for shard in claims:
-            self.shown.update(max(0, self._done() - self.shown.n))
-            yield shard
 
     def settled(self, rows: int, outcome: str) -> None:
         """So many more rows have become what `outcome` says: SAMPLE, UNMADE or a reject's reason."""
@@ -65,7 +57,7 @@ class Meter:
                 self.rejects[outcome] += rows
             rejected = ", ".join(f"{reason} {count}" for reason, count in sorted(self.rejects.items()))
         notes = {"rejected": rejected} if rejected else {}
-        self.shown.note(**{"yield": f"{self.samples / self.rows:.0%}"}, **notes, busy=f"{self.busy:.0%}")
+        self.shown.note(**{"yield": f"{self.samples / self.rows:.0%}"}, **notes, busy=f"{self.busy:.0%}", **self.notes)
         self.shown.update(rows)
 
     def worked(self, seconds: float, nfe: int) -> None:
@@ -81,7 +73,7 @@ class Meter:
     @property
     def busy(self) -> float:
         """Share 0..1 of the time in which the model worked."""
-        return min(1.0, self.worked_seconds / self.seconds)
+        return min(1.0, self.worked_seconds / self.seconds / self.workers)
 
     def facts(self) -> dict[str, Any]:
         """What a line of the log holds (shards.status.Line)."""
@@ -102,6 +94,25 @@ class Meter:
                 "total": self.shown.total,
                 "left": round(left, 1),
             }
+
+
+class Meter(Tally):
+    """The tally of one process of a run; the bar shows what all processes have made."""
+
+    def __init__(self, plan: Plan, writer: RunWriter, place: Place) -> None:
+        self.plan, self.writer, self.place = plan, writer, place
+        total = sum(map(plan.num_rows, range(plan.num_shards)))
+        super().__init__(total, self._done(), quiet=place.rank > 0)
+
+    def log(self) -> RunLog:
+        """The log of this process, not begun yet."""
+        return RunLog(self.writer.out, self.writer.locks, self.place.rank, self.facts)
+
+    def watch(self, claims: Iterator[int]) -> Iterator[int]:
+        """Hand on claims; the progress learns of what other processes have done since the last."""
+        for shard in claims:
+            self.shown.update(max(0, self._done() - self.shown.n))
+            yield shard
 
     def _done(self) -> int:
         """Rows of the shards that are done."""

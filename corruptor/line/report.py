@@ -18,10 +18,29 @@ from shards.writer import MANIFEST, read_manifest
 
 if TYPE_CHECKING:
     from corruptor.line.record import Recorder
+    from corruptor.line.run import Line
 
 SHEET, SHEET_SAMPLES, LEFT_OUT = "sheet.png", 32, "left_out.jsonl"
 VIEW_SAMPLES = 512
 """Samples on the page of a run's end: a second or a few, whatever the run's size."""
+
+
+def close_run(line: Line, rows: int, seconds: float) -> str:
+    """The end of a run of which every shard is done, by one process alone; returns the closing words.
+
+    rows: that were made by this command, in so many seconds. Raises OutputError, ResumeError.
+    """
+    out = line.writer.out
+    line.writer.before_end()
+    sheet = write_run_sheet(out)
+    write_left_out(out, line.source)
+    totals = line.writer.finalise()
+    look = [str(sheet), write_run_view(out, anew=rows > 0)] if sheet else []
+    words = summary(out, totals, rows, seconds, look)
+    line.writer.after_end()
+    recorder = line.worker.recorder
+    notes = [selection_note(line.source), enlarged_note(recorder), cut_note(recorder)]
+    return "\n".join(filter(None, [*notes, words.replace(str(out), str(line.writer.place))]))
 
 
 def is_complete(out: Path) -> bool:

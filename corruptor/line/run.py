@@ -36,6 +36,7 @@ from shards.build import plain
 from shards.config import INSTALLED
 from shards.errors import ConfigError, MissingInputError, UserError
 from shards.growth import Followed, breaks, follow
+from shards.object_run import ObjectRun, Staged
 from shards.places import places, public
 from shards.source import Source, open_source
 from shards.writer import MANIFEST, RunInfo, RunWriter, read_manifest
@@ -66,12 +67,12 @@ class Line:
 
 def open_line(
     config: LineConfig,
-    out: str | Path,
+    out: str | Path | Staged,
     backbone: Backbone | None = None,
     place: Place | None = None,
     extend: bool = False,
 ) -> Line:
-    """Open source, policy and model (unless it is given), and claim the output folder.
+    """Open source, policy and model (unless it is given), and claim the output folder, here or in an object store.
 
     `place` decides which card `cuda` is; None leaves that to torch. `extend` takes in what the source has more of than
     when the run was begun (shards/growth.py).
@@ -79,9 +80,10 @@ def open_line(
     Raises UserError subclasses, each a line that says what to do: ConfigError, SourceError, MissingInputError,
     ModelError, ResumeError (another run lies there), OutputError.
     """
-    begun = begun_manifest(Path(out))
+    folder = out.folder if isinstance(out, Staged) else Path(out)
+    begun = begun_manifest(folder)
     source = open_source(config.source.name, **config.source.options)
-    followed = follow(source, Path(out), begun, config.samples.sources_per_shard, extend)
+    followed = follow(source, folder, begun, config.samples.sources_per_shard, extend)
     source = followed.source
     config = resolve_compute(config, begun_threads(begun), place)
     config = replace(config, corruption=with_sha256(config.corruption))
@@ -94,7 +96,8 @@ def open_line(
     plan = make_plan(config, len(source), breaks(followed.grown))
     digest = backbone.digest()
     info = run_info(config, followed, plan, digest, policy_digest(config.region.policy, policy))
-    writer = RunWriter(out, info, config.samples.codec, source.grows if extend else None)
+    writing = (info, config.samples.codec, source.grows if extend else None)
+    writer = ObjectRun(out, *writing) if isinstance(out, Staged) else RunWriter(out, *writing)
     recorder = Recorder(backbone, published(config), plan, writer.hash, digest)
     return Line(config, source, policy, plan, backbone, writer, Worker(backbone, config, plan, recorder, judges))
 
@@ -247,16 +250,17 @@ def run_shards(
     shards: Iterable[int],
     settled: Callable[[int, str], None] = lambda rows, outcome: None,
     worked: Callable[[float, int], None] = lambda seconds, nfe: None,
+    closed: Callable[[int], None] = lambda shard: None,
 ) -> None:
     """Make these shards, in order; which, may be decided while they are made (RunWriter.claims).
 
     `settled` is called from a thread with a number of rows and what they became, `worked` after each batch with the
-    seconds that the model took and its noise predictions (Meter).
+    seconds that the model took and its noise predictions (Meter), `closed` from a thread with each shard that is done.
 
     Raises OutputError, SourceError, ConfigError: the first error of any part, after all parts have stopped.
     """
     loader = Loader(line.source, line.policy, line.config, line.plan, line.backbone.size_multiple)
-    sink = Sink(line.writer, line.plan, line.config.workers.num_encoders, settled)
+    sink = Sink(line.writer, line.plan, line.config.workers.num_encoders, settled, closed)
     batches: Channel[Batch] = Channel(line.config.workers.num_batches_ahead)
     works: Channel[Done] = Channel(line.config.workers.num_batches_ahead)
     threads = [

@@ -32,12 +32,14 @@ Settled = Encoded | Refused
 
 @dataclass
 class Sink:
-    """Writes what the workers have done. `settled` is called with a number of rows and what they became, see Meter."""
+    """Writes what the workers have done. `settled` is called with a number of rows and what they became, see Meter;
+    `closed` with each shard once it is done."""
 
     run: RunWriter
     plan: Plan
     num_encoders: int
     settled: Callable[[int, str], None]
+    closed: Callable[[int], None] = lambda shard: None
 
     def consume(self, works: Iterator[Done]) -> None:
         """Write all shards; `works` brings each shard's work together, shard after shard.
@@ -59,10 +61,11 @@ class Sink:
                     self.settled(1, write_row(shard, waiting.pop(row)))
                     row += 1
                 if row == num_rows:
-                    return
+                    break
                 work = next(works)
                 if work.shard != first.shard:
                     raise AssertionError(f"shard {work.shard} began before shard {first.shard} was complete")
+        self.closed(first.shard)
 
     def _settle(self, pool: ThreadPoolExecutor, work: Done) -> dict[int, Settled]:
         futures: list[Future[Encoded]] = [pool.submit(self.encode, sample) for sample in work.samples]

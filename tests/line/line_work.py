@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from shards.stores import Address
 
-def work(values: dict[str, Any], out: Path, rank: int = 0, num_processes: int = 1, extend: bool = False) -> None:
+
+def work(
+    values: dict[str, Any], out: Path | Address, rank: int = 0, num_processes: int = 1, extend: bool = False
+) -> None:
     """What `python -m corruptor shards` does once its arguments are read."""
     from corruptor.line.command import make_shards
     from corruptor.line.config import LineConfig
