@@ -3,26 +3,26 @@
 Noise is put on the picture several times, each time the generator predicts the clean picture from it, and the region is
 where its predictions differ most. Menn et al. 2025b ("Similarity trajectories") and Aithal et al. 2024 argue that
 artifacts come from where predictions do not settle.
-
-Legend: C latent channels, h and w latent cells, H and W pixels, S draws of noise.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from corruptor.backbone import Backbone
-from corruptor.noise import forward_noise
 from region_select.hottest import HottestOptions, hottest_region
 from region_select.policy import ItemPolicy, Selection
 from shards.errors import ConfigError
 from shards.source import SourceItem
 
+if TYPE_CHECKING:
+    from corruptor.backbone import Backbone
+
 GRID = 50
+"""Steps of the grid on which levels of noise are told (corruptor.spread)."""
 MOST_DRAWS = 64
 
 
@@ -59,6 +59,8 @@ class UncertainPolicy(ItemPolicy):
         super().__init__(options)
         self.generator: Backbone | None = None
         if self.options.model:
+            import torch
+
             from corruptor.line.config import ModelConfig
             from corruptor.line.run import open_model
 
@@ -78,35 +80,14 @@ class UncertainPolicy(ItemPolicy):
             raise ConfigError(
                 "region policy 'uncertain' needs a generator; outside a run name one: region.options.model=DIR"
             )
-        prompt = item.caption if self.options.use_caption else ""
-        cells = spread_of(self.generator, item.image, prompt, self.options, rng)
+        from corruptor.spread import spread_of, widened
+
+        asked = self.options
+        prompt = item.caption if asked.use_caption else ""
+        cells = spread_of(self.generator, item.image, prompt, asked.steps, asked.num_draws, rng)
         found = cells / max(float(cells.max()), 1e-12)
-        wide = torch.nn.functional.interpolate(
-            torch.from_numpy(found)[None, None], item.image.shape[:2], mode="bilinear", align_corners=False
-        )
-        heat: NDArray[np.float32] = wide[0, 0].numpy()
-        return heat
+        height, width = item.image.shape[:2]
+        return widened(found, height, width)
 
     def digest(self) -> str:
         return self.generator.digest() if self.options.model and self.generator is not None else ""
-
-
-@torch.no_grad()
-def spread_of(
-    generator: Backbone, image: NDArray[np.uint8], prompt: str, options: UncertainOptions, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """float32 hw: standard deviation over the draws of the predicted clean latents, mean over channels and levels."""
-    z0 = generator.encode(torch.from_numpy(np.array(image))[None])
-    schedule = generator.schedule.with_steps(GRID).for_size(z0.shape[2], z0.shape[3])
-    end = schedule.timestep_of(GRID)
-    words = generator.embed([prompt]).repeated(options.num_draws)
-    levels = []
-    for step in options.steps:
-        timestep = schedule.timestep_of(step)
-        noise = torch.from_numpy(rng.standard_normal((options.num_draws, *z0.shape[1:]), dtype=np.float32))
-        noised = forward_noise(z0, noise.to(z0.device), schedule.factors(timestep))
-        direction = generator.predict_noise(noised, timestep, words)
-        clean = schedule.step(noised, direction, timestep, end, 0.0)
-        levels.append(clean.std(dim=0).mean(dim=0))
-    found: NDArray[np.float32] = torch.stack(levels).mean(dim=0).float().cpu().numpy()
-    return found

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from corruptor.backbone import Backbone
-from corruptor.line.uncertain import UncertainOptions, UncertainPolicy, spread_of
+from corruptor.line.uncertain import UncertainPolicy
+from corruptor.spread import spread_of
 from region_select.policy import check_policy, open_policy
 from shards.errors import ConfigError
 from shards.source import SourceItem
@@ -30,10 +31,9 @@ def test_a_mask_by_the_items_own_chance(backbone: Backbone, images: torch.Tensor
 
 
 def test_the_spread_is_that_of_the_predicted_pictures(backbone: Backbone, images: torch.Tensor) -> None:
-    options = UncertainOptions(steps=(25,), num_draws=3)
     image = images[0].numpy()
     before = backbone.nfe.samples
-    found = spread_of(backbone, image, "a face", options, np.random.default_rng(5))
+    found = spread_of(backbone, image, "a face", (25,), 3, np.random.default_rng(5))
     assert backbone.nfe.samples - before == 3
     z0 = backbone.encode(images[:1])
     signal, sigma = backbone.schedule.factors(backbone.schedule.timestep_of(25))
@@ -43,7 +43,7 @@ def test_the_spread_is_that_of_the_predicted_pictures(backbone: Backbone, images
     clean = (noised - sigma * told) / signal
     expected = clean.std(dim=0).mean(dim=0).numpy()
     np.testing.assert_allclose(found, expected, rtol=0.02)  # the sampler's last step ends at abar[0], not at 1
-    other = spread_of(backbone, image, "a face", options, np.random.default_rng(6))
+    other = spread_of(backbone, image, "a face", (25,), 3, np.random.default_rng(6))
     assert not np.allclose(found, other)
 
 
