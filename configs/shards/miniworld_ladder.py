@@ -1,4 +1,4 @@
-"""As the default of `make shards`, and what does not break is left out (docs/evidence/ladder.md).
+"""As the default of `make shards`, and what does not break is left out, or doubled (docs/evidence/ladder.md).
 
 Lettering breaks when it is drawn anew; faces, hands and vehicles are drawn well, and break where a part is left out of
 picture and prompt. With these tries the threshold may be higher: it costs no samples.
@@ -10,8 +10,8 @@ with read_base():
     from .miniworld import *
 
 corruption.update(
-    ladder=dict(floor=0, last=["omit"]),
-    verification=dict(policy="tighten", metric="mean_abs", threshold=20.0, pixel_threshold=14.0),
+    ladder=dict(floor=0, last=["omit", "duplicate"], last_steps=[0, 6]),
+    verification=dict(policy="tighten", metric="mean_abs", threshold=22.0, pixel_threshold=14.0),
 )
 # More sources become samples than before, so that more of them may be clean ones.
 samples.update(clean_share=0.2)

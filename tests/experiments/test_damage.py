@@ -1,0 +1,48 @@
+"""Ways to damage compared: counts of one row of a batch, and figures of a few rows solved by hand."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from experiments.damage.__main__ import read_arm
+from experiments.damage.arms import Part, Row
+from experiments.damage.report import figures, markdown
+from shards.errors import ConfigError
+
+
+def row(image, nfe, label, *parts):
+    return Row(image, nfe, 1, tuple(Part(kept, fault, 20.0, None, 0) for kept, fault in parts), label, "omit")
+
+
+ROWS = [
+    row(0, 16, (30, 10, 5), (True, True), (True, False)),
+    row(1, 24, (10, 10, 15), (True, True), (False, True)),
+    row(2, 40, (0, 0, 7), (False, True)),
+]
+
+
+def test_figures():
+    found = figures(ROWS, 4, rounds=20)
+    assert (found["samples"], found["yield"]["share"]) == (2, 0.5), "of four sources one had no region"
+    assert found["purity"]["share"] == pytest.approx(2 / 3)
+    assert found["kept"]["share"] == pytest.approx(3 / 5)
+    assert found["precision"]["share"] == pytest.approx(40 / 60)
+    assert found["recall"]["share"] == pytest.approx(40 / 60), "faults of rejects do not count"
+    assert found["passes"]["mean"] == 40.0, "rejects cost as well"
+    assert found["passes"]["low"] <= 40.0 <= found["passes"]["high"]
+    assert "50.0%" in markdown({"an arm": found})
+
+
+def test_rows_are_written_down_whole():
+    told = json.loads(json.dumps([one.to_dict() for one in ROWS]))
+    assert [Row.from_dict(one) for one in told] == ROWS
+
+
+def test_arms():
+    assert read_arm("once") == ("once", [])
+    assert read_arm("ladder4 a.b={'c':1,'d':[2]} e=f") == ("ladder4", ["a.b={'c':1,'d':[2]}", "e=f"])
+    for wrong in ("", "a/b", "../x y=1"):
+        with pytest.raises(ConfigError, match="must begin with a name"):
+            read_arm(wrong)
