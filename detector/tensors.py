@@ -132,10 +132,10 @@ def read_torch(path: Path, size: int) -> tuple[Tensors, Card | None]:
         raise damaged(path, "no checkpoint", error) from error
     if not isinstance(loaded, dict):
         raise CheckpointError(f"{path} holds a {type(loaded).__name__}, not named tensors")
-    under = "state_dict" if "state_dict" in loaded else "model"
-    inner = loaded.get(under, loaded)
+    whole = loaded["model"] if isinstance(loaded.get("model"), dict) else loaded
+    inner = loaded.get("state_dict", whole)
     if not isinstance(inner, dict):
-        raise CheckpointError(f"{path}: its {under} is a {type(inner).__name__}, not named tensors")
+        raise CheckpointError(f"{path}: its state_dict is a {type(inner).__name__}, not named tensors")
     named = {k.removeprefix("module."): v for k, v in inner.items() if type(k) is str and is_tensor(v)}
     meta = loaded.get("meta")
     told = meta.get("card") if isinstance(meta, dict) else None
