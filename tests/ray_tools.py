@@ -34,8 +34,9 @@ def begin(make: Any) -> Any:
     for left in reversed(range(STARTS)):
         try:
             return make(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-        except Exception as error:
-            if "timed out during startup" not in str(error) or not left:
+        except (Exception, SystemExit) as error:
+            known = isinstance(error, SystemExit) or "timed out during startup" in str(error)
+            if not known or not left:
                 raise
     raise AssertionError
 

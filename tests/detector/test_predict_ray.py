@@ -20,6 +20,9 @@ from shards.errors import ResumeError
 WEIGHTS = INSTALLED / "region_select" / "weights" / "swin_mini.safetensors"
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     with opened() as made:

@@ -20,6 +20,8 @@ from shards.config import make_config
 from shards.status import status_of
 from shards.stores import Address
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[FaultyServer]:

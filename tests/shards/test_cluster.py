@@ -52,6 +52,7 @@ def there(folder: Path, pattern: str, count: int) -> Callable[[], bool]:
     return lambda: len(list(folder.glob(pattern))) >= count
 
 
+@pytest.mark.slow
 def test_two_actors_do_every_piece_once(cluster: Any, tmp_path: Path):
     cluster.add_node(num_cpus=2)
     heard = Heard()
@@ -65,6 +66,7 @@ def test_two_actors_do_every_piece_once(cluster: Any, tmp_path: Path):
     assert begun(tmp_path) == 20
 
 
+@pytest.mark.slow
 def test_a_node_that_is_removed_costs_what_it_had_in_hand(cluster: Any, tmp_path: Path):
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     act = partial(cluster.remove_node, nodes[0], allow_graceful=False)
@@ -75,6 +77,7 @@ def test_a_node_that_is_removed_costs_what_it_had_in_hand(cluster: Any, tmp_path
     assert 40 <= begun(tmp_path) <= 41, "more was made again than the one piece that the lost actor had"
 
 
+@pytest.mark.slow
 def test_a_node_that_joins_gets_an_actor(cluster: Any, tmp_path: Path):
     cluster.add_node(num_cpus=1)
     heard = Heard(partial(cluster.add_node, num_cpus=1), there(tmp_path, "*.done", 3))
@@ -100,6 +103,7 @@ def drive(address: str, folder: Path, count: int) -> None:
     run_crew(partial(Marks, folder, count, 0.1), Demand(address=address), Heard())
 
 
+@pytest.mark.slow
 def test_a_driver_that_is_killed_goes_on_with_the_same_command(cluster: Any, tmp_path: Path):
     cluster.add_node(num_cpus=2)
     process = multiprocessing.get_context("spawn").Process(target=drive, args=(cluster.address, tmp_path, 30))
@@ -123,6 +127,7 @@ def test_a_piece_that_ends_its_actors_is_named(cluster: Any, tmp_path: Path):
     assert begun(tmp_path) >= 7
 
 
+@pytest.mark.slow
 def test_an_error_of_the_users_is_one_line(cluster: Any, tmp_path: Path):
     cluster.add_node(num_cpus=1)
     with pytest.raises(ClusterError, match=r"^no space left; free some$"):
