@@ -70,7 +70,8 @@ def test_variants_share_the_inversion_and_differ_in_noise(corruptor: Corruptor, 
     assert not np.array_equal(result.images[0], result.images[1])
     assert np.array_equal(result.twins[0], result.twins[2])
     assert np.array_equal(result.requested_masks[3], mask[:, ::-1])
-    assert np.array_equal(corruptor(picture, mask, seed=1).images[0], result.images[0])
+    alone = corruptor(picture, mask, seed=1).images[0]
+    assert np.abs(alone.astype(int) - result.images[0]).max() <= 1  # rounding, as above
 
 
 def test_the_seed_decides(corruptor: Corruptor, picture: Any, mask: Any):

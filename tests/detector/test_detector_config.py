@@ -27,6 +27,9 @@ SIZES = {
     "probe": 0.02,
     "mask2former_mini": 2.26,
     "msr_mini": 2.26,
+    "msr_mini_outlines": 2.26,
+    "msr_r101": 63.03,
+    "msr_maskformer_r101": 60.3,
     "msr_swin_b": 106.92,
 }
 

@@ -57,6 +57,12 @@ def test_the_command_line_is_frozen():
         "gpu": "h100",
         "rank": None,
         "num_processes": None,
+        "engine": "local",
+        "actors": 0,
+        "actor_cpus": 1.0,
+        "actor_gpus": None,
+        "address": "",
+        "wait": 30.0,
     }
     args = vars(parser().parse_args(["remake", "a.tar", "00000_00001"]))
     args.pop("run")

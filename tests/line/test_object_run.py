@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,10 +51,11 @@ def address(server: FaultyServer, monkeypatch: pytest.MonkeyPatch, request: pyte
 
 
 @pytest.fixture(scope="module")
-def values(pictures: Path, tiny_model: Path) -> dict[str, Any]:
+def values(pictures: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A damaged picture among them, so that there are rejects; six shards."""
-    (pictures / "picture 03b.png").write_bytes(b"no picture")
-    return line_values(pictures, tiny_model, samples={"sources_per_shard": 2, "clean_share": 0.3})
+    own = Path(shutil.copytree(pictures, tmp_path_factory.mktemp("stores") / "pictures"))
+    (own / "picture 03b.png").write_bytes(b"no picture")
+    return line_values(own, tiny_model, samples={"sources_per_shard": 2, "clean_share": 0.3})
 
 
 @pytest.fixture(scope="module")
