@@ -111,5 +111,5 @@ def test_two_actors_and_an_object_store(
 def test_what_the_user_must_mend_is_one_line(cluster: Any, config_of: Callable[..., LineConfig], tmp_path: Path):
     cluster.add_node(num_cpus=1)
     config = config_of(model={"folder": str(tmp_path / "none")})
-    with pytest.raises(ClusterError, match=r"model .* cannot be loaded"):
+    with pytest.raises(ClusterError, match=r"no model folder .*none: give a folder"):
         distribute(config, tmp_path / "run", Demand(address=cluster.address))
