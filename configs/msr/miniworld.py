@@ -15,6 +15,8 @@ arms = (
     dict(name="MSR, shards and 100 labels", shards=(labels, "{shards}")),
     dict(name="UPerNet, 10 labels", shards=(labels,), limit=10, config="configs/detector/swin_mini.py"),
     dict(name="UPerNet, 100 labels", shards=(labels,), config="configs/detector/swin_mini.py"),
+    dict(name="UPerNet, shards", shards=("{shards}",), config="configs/detector/swin_mini.py"),
+    dict(name="UPerNet, shards and 100 labels", shards=(labels, "{shards}"), config="configs/detector/swin_mini.py"),
 )
 main = "MSR, 100 labels"
 compare = (
