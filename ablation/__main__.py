@@ -22,6 +22,7 @@ EXAMPLES = """examples:
   blemish ablate configs/ablation/timesteps.py --out out/ablation/timesteps --dry-run
   blemish ablate configs/ablation/timesteps_sd15_richhf.py --out out/sd15 --dry-run --gpu h100
   blemish ablate configs/ablation/closed_world.py --out out/try --scale 0.01
+  blemish ablate configs/ablation/labels.py --out out/labels --reuse out/regions
 
 The same command again resumes where a stopped one was. OUT/report.md and OUT/index.html have tables, plots and a
 sentence for each comparison; OUT/rows.csv a row for each arm, backbone, seed and test set.
@@ -42,6 +43,14 @@ def parser(prog: str = "python -m ablation") -> argparse.ArgumentParser:
     one.add_argument("--gpu", default="", metavar="NAME", help="reckon the cost for this card, such as h100")
     one.add_argument("--scale", type=float, default=1.0, metavar="S", help="everything smaller by this factor, a trial")
     one.add_argument(
+        "--reuse",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="take finished stages of these grids over",
+    )
+    one.add_argument(
         "--docs", type=Path, metavar="FILE", help="put sentences and tables between the marks of this page as well"
     )
     one.add_argument(
@@ -56,6 +65,7 @@ def run(args: argparse.Namespace, command: str) -> int:
     from ablation.docs import check_docs, write_docs
     from ablation.grid import load_grid
     from ablation.plan import make_plan
+    from ablation.reuse import find_folders, reusable, take
     from ablation.run import STAGES, Runner, claim
     from ablation.scale import scaled
     from ablation.stages import DECODED
@@ -70,16 +80,19 @@ def run(args: argparse.Namespace, command: str) -> int:
     machine = find_machine(args.gpu, processes)
     pricer = Pricer(plan, machine)
     each, stages = pricer.price(), args.out / STAGES
+    others = find_folders(args.reuse, args.out)
+    taken = reusable(plan, stages, others)
     missing = [*plan.missing, *pricer.not_ready]
-    for line in [*cost_lines(plan, each, machine, stages), *(f"NOT READY: {text}" for text in missing)]:
+    for line in [*cost_lines(plan, each, machine, stages, taken), *(f"NOT READY: {text}" for text in missing)]:
         print(line, flush=True)
     if args.dry_run:
         return 0
     if missing:
         raise MissingInputError(missing[0])
-    check_disk(remaining(each, stages).bytes, args.out)
+    check_disk(remaining(each, stages, taken).bytes, args.out)
     held = claim(plan.grid, args.out)
     with held.held():
+        take(plan, stages, others)
         runner = Runner(plan, args.out, processes, each, cards)
         with RunLog(args.out, held.lock, 0, runner.facts):
             failed = runner.run()

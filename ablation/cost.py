@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -242,9 +242,9 @@ def total(found: Iterable[Cost]) -> Cost:
     return sum(found, Cost())
 
 
-def remaining(each: dict[str, Cost], stages: Path) -> Cost:
-    """Of the stages that are not done."""
-    return total(cost for name, cost in each.items() if not is_done(stages, name))
+def remaining(each: dict[str, Cost], stages: Path, taken: Collection[str] = ()) -> Cost:
+    """Of the stages that are not done, here or (`taken`) elsewhere."""
+    return total(cost for name, cost in each.items() if not is_done(stages, name) and name not in taken)
 
 
 def check_disk(needed: int, out: Path) -> None:
@@ -258,8 +258,10 @@ def check_disk(needed: int, out: Path) -> None:
         )
 
 
-def cost_lines(plan: Plan, each: dict[str, Cost], machine: Machine, stages: Path) -> list[str]:
-    """The plan in words, a line for each kind of stage."""
+def cost_lines(
+    plan: Plan, each: dict[str, Cost], machine: Machine, stages: Path, taken: Collection[str] = ()
+) -> list[str]:
+    """The plan in words, a line for each kind of stage; `taken` are finished in other grids' folders."""
     names = {
         "made": "sampled sets",
         "shards": "runs of the line",
@@ -275,7 +277,9 @@ def cost_lines(plan: Plan, each: dict[str, Cost], machine: Machine, stages: Path
             lines.append(
                 f"  {name}: {len(mine)}{f', {done} done' if done else ''}; {words(total(each[one] for one in mine))}"
             )
-    left = remaining(each, stages)
+    if taken:
+        lines.append(f"  taken over from other folders: {len(taken)} of {len(plan.stages)} stages")
+    left = remaining(each, stages, taken)
     lines.append(f"to do: {words(left)}")
     hours = left.seconds / 3600
     lines.append(f"about {readable_hours(hours / machine.workers)} on {machine.name}, reckoned, not measured")
