@@ -51,27 +51,55 @@ class Manifest:
 
 
 def check_run(where: str | Path, progress: Progress = iter) -> Report:
-    """Check a run folder, a folder of tars or one tar.
+    """Check a run folder, a folder of tars or one tar, here or in an object store.
 
-    Raises MissingInputError if there is nothing there; everything else becomes a problem in the report.
+    A tar in a store is fetched, whatever the cache holds, and its copy deleted once it was looked at.
+
+    Raises MissingInputError if there is nothing there, SourceError where a store cannot be reached, OutputError where
+    this machine has no room for a tar; everything else becomes a problem in the report.
     """
     report = Report()
-    root = Path(where)
-    manifest = read_manifest_file(root, report)
-    paths = find_or_none(where, manifest)
-    if manifest is not None:
-        check_manifest(root, manifest, paths, report)
+    with local_files(where) as root:
+        manifest = read_manifest_file(root, report)
+        paths = find_or_none(where, manifest)
+        if manifest is not None:
+            check_manifest(root, manifest, paths, report)
     keys: set[str] = set()
     for path in paths:
         report.counts["shards"] += 1
-        check_shard(path, keys, report, progress)
+        with looked_at(path) as (tar, sha256):
+            stated = dict(manifest.shards).get(named(tar)) if manifest else None
+            if stated is not None and sha256 != stated:
+                report.problems.append(f"{named(tar)}: sha256 differs from {MANIFEST}")
+            check_shard(tar, keys, report, progress)
     if manifest is not None and report.counts["samples"] != manifest.samples:
         found = report.counts["samples"]
         report.problems.append(f"{MANIFEST}: states {manifest.samples} samples, found {found}")
     return report
 
 
-def find_or_none(where: str | Path, manifest: Manifest | None) -> list[Path]:
+@contextmanager
+def looked_at(path: Tar) -> Iterator[tuple[Tar, str]]:
+    """(the tar, its sha256, "" where it cannot be read: opening it as a shard says why); one in a store as a copy."""
+    if isinstance(path, Path):
+        yield path, hash_of(path)
+        return
+    with TemporaryDirectory(prefix="blemish-read-") as folder:
+        copy = Path(folder) / "copy.tar"
+        try:
+            with copy.open("wb") as file:
+                path.copy_to(file, known=False)
+        except OSError as error:
+            raise (error if isinstance(error, UserError) else explain(error, copy)) from error
+        yield path.pinned(copy), hash_of(copy)
+
+
+def named(path: Tar) -> str:
+    """As a manifest names it."""
+    return f"{FOLDER}/{path.name}"
+
+
+def find_or_none(where: str | Path, manifest: Manifest | None) -> list[Tar]:
     """The tars; none at all is right only for a finished run in which every input was rejected."""
     try:
         return find_shards(where)
@@ -114,15 +142,12 @@ def manifest_of(stored: dict[str, Any]) -> Manifest:
     return Manifest([(str(name), str(digest)) for name, digest in pairs], samples, sum(rejects.values()))
 
 
-def check_manifest(root: Path, manifest: Manifest, paths: list[Path], report: Report) -> None:
-    """Compare the list of shards, their sha256 and the number of rejects."""
+def check_manifest(root: Path, manifest: Manifest, paths: list[Tar], report: Report) -> None:
+    """Compare the list of shards and the number of rejects."""
     found = {path.name: path for path in paths}
-    for name, sha256 in manifest.shards:
-        path = found.pop(PurePosixPath(name).name, None)
-        if path is None:
+    for name, _ in manifest.shards:
+        if found.pop(PurePosixPath(name).name, None) is None:
             report.problems.append(f"{name[:SHOWN]}: named in {MANIFEST} but not there")
-        elif hash_of(path) != sha256:
-            report.problems.append(f"{name}: sha256 differs from {MANIFEST}")
     report.problems += [f"{name}: not named in {MANIFEST}" for name in sorted(found)]
     lines = count_lines(root / REJECTS)
     report.counts["rejects"] = lines
@@ -147,7 +172,7 @@ def count_lines(path: Path) -> int:
         return 0
 
 
-def check_shard(path: Path, keys: set[str], report: Report, progress: Progress) -> None:
+def check_shard(path: Tar, keys: set[str], report: Report, progress: Progress) -> None:
     """Decode every sample of one tar."""
     try:
         reader = ShardReader(path, cache=False)
@@ -168,7 +193,7 @@ def check_shard(path: Path, keys: set[str], report: Report, progress: Progress) 
     reader.close()
 
 
-def check_facts(sample: Sample, path: Path) -> None:
+def check_facts(sample: Sample, path: Tar) -> None:
     """The JSON must say of the mask what the mask says of itself. Raises SchemaError."""
     shard, _ = parse_key(sample.key)
     if path.stem.isdigit() and shard != int(path.stem):
