@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from shards.errors import MissingInputError, SchemaError
-from shards.files import hash_file
+from shards.errors import MissingInputError, SchemaError, UserError
+from shards.files import explain, hash_file
 from shards.guard.json_text import TABLE, read_object
 from shards.guard.plain_file import open_plain
 from shards.reader import ShardReader, find_shards
 from shards.schema import Sample, mask_facts, parse_key
+from shards.shard_paths import Tar
+from shards.store_run import local_files
+from shards.store_tar import PinnedTar
 from shards.writer import MANIFEST, REJECTS
 
 SHOWN = 200
@@ -65,12 +70,15 @@ def check_run(where: str | Path, progress: Progress = iter) -> Report:
         if manifest is not None:
             check_manifest(root, manifest, paths, report)
     keys: set[str] = set()
+    stated: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for name, sha256 in manifest.shards if manifest else ():
+        stated[PurePosixPath(name).name].append((name, sha256))
     for path in paths:
         report.counts["shards"] += 1
-        with looked_at(path) as (tar, sha256):
-            stated = dict(manifest.shards).get(named(tar)) if manifest else None
-            if stated is not None and sha256 != stated:
-                report.problems.append(f"{named(tar)}: sha256 differs from {MANIFEST}")
+        with looked_at(path) as tar:
+            for name, sha256 in stated.get(path.name, ()):
+                if hash_of(tar) != sha256:
+                    report.problems.append(f"{name}: sha256 differs from {MANIFEST}")
             check_shard(tar, keys, report, progress)
     if manifest is not None and report.counts["samples"] != manifest.samples:
         found = report.counts["samples"]
@@ -79,10 +87,10 @@ def check_run(where: str | Path, progress: Progress = iter) -> Report:
 
 
 @contextmanager
-def looked_at(path: Tar) -> Iterator[tuple[Tar, str]]:
-    """(the tar, its sha256, "" where it cannot be read: opening it as a shard says why); one in a store as a copy."""
+def looked_at(path: Tar) -> Iterator[Path | PinnedTar]:
+    """The tar; of one in a store a copy, until the block ends. Raises SourceError, OutputError."""
     if isinstance(path, Path):
-        yield path, hash_of(path)
+        yield path
         return
     with TemporaryDirectory(prefix="blemish-read-") as folder:
         copy = Path(folder) / "copy.tar"
@@ -91,12 +99,7 @@ def looked_at(path: Tar) -> Iterator[tuple[Tar, str]]:
                 path.copy_to(file, known=False)
         except OSError as error:
             raise (error if isinstance(error, UserError) else explain(error, copy)) from error
-        yield path.pinned(copy), hash_of(copy)
-
-
-def named(path: Tar) -> str:
-    """As a manifest names it."""
-    return f"{FOLDER}/{path.name}"
+        yield PinnedTar(path, copy)
 
 
 def find_or_none(where: str | Path, manifest: Manifest | None) -> list[Tar]:
@@ -155,10 +158,10 @@ def check_manifest(root: Path, manifest: Manifest, paths: list[Tar], report: Rep
         report.problems.append(f"{REJECTS}: {lines} lines, {MANIFEST} states {manifest.rejects}")
 
 
-def hash_of(path: Path) -> str:
+def hash_of(tar: Path | PinnedTar) -> str:
     """sha256 of a tar, "" where it cannot be read (opening it as a shard says why)."""
     try:
-        return hash_file(path)
+        return hash_file(tar if isinstance(tar, Path) else tar.path)
     except OSError:
         return ""
 

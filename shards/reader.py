@@ -68,7 +68,7 @@ class ShardReader(Sequence[Sample]):
         Headers of tars in a store are read when one of their samples is first asked for.
     """
 
-    def __init__(self, where: str | Path | Sequence[str | Path], cache: bool = True, whole: bool = False) -> None:
+    def __init__(self, where: str | Tar | Sequence[str | Tar], cache: bool = True, whole: bool = False) -> None:
         self.paths: list[Tar] = find_shards(where, whole)
         self._cache = cache
         self._handles: dict[int, int] = {}

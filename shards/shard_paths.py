@@ -16,7 +16,7 @@ Tar = Path | StoredTar
 """A tar of this machine, or one in an object store."""
 
 
-def find_shards(where: str | Path | Sequence[str | Path], whole: bool = False) -> list[Tar]:
+def find_shards(where: str | Tar | Sequence[str | Tar], whole: bool = False) -> list[Tar]:
     """A run folder, a folder of tars, a tar, a glob, or a list of these -> tars in order.
 
     A folder that is not there is looked for beside the installed packages, where our labelled sets are. An address,
@@ -25,6 +25,8 @@ def find_shards(where: str | Path | Sequence[str | Path], whole: bool = False) -
     Raises MissingInputError; SchemaError for a file that is plainly something else; SourceError where a store cannot be
     reached.
     """
+    if isinstance(where, StoredTar):
+        return [where]
     if not isinstance(where, (str, Path)):
         return [path for one in where for path in find_shards(one, whole)]
     address = address_of(where)

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import IO, Any
 
 from shards.errors import MissingInputError, SourceError, UserError
@@ -67,6 +68,18 @@ class ReadStore(ObjectStore):
                     raise
                 return None
             return Listed(int(found["size"]), tag_of(found))
+
+        return self.insist(work)
+
+    def time_of(self, name: str) -> datetime | None:
+        """When an object was put, by the store's clock; None where there is none."""
+
+        def work() -> datetime | None:
+            try:
+                found: datetime = self.obstore.head(self.store, name)["last_modified"]
+            except FileNotFoundError:
+                return None
+            return found
 
         return self.insist(work)
 

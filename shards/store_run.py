@@ -55,6 +55,11 @@ def address_of(where: str | Path | Address) -> Address | None:
     return Address(text)
 
 
+def place(text: str) -> Path | Address:
+    """What an argument of a command names to read from: a path of this machine, or an address that can be read."""
+    return address_of(text) or Path(text)
+
+
 def find_stored(address: Address, whole: bool = False) -> list[StoredTar]:
     """The tars of a run, a folder of tars, a tar, or a glob, in order. whole: see StoredTar.
 
@@ -151,6 +156,17 @@ def manifest_facts(store: ReadStore) -> dict[str, tuple[int, str]]:
             if isinstance(name, str) and type(samples) is int and isinstance(sha256, str):
                 known[name] = samples, sha256
     return known
+
+
+@contextmanager
+def local_files(where: str | Path | Address, marks: bool = False) -> Iterator[Path]:
+    """The folder of a run, or, where it lies in a store, one with its small files (`small_files`)."""
+    address = address_of(where)
+    if address is None:
+        yield Path(str(where))
+        return
+    with small_files(address, marks) as folder:
+        yield folder
 
 
 @contextmanager

@@ -145,10 +145,6 @@ class StoredTar:
             self.cache.kept.discard(name)
         return found is not None
 
-    def pinned(self, path: Path) -> StoredTar:
-        """The same tar, read from a copy of it on this machine, whatever the cache holds."""
-        return PinnedTar(self, path)
-
     def copy_to(self, file: BinaryIO, watch: Watch = lambda size: None, known: bool = True) -> None:
         """All bytes into a file. Raises SourceError, also where they are not the `known` ones; OSError."""
         digest = hashlib.sha256()
