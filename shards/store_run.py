@@ -25,12 +25,12 @@ from shards.marks import Stats
 from shards.store_cache import ShardCache
 from shards.store_reads import Listed, Reads, ReadStore
 from shards.store_tar import StoredTar
-from shards.stores import SCHEMES, URL, Address
+from shards.stores import URL, Address
 
 READERS = 16
 """Requests at a time where many small objects are read."""
 MANIFEST, REJECTS, FOLDER, CLAIM = "manifest.json", "rejects.jsonl", "shards", "claim.json"
-MARK = "stats.json"
+MARK, INPUTS = "stats.json", "inputs.jsonl"
 SMALL = re.compile(rf"{FOLDER}/[0-9]{{5,9}}\.({re.escape(MARK)}|{re.escape(REJECTS)})")
 """Objects whose names are taken over as names of files."""
 PLAIN_TAR = re.compile(r"[^/]+\.tar")
@@ -49,8 +49,8 @@ def address_of(where: str | Path | Address) -> Address | None:
     text = f"{found['scheme']}://{str(where)[found.end() :].rstrip('/')}"
     if not URL.fullmatch(text):
         raise MissingInputError(
-            f"shards {text[:200]} cannot be read from there; name a folder in a bucket ({', '.join(SCHEMES)}://"
-            f"bucket/run), or fetch them into a folder of this machine (docs/how-to/object_stores.md)"
+            f"shards {text[:200]} cannot be read from there; name a folder in a bucket (s3://bucket/run, "
+            f"gs://.., az://..), or fetch them into a folder of this machine (docs/how-to/object_stores.md)"
         )
     return Address(text)
 
@@ -171,7 +171,7 @@ def local_files(where: str | Path | Address, marks: bool = False) -> Iterator[Pa
 
 @contextmanager
 def small_files(where: Address, marks: bool = True) -> Iterator[Path]:
-    """A folder with a run's manifest, rejects and, unless it is finished, its shards' rejects and done marks.
+    """A folder with a run's manifest, inputs, rejects and, unless it is finished, its shards' rejects and done marks.
 
     It lasts until the block ends. marks: take the done marks of a finished run too. Raises MissingInputError where the
     bucket is not there, SourceError where the store cannot be reached.
@@ -182,6 +182,7 @@ def small_files(where: Address, marks: bool = True) -> Iterator[Path]:
         make_folder(folder / FOLDER)
         there = [MANIFEST] if pull(store, folder, MANIFEST) else []
         if there:
+            pull(store, folder, INPUTS)
             finished = pull(store, folder, REJECTS)
             inside = [one for one in store.listed(FOLDER) if SMALL.fullmatch(one)]
             wanted = [one for one in inside if not finished or (marks and one.endswith(MARK))]

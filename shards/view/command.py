@@ -29,7 +29,6 @@ def add_view(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     view.add_argument(
         "where",
-        type=place,
         metavar="DIR",
         help="run folder, complete or not, folder of tars, or one tar; here or s3://bucket/run (gs://, az://)",
     )
@@ -59,21 +58,20 @@ def run_view(args: argparse.Namespace) -> int:
         raise ConfigError(f"--side must be 16 to {MOST_SIDE} pixels, got {args.side}")
     if not 0 <= args.reject_pictures <= LISTED:
         raise ConfigError(f"--reject-pictures must be 0 to {LISTED}, got {args.reject_pictures}")
-    if isinstance(args.where, Address):
+    where = place(args.where)
+    if isinstance(where, Address):
         if args.out is None:
-            raise ConfigError(f"{args.where} is in an object store; say where the page goes on this machine: --out DIR")
+            raise ConfigError(f"{where} is in an object store; say where the page goes on this machine: --out DIR")
         if args.reject_pictures:
             raise ConfigError(
                 "--reject-pictures needs the run's folder, which knows where its source lies; leave it out"
             )
-    elif args.out is None and not args.where.is_dir():
-        if not args.where.exists():
-            raise MissingInputError(
-                f"{args.where} does not exist here; name a run, or say where the page goes: --out DIR"
-            )
-        raise ConfigError(f"{args.where} is no folder; say where the page goes: --out DIR")
-    out = args.where / VIEW if args.out is None else args.out
-    viewed = view_run(args.where, out, args.n, args.side, watch, num_rejects=args.reject_pictures)
+    elif args.out is None and not where.is_dir():
+        if not where.exists():
+            raise MissingInputError(f"{where} does not exist here; name a run, or say where the page goes: --out DIR")
+        raise ConfigError(f"{where} is no folder; say where the page goes: --out DIR")
+    out = where / VIEW if args.out is None else args.out
+    viewed = view_run(where, out, args.n, args.side, watch, num_rejects=args.reject_pictures)
     print(viewed.summary())
     return 0
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from s3_server import FaultyServer, backend, upload, use
+from s3_server import FaultyServer, backend, upload
 
 from shards import store_tar
 from shards.errors import MissingInputError, SchemaError, SourceError
@@ -20,27 +20,6 @@ from shards.schema import Sample
 from shards.stores import Address, ObjectStore
 
 RUN = "s3://bucket/run"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FaultyServer]:
-    pytest.importorskip("obstore", reason="obstore is not installed (pip install 'blemish[stores]')")
-    pytest.importorskip("moto", reason="moto, an S3 server for tests, is not installed")
-    made = FaultyServer()
-    made.bucket("bucket")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def stored(server: FaultyServer, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The local run; the bucket holds the same."""
-    use(server, monkeypatch, tmp_path / "cache")
-    upload(finished_run, "run")
-    server.requests.clear()
-    yield finished_run
-    server.fault = lambda method, path, query: ""
-    backend().buckets["bucket"].keys.clear()
 
 
 @pytest.fixture
