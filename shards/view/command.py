@@ -70,7 +70,7 @@ def run_view(args: argparse.Namespace) -> int:
         if not where.exists():
             raise MissingInputError(f"{where} does not exist here; name a run, or say where the page goes: --out DIR")
         raise ConfigError(f"{where} is no folder; say where the page goes: --out DIR")
-    out = where / VIEW if args.out is None else args.out
+    out: Path = args.out or Path(str(where)) / VIEW
     viewed = view_run(where, out, args.n, args.side, watch, num_rejects=args.reject_pictures)
     print(viewed.summary())
     return 0
