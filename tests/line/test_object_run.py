@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -196,38 +197,62 @@ def test_a_run_in_a_store_grows(server: FaultyServer, address: Address, tiny_mod
     assert config.source.options["root"] == str(root)
 
 
-def killed(values: dict[str, Any], address: Address, seconds: float) -> bool:
-    """Start the command in a process of its own and kill it so long after it began to put shards; whether it ended."""
+def killed(server: FaultyServer, values: dict[str, Any], address: Address, seconds: float) -> bool:
+    """Start the command in a process of its own and kill it so long after its first request; whether it ended before.
+
+    A command that ends of itself has not failed.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["corruptor.line.run", "corruptor.line.command"])
     process = context.Process(target=start, args=(dict(os.environ), values, address))
+    server.requests.clear()
     process.start()
+    while not server.requests and process.exitcode is None:
+        time.sleep(0.01)
     process.join(seconds)
     ended = process.exitcode is not None
     process.kill()
     process.join()
+    assert not ended or process.exitcode == 0
     return ended
 
 
 def start(environ: dict[str, str], values: dict[str, Any], address: Address) -> None:
     os.environ.update(environ)
+    stores.FIRST_PAUSE = 0.01
     work(values, address)
 
 
 @pytest.mark.slow
-def test_twenty_kills(server: FaultyServer, address: Address, values: dict[str, Any], reference: dict[str, bytes]):
-    draw, kills = random.Random(0), 0
-    while kills < 20:
-        if killed(values, address, draw.uniform(0.5, 6.0)):
-            time.sleep(0)
+def test_twenty_kills_and_twenty_faults(
+    server: FaultyServer, address: Address, values: dict[str, Any], reference: dict[str, bytes]
+):
+    draw, kills, met, wounds = random.Random(0), 0, [], Counter[str]()
+
+    def fault(method: str, path: str, query: str) -> str:
+        kinds = {"PUT": ["error", "cut", "lost"], "GET": ["error", "late"] if "list-type" in query else ["error"]}
+        if len(met) >= 20 or draw.random() < 0.9 or "claim" in path or path.endswith("manifest.json"):
+            return ""
+        met.append((method, path))
+        return draw.choice(kinds.get(method, ["error"]))
+
+    server.fault = fault
+    while kills < 20 or len(met) < 20:
+        if killed(server, values, address, draw.uniform(0.0, 3.0)):
             store = stores.ObjectStore(address)
             for number in draw.sample(range(7), 4):  # it was complete: lose some of it
                 store.delete(f"shards/{number:05d}.stats.json")
             continue
         kills += 1
         held = there(server, address)
+        whole = {name for name in held if name.endswith(("stats.json", "rejects.jsonl")) and name.startswith("shards")}
+        assert all(held[name] == reference[name] for name in whole)
         for name in held:
-            if name.endswith((".tar", "stats.json", "rejects.jsonl")) and name.startswith("shards"):
-                assert held[name] == reference[name]
+            if name.endswith(".tar") and held[name] != reference[name]:  # cut, and killed before it was looked at
+                assert f"{name[:-4]}.stats.json" not in held, "a done mark beside a tar that is not whole"
+        last = [path for method, path in server.requests if method == "PUT" and "claim" not in path]
+        wounds[last[-1].rpartition("/")[2].partition(".")[2] if last else "before the first put"] += 1
+    print(f"{kills} kills after a put of {dict(wounds)}; {len(met)} faults")
+    server.fault = lambda method, path, query: ""
     assert make_shards(make_config(values, LineConfig), address)
     assert there(server, address) == reference
