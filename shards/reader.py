@@ -41,6 +41,8 @@ from shards.shard_paths import find_shards as find_shards  # also looked for her
 from shards.store_index import READERS, stored_index
 from shards.store_tar import StoredTar, fetch_tars
 
+GAP = 1 << 11
+"""Bytes between two files of a sample that are read along: a header and what fills a block up."""
 UNKNOWN = -2
 """In the place of offsets of members of a tar whose headers were not looked at yet."""
 TWINS = tuple(f"source.{codec}" for codec in CODECS)
@@ -179,7 +181,7 @@ class ShardReader(Sequence[Sample]):
     def key(self, index: int) -> str:
         index = self._at(index)
         self._row(index)
-        return bytes(self._keys[index]).decode("ascii")
+        return self._key(index)
 
     def path(self, index: int) -> Tar:
         """The tar that holds sample `index`."""
@@ -202,7 +204,17 @@ class ShardReader(Sequence[Sample]):
         index = self._at(index)
         row = self._row(index)
         present = [name for slot, name in enumerate(MEMBERS) if row[slot, 0] >= 0]
-        return {name: self.member(index, name) for name in present}
+        spans = [self._span(index, name) for name in present]
+        start, stop = min(one[0] for one in spans), max(sum(one) for one in spans)
+        shard = int(self._shards[index])
+        by_range = isinstance(self.paths[shard], StoredTar) and shard not in self._handles
+        if not by_range or stop - start > sum(size for _, size in spans) + GAP * len(spans):
+            return {name: self._member(index, name) for name in present}
+        data = self._read(shard, start, stop - start)  # one request in place of one a member
+        return {
+            name: data[offset - start : offset - start + size]
+            for name, (offset, size) in zip(present, spans, strict=True)
+        }
 
     def member(self, index: int, name: str) -> bytes:
         """One file of the sample. Raises SchemaError if it is not there, cut short, or too large to be one."""
@@ -218,18 +230,25 @@ class ShardReader(Sequence[Sample]):
 
     def _member(self, index: int, name: str, most: int | None = None) -> bytes:
         """Of a sample whose row is known."""
-        key = bytes(self._keys[index]).decode("ascii")
-        offset, size = (int(value) for value in self._spans[index, MEMBERS.index(name)])
-        if offset < 0:
-            raise SchemaError(f"{key}: member {name} is missing")
-        largest = MAX_SIZES.get(name, MAX_MEMBER)
-        if size > largest:
-            raise SchemaError(f"{key}: member {name} has {size} bytes; at most {largest} are read")
+        offset, size = self._span(index, name)
         size = size if most is None else min(size, most)
         data = self._read(int(self._shards[index]), offset, size)
         if len(data) != size:
-            raise SchemaError(f"{key}: {self.path(index)} ends early")
+            raise SchemaError(f"{self._key(index)}: {self.path(index)} ends early")
         return data
+
+    def _span(self, index: int, name: str) -> tuple[int, int]:
+        """(offset, size) of a file of a sample whose row is known. Raises SchemaError: as `member`."""
+        offset, size = (int(value) for value in self._spans[index, MEMBERS.index(name)])
+        if offset < 0:
+            raise SchemaError(f"{self._key(index)}: member {name} is missing")
+        largest = MAX_SIZES.get(name, MAX_MEMBER)
+        if size > largest:
+            raise SchemaError(f"{self._key(index)}: member {name} has {size} bytes; at most {largest} are read")
+        return offset, size
+
+    def _key(self, index: int) -> str:
+        return bytes(self._keys[index]).decode("ascii")
 
     def _read(self, shard: int, offset: int, size: int) -> bytes:
         tar = self.paths[shard]
