@@ -21,9 +21,11 @@ from s3_server import FaultyServer
 from corruptor.line.command import make_shards
 from corruptor.line.config import LineConfig
 from corruptor.line.processes import Place
+from corruptor.line.remake import remake
 from shards import store_claim, stores
 from shards.config import make_config
-from shards.errors import ConfigError, OutputError, ResumeError
+from shards.errors import ConfigError, MissingInputError, OutputError, ResumeError
+from shards.reader import ShardReader
 from shards.stores import Address
 
 SHOWN = ("sheet.png", "view/")
@@ -195,6 +197,21 @@ def test_a_run_in_a_store_grows(server: FaultyServer, address: Address, tiny_mod
     assert there(server, address) == {name: data for name, data in local.items() if is_told(name)}
     assert json.loads(local["manifest.json"])["grown"][0]["last_shard"] == "partial"
     assert config.source.options["root"] == str(root)
+
+
+def test_a_sample_in_a_store_is_made_again(
+    address: Address, config: LineConfig, values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("BLEMISH_CACHE", str(tmp_path / "cache"))
+    make_shards(config, address)
+    key = ShardReader(str(address)).key(0)
+    with pytest.raises(MissingInputError, match=r"is not known here; say where it lies: --set source\.options\.root="):
+        remake(address, key, None)
+    there = [f"source.options.root={values['source']['options']['root']!r}"]
+    there += [f"model.folder={values['model']['folder']!r}"]
+    for where in (address, Address(f"{address}/shards/00000.tar")):
+        assert remake(where, key, tmp_path / "again", there).same
+    assert (tmp_path / "again" / f"{key}.json").is_file()
 
 
 def killed(server: FaultyServer, values: dict[str, Any], address: Address, seconds: float) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import multiprocessing
 import pickle
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -202,3 +205,45 @@ def test_workers_read_what_the_parent_reads(method: str, stored: Path, server: F
         worker.join()
     assert len(gets(server)) >= 16, "they read for themselves"
     assert pickle.loads(pickle.dumps(reader)).key(3) == "00000_00003"
+
+
+def state(key: str, value: object) -> None:
+    """Let the manifest in the store say another thing of its second shard."""
+    store = ObjectStore(Address(RUN))
+    found = store.get("manifest.json")
+    assert found is not None
+    manifest = json.loads(found[0])
+    manifest["shards"][1][key] = value
+    store.put("manifest.json", json.dumps(manifest).encode())
+
+
+@pytest.mark.parametrize("value", [10**15, -4, "4", None, 1e9])
+def test_a_number_of_samples_that_cannot_be_is_not_believed(value: object, stored: Path):
+    state("samples", value)
+    assert len(ShardReader(RUN)) == 8
+
+
+def test_a_number_of_samples_that_is_not_so_is_one_line(stored: Path):
+    state("samples", 3)
+    reader = ShardReader(RUN)
+    assert len(reader) == 7
+    with pytest.raises(SchemaError, match=r"00001\.tar: holds 4 samples, its done mark or manifest states 3"):
+        reader[5]
+
+
+def test_a_kept_index_that_is_damaged_is_made_anew(stored: Path, tmp_path: Path):
+    expected = [one.key for one in ShardReader(RUN)]
+    for path in (tmp_path / "cache").glob("*.npz"):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 255
+        path.write_bytes(data)
+    assert [one.key for one in ShardReader(RUN)] == expected
+
+
+def test_what_is_no_shard_is_refused_as_a_local_one_is(stored: Path, reading: FaultyServer):
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("../evil.exe"))
+    ObjectStore(Address("s3://bucket/evil")).put("shards/00000.tar", data.getvalue())
+    with pytest.raises(SchemaError, match=r"evil/shards/00000\.tar: member '\.\./evil\.exe' is not one of"):
+        ShardReader("s3://bucket/evil")
