@@ -116,6 +116,7 @@ def test_what_is_damaged_or_gone_is_made_again(
     del keys[f"{prefix}/shards/00002.stats.json"]
     keys[f"{prefix}/shards/00003.tar"].value = b"cut"
     keys[f"{prefix}/shards/00004.stats.json"].value = b"{"
+    keys[f"{prefix}/inputs.jsonl"].value = keys[f"{prefix}/inputs.jsonl"].value[:100]
     server.requests.clear()
     make_shards(config, address)
     assert there(server, address) == reference
@@ -205,7 +206,7 @@ def test_a_sample_in_a_store_is_made_again(
     monkeypatch.setenv("BLEMISH_CACHE", str(tmp_path / "cache"))
     make_shards(config, address)
     key = ShardReader(str(address)).key(0)
-    with pytest.raises(MissingInputError, match=r"is not known here; say where it lies: --set source\.options\.root="):
+    with pytest.raises(MissingInputError, match=r"is not known here; say where it lies: --set model\.folder="):
         remake(address, key, None)
     there = [f"source.options.root={values['source']['options']['root']!r}"]
     there += [f"model.folder={values['model']['folder']!r}"]
@@ -214,8 +215,8 @@ def test_a_sample_in_a_store_is_made_again(
     assert (tmp_path / "again" / f"{key}.json").is_file()
 
 
-def killed(server: FaultyServer, values: dict[str, Any], address: Address, seconds: float) -> bool:
-    """Start the command in a process of its own and kill it so long after its first request; whether it ended before.
+def killed(server: FaultyServer, values: dict[str, Any], address: Address, number: int) -> bool:
+    """Start the command in a process of its own and kill it at this request of its; whether it ended before.
 
     A command that ends of itself has not failed.
     """
@@ -224,9 +225,8 @@ def killed(server: FaultyServer, values: dict[str, Any], address: Address, secon
     process = context.Process(target=start, args=(dict(os.environ), values, address))
     server.requests.clear()
     process.start()
-    while not server.requests and process.exitcode is None:
-        time.sleep(0.01)
-    process.join(seconds)
+    while sum("claim" not in path for _, path in list(server.requests)) < number and process.exitcode is None:
+        time.sleep(0.001)
     ended = process.exitcode is not None
     process.kill()
     process.join()
@@ -255,7 +255,7 @@ def test_twenty_kills_and_twenty_faults(
 
     server.fault = fault
     while kills < 20 or len(met) < 20:
-        if killed(server, values, address, draw.uniform(0.0, 3.0)):
+        if killed(server, values, address, draw.randint(1, 80)):
             store = stores.ObjectStore(address)
             for number in draw.sample(range(7), 4):  # it was complete: lose some of it
                 store.delete(f"shards/{number:05d}.stats.json")
