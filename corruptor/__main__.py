@@ -8,6 +8,7 @@ from pathlib import Path
 
 from shards.arguments import add_engine, add_overrides
 from shards.errors import ConfigError, run_verb
+from shards.store_run import place
 from shards.stores import output
 
 ABOUT = __doc__.partition(": ")[2]
@@ -77,7 +78,7 @@ def parser(prog: str = "python -m corruptor") -> argparse.ArgumentParser:
         help="make one sample again from what its shard says of it, and compare",
         epilog="example: blemish remake out/miniworld/shards/00000.tar 00000_00003 --out again",
     )
-    remake.add_argument("shard", type=Path, metavar="SHARD", help="a tar of a run, or the run's folder")
+    remake.add_argument("shard", metavar="SHARD", help="a tar of a run, or the run's folder; here or s3://bucket/run")
     remake.add_argument("key", metavar="KEY", help="sample key, such as 00000_00003")
     remake.add_argument("--out", type=Path, metavar="DIR", help="write the sample's files here")
     add_overrides(remake, "where things are now, such as source.options.root=DIR or model.folder=DIR")
@@ -142,7 +143,7 @@ def run_remake(args: argparse.Namespace) -> int:
     """Exit code 1 where the sample comes out different."""
     from corruptor.line.remake import remake
 
-    comparison = remake(args.shard, args.key, args.out, args.overrides)
+    comparison = remake(place(args.shard), args.key, args.out, args.overrides)
     print(comparison.summary())
     return 0 if comparison.same else 1
 

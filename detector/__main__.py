@@ -70,10 +70,20 @@ def add_train(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     train = verbs.add_parser(
         "train",
         help="train on shards; the same command again resumes a stopped run",
-        epilog="example: blemish detect train configs/detector/swin_mini.py --shards out/miniworld --seed 1",
+        epilog="""examples:
+  blemish detect train configs/detector/swin_mini.py --shards out/miniworld --seed 1
+  blemish detect train configs/detector/swin_mini.py --shards s3://bucket/run --val s3://bucket/validation
+""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_config(train)
-    train.add_argument("--shards", nargs="+", required=True, metavar="DIR", help="runs, folders of tars, tars or globs")
+    train.add_argument(
+        "--shards",
+        nargs="+",
+        required=True,
+        metavar="DIR",
+        help="runs, folders of tars, tars or globs; here or in a store, s3://bucket/run (gs://, az://)",
+    )
     train.add_argument(
         "--val", nargs="+", default=[], metavar="DIR", help="shards by which the best weights are chosen"
     )
@@ -96,6 +106,7 @@ def add_predict(verbs: argparse._SubParsersAction[VerbParser]) -> None:
   blemish detect predict out/detector/swin_mini/weights.safetensors pictures --out out/seen
   blemish detect predict out/detector/swin_mini/weights.safetensors pictures --out out/seen5 --max-fpr 0.05 \\
       --clean miniworld/sets/v1/clean-test
+  blemish detect predict out/detector/swin_mini/weights.safetensors s3://bucket/run --out out/seen_run
   blemish detect predict --segmenter facebook/mask2former-swin-base-ade-semantic --score msr pictures --out out/msr
 """,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -103,7 +114,7 @@ def add_predict(verbs: argparse._SubParsersAction[VerbParser]) -> None:
     predict.add_argument(
         "checkpoint", type=Path, metavar="CHECKPOINT", help=".safetensors, or .pth with --config; or --segmenter ID"
     )
-    predict.add_argument("input", metavar="INPUT", help="a picture, a folder, a glob, or shards")
+    predict.add_argument("input", metavar="INPUT", help="a picture, a folder, a glob, or shards, here or s3://..")
     predict.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
     predict.add_argument(
         "--threshold", type=float, default=0.5, help="a pixel is an artifact from here on (default 0.5)"

@@ -8,7 +8,7 @@ from detector.data import ShardDataset
 from detector.errors import DataError
 from shards.guard.decoding import open_picture
 from shards.reader import ShardReader
-from shards.schema import CODECS, MASK_MEMBER, image_codec
+from shards.schema import MASK_MEMBER
 
 MAX_LOOKED_AT = 4096
 """Samples looked at in advance, evenly spread; the rest is checked as it is read."""
@@ -39,8 +39,10 @@ def check_set(dataset: ShardDataset, least: int = 1, purpose: str = "score") -> 
 def check_size(reader: ShardReader, index: int) -> None:
     """Compare the sizes in the headers of image and mask; no pixel is decoded."""
     key = reader.key(index)
-    codec = image_codec(key, [name for name in reader.members(index) if name in CODECS])
-    image, mask = header_size(reader.member(index, codec)), header_size(reader.member(index, MASK_MEMBER))
+    image, mask = (
+        header_size(reader.member(index, reader.image_name(index))),
+        header_size(reader.member(index, MASK_MEMBER)),
+    )
     if image != mask:
         raise DataError(
             f"{reader.path(index)}: {key}: the mask is {mask[0]}x{mask[1]} but the image {image[0]}x{image[1]}; "

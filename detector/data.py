@@ -138,11 +138,13 @@ class ShardDataset(PipelineDataset):
     """The samples of one or more runs; labels 0 clean, 1 artifact, 255 ignored.
 
     Args:
-        shards: run folders, folders of tars, tars or globs (shards.reader.find_shards).
+        shards: run folders, folders of tars, tars or globs (shards.reader.find_shards). What lies in an object store is
+            fetched first, as far as the cache of this machine has room (shards/store_cache.py).
         limit: use only the first `limit` samples; 0 for all.
         decoded: a folder in which decoded pictures are shared with other processes (shards.decoded); "" for none.
 
-    Raises DataError for an empty set, MissingInputError, SchemaError (damaged tar, other schema version).
+    Raises DataError for an empty set, MissingInputError, SchemaError (damaged tar, other schema version), SourceError
+    (a store cannot be reached, or a shard there is gone or changed; also when a sample is read).
     """
 
     def __init__(
@@ -157,6 +159,7 @@ class ShardDataset(PipelineDataset):
         self.reader = ShardReader(shards)
         if not len(self.reader):
             raise DataError(f"shards {shards} hold no samples; make some with `python -m corruptor shards`")
+        self.reader.fetch()
         self.limit = limit
         self.decoded = DecodedShards(self.reader, Path(decoded)) if decoded else None
 

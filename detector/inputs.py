@@ -11,7 +11,7 @@ from pathlib import Path
 
 from detector.errors import InputError
 from shards.config import INSTALLED
-from shards.errors import MissingInputError, SchemaError
+from shards.errors import MissingInputError, SchemaError, UserError
 from shards.guard.names import distinct_names
 from shards.guard.plain_file import open_plain, size_of
 from shards.masks import U8
@@ -21,6 +21,7 @@ from shards.source import Reject
 from shards.sources.folder import list_files
 from shards.sources.image_headers import LONG_HEAD, decoding_cost, head_sides
 from shards.sources.pictures import MAX_FILE_BYTES, read_file, read_picture
+from shards.store_run import address_of
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class ShardPictures:
         self.reader = reader
         keys = [reader.key(i) for i in range(len(reader))]
         twice = {key for key, count in Counter(keys).items() if count > 1}
-        folders = sorted({path.parent for path in reader.paths})
+        folders = sorted({path.parent for path in reader.paths}, key=str)
         self.keys = distinct_names(
             f"{folders.index(reader.path(i).parent)}_{key}" if key in twice else key for i, key in enumerate(keys)
         )
@@ -90,10 +91,11 @@ class ShardPictures:
     def cost(self, index: int) -> int:
         """As of `Pictures`."""
         try:
-            data = self.reader.member(index, self.reader.image_name(index))
+            name = self.reader.image_name(index)
+            head = self.reader.head(index, name, LONG_HEAD)
         except SchemaError:
             return 0
-        return len(data) + decoding_cost(head_sides(data[:LONG_HEAD]))
+        return self.reader.member_size(index, name) + decoding_cost(head_sides(head))
 
     def read(self, index: int) -> Stored | Reject:
         uri = f"{self.reader.path(index)}:{self.reader.key(index)}"
@@ -114,16 +116,21 @@ Inputs = Pictures | ShardPictures
 
 
 def open_inputs(where: str) -> Inputs:
-    """What `where` names. Raises MissingInputError, InputError (a folder without pictures), SchemaError (bad tars)."""
+    """What `where` names: files of this machine, or shards here or in a store.
+
+    Raises MissingInputError, InputError (a folder without pictures), SchemaError (bad tars), SourceError (a store).
+    """
     try:
         return find_inputs(where)
-    except (MissingInputError, InputError, SchemaError):
+    except UserError:
         raise
     except (OSError, ValueError) as error:  # a name that is too long, or holds what no name may
         raise MissingInputError(f"input {where[:200]!r} cannot be looked at ({error})") from error
 
 
 def find_inputs(where: str) -> Inputs:
+    if address_of(where) is not None:
+        return ShardPictures(ShardReader(where, whole=True))
     path = Path(where)
     if not path.exists() and (INSTALLED / path).is_dir():
         path = INSTALLED / path

@@ -10,6 +10,7 @@ OUT/train.json           config, seed, iterations, seconds, sources, versions; w
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import tempfile
@@ -30,11 +31,13 @@ from detector.initialise import Initial, find_initial
 from detector.tensors import read_tensors
 from detector.tracking import Tracking, check_tracker
 from shards.build import plain
-from shards.errors import ConfigError, ResumeError, SchemaError, UserError
+from shards.errors import ConfigError, ResumeError, SchemaError, SourceError, UserError
 from shards.files import hash_file, write_json
 from shards.memory import keep_freed_memory
 from shards.reader import find_shards
 from shards.shard_index import group_by_folder
+from shards.store_reads import ReadStore
+from shards.stores import Address
 
 WEIGHTS = "weights.safetensors"
 PACKAGES = ("torch", "mmengine", "mmsegmentation", "mmcv-lite", "transformers", "numpy")
@@ -63,7 +66,8 @@ def train(job: Job, resume: bool = False) -> dict[str, Any]:
         resume: an error where there is nothing to resume.
 
     Raises MissingInputError, ConfigError, SchemaError, DataError, CheckpointError, ResumeError, OutputError; none of
-    them leaves anything behind that was not there before.
+    them leaves anything behind that was not there before. SourceError where shards in a store cannot be read any more:
+    what was trained until then is resumed by the same command.
     """
     check_launcher(job.launcher)
     check_tracker(job.track)
@@ -184,18 +188,30 @@ def identify(job: Job, initial: Initial | None) -> dict[str, Any]:
 
 
 def describe_shards(where: Sequence[str]) -> list[dict[str, Any]]:
-    """For each run its manifest's sha256, or for loose tars their own."""
+    """For each run its manifest's sha256, or for loose tars their own (in a store: as stated there, else the tag)."""
     if not where:
         return []
     described = []
     for folder, paths in group_by_folder(find_shards(list(where))):
-        manifest = folder.parent / "manifest.json"
-        if folder.name == "shards" and manifest.is_file():
-            told: dict[str, Any] = {"path": str(folder.parent), "manifest_sha256": hash_file(manifest)}
+        manifest = manifest_digest(folder)
+        if manifest:
+            told: dict[str, Any] = {"path": str(folder.parent), "manifest_sha256": manifest}
         else:
-            told = {"path": str(folder), "sha256": {path.name: hash_file(path) for path in paths}}
+            digests = {path.name: hash_file(path) if isinstance(path, Path) else path.identity() for path in paths}
+            told = {"path": str(folder), "sha256": digests}
         described.append({**told, "shards": len(paths)})
     return described
+
+
+def manifest_digest(folder: Path | Address) -> str:
+    """sha256 of the manifest of the run whose shards lie in a folder; "" where it is of no run."""
+    if folder.name != "shards":
+        return ""
+    if isinstance(folder, Path):
+        manifest = folder.parent / "manifest.json"
+        return hash_file(manifest) if manifest.is_file() else ""
+    found = ReadStore(folder.parent).get("manifest.json")
+    return hashlib.sha256(found[0]).hexdigest() if found else ""
 
 
 def make_runner(job: Job, card: Card, initial: Initial | None, folder: Folder, scratch: Path) -> tuple[Any, Any]:
@@ -263,8 +279,8 @@ def run(job: Job, card: Card, initial: Initial | None, folder: Folder, scratch: 
             for hook in runner.hooks:
                 if isinstance(hook, LogHook):
                     hook.close()
-    except (SchemaError, DataError) as error:
-        raise type(error)(str(error).strip().split("\n")[-1].split("Error: ")[-1]) from error
+    except (SchemaError, DataError, SourceError) as error:
+        raise type(error)(own_words(error)) from error
     except UserError:
         raise
     except Exception as error:
@@ -272,6 +288,12 @@ def run(job: Job, card: Card, initial: Initial | None, folder: Folder, scratch: 
             raise
         raise ConfigError(f"config {job.name} cannot be trained ({first_line(error)})") from error
     return runner, keeper, time.monotonic() - began
+
+
+def own_words(error: Exception) -> str:
+    """The message of an error of ours, of one from a loader's worker without the traceback around it."""
+    last = str(error).strip().split("\n")[-1]
+    return last.partition(f"{type(error).__name__}: ")[2] or last
 
 
 def first_line(error: Exception) -> str:

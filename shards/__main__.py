@@ -24,10 +24,12 @@ ABOUT = __doc__.partition(": ")[2]
 EXAMPLES = """examples:
   blemish check out/miniworld
   blemish show out/miniworld --out sheet.png --n 16
+  blemish show s3://bucket/run --out sheet.png --keys 00003_00007
   blemish view out/miniworld
   blemish export parquet out/miniworld --out out/parquet
   blemish index 'data-{000000..000068}.tar'
 """
+WHERE = "run folder, folder of tars, or one tar; here or s3://bucket/run (gs://, az://)"
 MAX_PROBLEMS = 20
 
 
@@ -43,12 +45,12 @@ def parser(prog: str = "python -m shards") -> argparse.ArgumentParser:
     check = verbs.add_parser(
         "check", help="is every sample whole and valid? exit 0 yes, 1 no", epilog="blemish check out/miniworld"
     )
-    check.add_argument("where", metavar="DIR", help="run folder, folder of tars, or one tar")
+    check.add_argument("where", metavar="DIR", help=WHERE)
     check.set_defaults(run=run_check)
     show = verbs.add_parser(
         "show", help="contact sheet as PNG", epilog="blemish show out/miniworld --out sheet.png --n 16"
     )
-    show.add_argument("where", metavar="DIR", help="run folder, folder of tars, or one tar")
+    show.add_argument("where", metavar="DIR", help=WHERE)
     show.add_argument("--out", required=True, type=Path, help="PNG file to write")
     show.add_argument("--n", type=int, default=16, help="number of samples, spread evenly (default 16)")
     show.add_argument("--keys", nargs="+", default=[], metavar="KEY", help="these samples instead")

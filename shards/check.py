@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from shards.errors import MissingInputError, SchemaError
-from shards.files import hash_file
+from shards.errors import MissingInputError, SchemaError, UserError
+from shards.files import explain, hash_file
 from shards.guard.json_text import TABLE, read_object
 from shards.guard.plain_file import open_plain
 from shards.reader import ShardReader, find_shards
 from shards.schema import Sample, mask_facts, parse_key
+from shards.shard_paths import Tar
+from shards.store_run import local_files
+from shards.store_tar import PinnedTar
 from shards.writer import MANIFEST, REJECTS
 
 SHOWN = 200
@@ -51,27 +56,53 @@ class Manifest:
 
 
 def check_run(where: str | Path, progress: Progress = iter) -> Report:
-    """Check a run folder, a folder of tars or one tar.
+    """Check a run folder, a folder of tars or one tar, here or in an object store.
 
-    Raises MissingInputError if there is nothing there; everything else becomes a problem in the report.
+    A tar in a store is fetched, whatever the cache holds, and its copy deleted once it was looked at.
+
+    Raises MissingInputError if there is nothing there, SourceError where a store cannot be reached, OutputError where
+    this machine has no room for a tar; everything else becomes a problem in the report.
     """
     report = Report()
-    root = Path(where)
-    manifest = read_manifest_file(root, report)
-    paths = find_or_none(where, manifest)
-    if manifest is not None:
-        check_manifest(root, manifest, paths, report)
+    with local_files(where) as root:
+        manifest = read_manifest_file(root, report)
+        paths = find_or_none(where, manifest)
+        if manifest is not None:
+            check_manifest(root, manifest, paths, report)
     keys: set[str] = set()
+    stated: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for name, sha256 in manifest.shards if manifest else ():
+        stated[PurePosixPath(name).name].append((name, sha256))
     for path in paths:
         report.counts["shards"] += 1
-        check_shard(path, keys, report, progress)
+        with looked_at(path) as tar:
+            for name, sha256 in stated.get(path.name, ()):
+                if hash_of(tar) != sha256:
+                    report.problems.append(f"{name}: sha256 differs from {MANIFEST}")
+            check_shard(tar, keys, report, progress)
     if manifest is not None and report.counts["samples"] != manifest.samples:
         found = report.counts["samples"]
         report.problems.append(f"{MANIFEST}: states {manifest.samples} samples, found {found}")
     return report
 
 
-def find_or_none(where: str | Path, manifest: Manifest | None) -> list[Path]:
+@contextmanager
+def looked_at(path: Tar) -> Iterator[Path | PinnedTar]:
+    """The tar; of one in a store a copy, until the block ends. Raises SourceError, OutputError."""
+    if isinstance(path, Path):
+        yield path
+        return
+    with TemporaryDirectory(prefix="blemish-read-") as folder:
+        copy = Path(folder) / "copy.tar"
+        try:
+            with copy.open("wb") as file:
+                path.copy_to(file, known=False)
+        except OSError as error:
+            raise (error if isinstance(error, UserError) else explain(error, copy)) from error
+        yield PinnedTar(path, copy)
+
+
+def find_or_none(where: str | Path, manifest: Manifest | None) -> list[Tar]:
     """The tars; none at all is right only for a finished run in which every input was rejected."""
     try:
         return find_shards(where)
@@ -114,15 +145,12 @@ def manifest_of(stored: dict[str, Any]) -> Manifest:
     return Manifest([(str(name), str(digest)) for name, digest in pairs], samples, sum(rejects.values()))
 
 
-def check_manifest(root: Path, manifest: Manifest, paths: list[Path], report: Report) -> None:
-    """Compare the list of shards, their sha256 and the number of rejects."""
+def check_manifest(root: Path, manifest: Manifest, paths: list[Tar], report: Report) -> None:
+    """Compare the list of shards and the number of rejects."""
     found = {path.name: path for path in paths}
-    for name, sha256 in manifest.shards:
-        path = found.pop(PurePosixPath(name).name, None)
-        if path is None:
+    for name, _ in manifest.shards:
+        if found.pop(PurePosixPath(name).name, None) is None:
             report.problems.append(f"{name[:SHOWN]}: named in {MANIFEST} but not there")
-        elif hash_of(path) != sha256:
-            report.problems.append(f"{name}: sha256 differs from {MANIFEST}")
     report.problems += [f"{name}: not named in {MANIFEST}" for name in sorted(found)]
     lines = count_lines(root / REJECTS)
     report.counts["rejects"] = lines
@@ -130,10 +158,10 @@ def check_manifest(root: Path, manifest: Manifest, paths: list[Path], report: Re
         report.problems.append(f"{REJECTS}: {lines} lines, {MANIFEST} states {manifest.rejects}")
 
 
-def hash_of(path: Path) -> str:
+def hash_of(tar: Path | PinnedTar) -> str:
     """sha256 of a tar, "" where it cannot be read (opening it as a shard says why)."""
     try:
-        return hash_file(path)
+        return hash_file(tar if isinstance(tar, Path) else tar.path)
     except OSError:
         return ""
 
@@ -147,7 +175,7 @@ def count_lines(path: Path) -> int:
         return 0
 
 
-def check_shard(path: Path, keys: set[str], report: Report, progress: Progress) -> None:
+def check_shard(path: Tar, keys: set[str], report: Report, progress: Progress) -> None:
     """Decode every sample of one tar."""
     try:
         reader = ShardReader(path, cache=False)
@@ -168,7 +196,7 @@ def check_shard(path: Path, keys: set[str], report: Report, progress: Progress) 
     reader.close()
 
 
-def check_facts(sample: Sample, path: Path) -> None:
+def check_facts(sample: Sample, path: Tar) -> None:
     """The JSON must say of the mask what the mask says of itself. Raises SchemaError."""
     shard, _ = parse_key(sample.key)
     if path.stem.isdigit() and shard != int(path.stem):

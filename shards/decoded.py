@@ -19,10 +19,18 @@ import numpy as np
 from shards.files import make_folder
 from shards.masks import U8
 from shards.reader import ShardReader
+from shards.shard_paths import Tar
 
 MOST_BYTES = 1 << 30
 """Of one file; larger sets are decoded every time."""
 HEAD = 4
+
+
+def facts_of(path: Tar) -> tuple[str, int, int | str]:
+    """What changes when a tar does."""
+    if not isinstance(path, Path):
+        return str(path), path.size, path.identity()
+    return str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns
 
 
 class DecodedShards:
@@ -44,7 +52,7 @@ class DecodedShards:
             make_folder(folder)
 
     def _digest(self) -> str:
-        facts = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in self.reader.paths]
+        facts = [facts_of(path) for path in self.reader.paths]
         return hashlib.sha256(repr((facts, self.record)).encode()).hexdigest()[:24]
 
     def load(self, index: int) -> tuple[U8, U8]:

@@ -21,7 +21,7 @@ from typing import Any
 from shards.build import BuildError, build
 from shards.errors import ResumeError, SchemaError
 from shards.files import make_folder, write_bytes
-from shards.growth import INPUTS
+from shards.growth import INPUTS, read_inputs
 from shards.guard.json_text import parse_object
 from shards.locks import Locks, is_held
 from shards.marks import Stats
@@ -53,6 +53,13 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(one, ignore_errors=True)
 
 
+def is_listing(folder: Path, source: object) -> bool:
+    """Whether the list of inputs that lies in a folder is that of the run's source, as its manifest has it."""
+    told = source if isinstance(source, dict) else {}
+    items, fingerprint = told.get("items"), told.get("fingerprint")
+    return type(items) is not int or read_inputs(folder, items, str(fingerprint)) is not None
+
+
 class Staged:
     """The place of a run in an object store, and the folder of this machine in which it is made."""
 
@@ -66,8 +73,10 @@ class Staged:
         make_folder(self.folder / FOLDER)
         self.pull(MANIFEST)
         if (self.folder / MANIFEST).exists():
-            self.pull(INPUTS)
-            last = read_manifest(self.folder / MANIFEST).get("num_shards")
+            manifest = read_manifest(self.folder / MANIFEST)
+            if self.pull(INPUTS) and not is_listing(self.folder, manifest.get("source")):
+                (self.folder / INPUTS).unlink()  # put in part by a command that was killed: it is written anew
+            last = manifest.get("num_shards")
             if isinstance(last, int):  # whether the last shard may still grow (shards/growth.py)
                 self.pull(f"{FOLDER}/{last - 1:05d}.{STATS}")
 

@@ -9,7 +9,7 @@ import contextlib
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from shards.errors import OutputError, SchemaError
 from shards.files import write_bytes
 from shards.guard.arrays import Form, lines_of, load_arrays, pack_arrays, text_bytes
 from shards.guard.plain_file import open_plain, size_of
-from shards.guard.tar_walk import BLOCK, TarMember, checksum_holds, short_name, walk_file
+from shards.guard.tar_walk import BLOCK, TarMember, TarWalk, checksum_holds, short_name, walk_file
 from shards.schema import CODECS, KEY_PATTERN, MASK_MEMBER, META_MEMBER
 
 MEMBERS: tuple[str, ...] = (META_MEMBER, MASK_MEMBER, *CODECS, *(f"source.{codec}" for codec in CODECS))
@@ -59,30 +59,34 @@ def scan_shard(path: Path) -> tuple[list[str], Spans]:
 
     Raises SchemaError for a damaged tar, a foreign member, a member that appears twice, a key of another form.
     """
-    keys: list[str] = []
-    rows: list[list[tuple[int, int]]] = []
-    row: list[tuple[int, int]] = []
     try:
         with open_plain(path) as file:
-            walk = walk_file(file)
-            for member in walk:
-                key, _, extension = member.name.partition(".")
-                slot = SLOTS.get(extension)
-                if slot is None or member.kind != "file":
-                    also = "" if member.kind == "file" else f"is a {member.kind}, "
-                    raise SchemaError(f"{path}: member {shown(member)} {also}is not one of {', '.join(MEMBERS)}")
-                if not keys or keys[-1] != key:
-                    if not KEY_PATTERN.fullmatch(key):
-                        raise SchemaError(f"{path}: member {shown(member)} has no key of the form 00000_00000")
-                    keys.append(key)
-                    row = [(-1, -1)] * len(MEMBERS)
-                    rows.append(row)
-                if row[slot][0] >= 0:
-                    raise SchemaError(f"{path}: member {shown(member)} appears twice; make it again or delete it")
-                row[slot] = member.data_offset, member.size
+            return scan_walk(walk_file(file), path)
     except OSError as error:
         reason = error.strerror or error
         raise SchemaError(f"{path}: not a readable tar ({reason}); make it again or delete it") from error
+
+
+def scan_walk(walk: TarWalk, path: object) -> tuple[list[str], Spans]:
+    """As `scan_shard`, of a walk over the tar that `path` names. What the walk's reading raises passes."""
+    keys: list[str] = []
+    rows: list[list[tuple[int, int]]] = []
+    row: list[tuple[int, int]] = []
+    for member in walk:
+        key, _, extension = member.name.partition(".")
+        slot = SLOTS.get(extension)
+        if slot is None or member.kind != "file":
+            also = "" if member.kind == "file" else f"is a {member.kind}, "
+            raise SchemaError(f"{path}: member {shown(member)} {also}is not one of {', '.join(MEMBERS)}")
+        if not keys or keys[-1] != key:
+            if not KEY_PATTERN.fullmatch(key):
+                raise SchemaError(f"{path}: member {shown(member)} has no key of the form 00000_00000")
+            keys.append(key)
+            row = [(-1, -1)] * len(MEMBERS)
+            rows.append(row)
+        if row[slot][0] >= 0:
+            raise SchemaError(f"{path}: member {shown(member)} appears twice; make it again or delete it")
+        row[slot] = member.data_offset, member.size
     if walk.problem:
         raise SchemaError(f"{path}: {walk.problem}; make it again or delete it")
     return keys, np.array(rows, np.int64).reshape(-1, len(MEMBERS), 2)
@@ -93,9 +97,19 @@ def shown(member: TarMember) -> str:
     return ascii(member.name[:80])
 
 
-def group_by_folder(paths: list[Path]) -> list[tuple[Path, list[Path]]]:
-    """Runs of neighbouring paths that share a folder."""
-    groups: list[tuple[Path, list[Path]]] = []
+class Placed(Protocol):
+    """A path, or a tar in an object store: what lies in a folder."""
+
+    @property
+    def parent(self) -> Any: ...
+
+
+P = TypeVar("P", bound=Placed)
+
+
+def group_by_folder(paths: list[P]) -> list[tuple[Any, list[P]]]:
+    """Runs of neighbouring paths that share a folder: (folder, paths)."""
+    groups: list[tuple[Any, list[P]]] = []
     for path in paths:
         if groups and groups[-1][0] == path.parent:
             groups[-1][1].append(path)

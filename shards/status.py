@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shards.build import BuildError, build, plain
 from shards.errors import MissingInputError, ResumeError, SchemaError, UserError
@@ -23,7 +23,11 @@ from shards.locks import is_held
 from shards.marks import Stats, total
 from shards.progress import clock
 from shards.run_log import LONG, PROCESSES, RUNNING
+from shards.store_run import place
 from shards.writer import FOLDER, LOCKS, MANIFEST, STATS, read_manifest
+
+if TYPE_CHECKING:
+    from shards.work_status import WorkStatus
 
 LOGS = re.compile(r"progress(?:\.(\d{1,5}))?\.jsonl")
 TAIL = 1 << 16
@@ -187,7 +191,9 @@ def add_status(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         epilog="blemish status out/miniworld",
     )
     status.add_argument(
-        "out", type=Path, metavar="DIR", help="folder of a run, a training, an ablation or a leak check"
+        "where",
+        metavar="DIR",
+        help="folder of a run, a training, an ablation or a leak check; or a run in a store, s3://bucket/run",
     )
     status.add_argument("--json", action="store_true", help="one JSON object instead of words")
     status.set_defaults(run=run_status)
@@ -195,9 +201,15 @@ def add_status(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run_status(args: argparse.Namespace) -> int:
     """Print what is known."""
+    from shards.store_status import stored_status
     from shards.work_status import work_status_of
 
-    found = (None if (args.out / MANIFEST).is_file() else work_status_of(args.out)) or status_of(args.out)
+    out = place(args.where)
+    found: Status | WorkStatus
+    if isinstance(out, Path):
+        found = (None if (out / MANIFEST).is_file() else work_status_of(out)) or status_of(out)
+    else:
+        found = stored_status(out)
     lines: Sequence[str] = [json.dumps(plain(found))] if args.json else found.words(time.time())
     print("\n".join(lines))
     return 0 if found.state in (RUNNING, "finished") else 1

@@ -1,4 +1,4 @@
-"""Object stores as places for output: s3://bucket/run, gs://.., az://.. through obstore.
+"""Object stores as places of runs: s3://bucket/run, gs://.., az://.. through obstore. Reading: shards/store_reads.py.
 
 An object appears whole, in one request, or not at all; each put is looked at afterwards. A request that fails for the
 moment is tried again; what only the user can mend (no such bucket, no right to it) is said at once, in one line.
@@ -7,6 +7,7 @@ moment is tried again; what only the user can mend (no such bucket, no right to 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shards.errors import OutputError, one_line
+from shards.errors import OutputError, UserError, one_line
 
 T = TypeVar("T")
 
@@ -28,13 +29,13 @@ ONE_REQUEST = 1 << 28
 """Bytes up to which an object is put in a single request; above, in parts, which appear together."""
 MOST_OBJECT = 1 << 30
 """Bytes of an object that is read as a whole."""
-MISSING = "an object store as --out needs the package obstore: pip install 'blemish[stores]'"
+MISSING = "an object store needs the package obstore: pip install 'blemish[stores]'"
 REFUSED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "403", "401")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Address:
-    """A folder in an object store."""
+    """A folder in an object store, or an object; its parts are named as those of a path."""
 
     url: str
 
@@ -44,6 +45,16 @@ class Address:
     def __truediv__(self, name: str) -> str:
         return f"{self.url}/{name}"
 
+    @property
+    def name(self) -> str:
+        """The last part."""
+        return self.url.rpartition("/")[2]
+
+    @property
+    def parent(self) -> Address:
+        """The folder around it."""
+        return Address(self.url.rpartition("/")[0])
+
 
 def output(text: str) -> Path | Address:
     """What --out names; an address that cannot be written to comes back as a path, which is refused by name."""
@@ -51,17 +62,33 @@ def output(text: str) -> Path | Address:
     return Address(found) if URL.fullmatch(found) else Path(text)
 
 
+_clients: set[int] = set()
+"""Processes that have opened a store: this one, or those that it was forked from."""
+
+
+def is_forked() -> bool:
+    """Whether a store was opened before this process was forked: the client, called here, would wait for ever."""
+    return bool(_clients) and os.getpid() not in _clients
+
+
 class ObjectStore:
     """The objects below an address, by names such as "shards/00000.tar".
 
-    Raises OutputError: obstore is missing, or the store refuses or fails. Safe to use from several threads.
+    Raises OutputError: obstore is missing, or the store refuses or fails. Safe to use from several threads, not in a
+    process that was forked from one that has opened a store: the client's own threads are not there.
     """
+
+    error: type[UserError] = OutputError
+    rights, again = "write", "what is done is kept, run the same command again to resume"
 
     def __init__(self, address: Address) -> None:
         try:
             import obstore
         except ImportError as error:
-            raise OutputError(f"{address}: {MISSING}") from error
+            raise self.error(f"{address}: {MISSING}") from error
+        if is_forked():
+            raise self.error(f"{address}: this process was forked from one that uses stores; start it by spawning it")
+        _clients.add(os.getpid())
         self.address, self.obstore = address, obstore
         with self.reaching():
             self.store = obstore.store.from_url(
@@ -119,7 +146,7 @@ class ObjectStore:
                     raise
                 return None
             if found.meta["size"] > MOST_OBJECT:
-                raise OutputError(
+                raise self.error(
                     f"{self.address / name} has {found.meta['size']} bytes; at most {MOST_OBJECT} are read"
                 )
             return bytes(found.bytes()), str(found.meta["e_tag"])
@@ -155,14 +182,14 @@ class ObjectStore:
         self.insist(work)
 
     def insist(self, work: Callable[[], T]) -> T:
-        """A request that may be repeated, until it succeeds. Raises OutputError."""
+        """A request that may be repeated, until it succeeds. Raises `error`."""
         kinds = self.obstore.exceptions
         final = (
             FileNotFoundError,
             PermissionError,
             kinds.PermissionDeniedError,
             kinds.UnauthenticatedError,
-            OutputError,
+            UserError,
         )
         with self.reaching():
             for attempt in range(ATTEMPTS - 1):
@@ -181,10 +208,10 @@ class ObjectStore:
         """Whatever the client raises becomes one line."""
         try:
             yield
-        except (OutputError, NotImplementedError):
+        except (UserError, NotImplementedError):
             raise
         except Exception as error:
-            raise OutputError(f"{self.address}: {self.explained(error)}") from error
+            raise self.error(f"{self.address}: {self.explained(error)}") from error
 
     def explained(self, error: Exception) -> str:
         """What went wrong, and what to do."""
@@ -195,9 +222,9 @@ class ObjectStore:
             return "the bucket is not there; make it or name another, then run the same command again to resume"
         if refused or any(word in str(error) for word in REFUSED[:-2]) or "credential" in text.lower():
             return (
-                f"the store refuses these credentials ({text}); set those that may write there, such as "
+                f"the store refuses these credentials ({text}); set those that may {self.rights} there, such as "
                 f"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
         if isinstance(error, FileNotFoundError):
             return f"an object is gone ({text}); run the same command again"
-        return f"the store cannot be reached ({text}); what is done is kept, run the same command again to resume"
+        return f"the store cannot be reached ({text}); {self.again}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from s3_server import FaultyServer, backend, upload, use
 
 from shards.schema import ChangeMeta, CorruptionMeta, Meta, Sample, SourceMeta, make_key
 from shards.source import Reject
@@ -72,3 +73,31 @@ def run_maker() -> Callable[..., RunWriter]:
 def finished_run(tmp_path: Path) -> Path:
     write_run(tmp_path / "run")
     return tmp_path / "run"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FaultyServer]:
+    """An S3 server on this machine with an empty bucket."""
+    pytest.importorskip("obstore", reason="obstore is not installed (pip install 'blemish[stores]')")
+    pytest.importorskip("moto", reason="moto, an S3 server for tests, is not installed")
+    made = FaultyServer()
+    made.bucket("bucket")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def reading(server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
+    """The server, from which this process reads into a cache of its own; emptied afterwards."""
+    use(server, monkeypatch, tmp_path / "cache")
+    yield server
+    server.fault = lambda method, path, query: ""
+    backend().buckets["bucket"].keys.clear()
+
+
+@pytest.fixture
+def stored(reading: FaultyServer, finished_run: Path) -> Path:
+    """A finished run; the bucket holds the same."""
+    upload(finished_run, "run")
+    reading.requests.clear()
+    return finished_run

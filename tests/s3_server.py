@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
+
+import pytest
+
+from shards.stores import Address, ObjectStore
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
@@ -21,7 +27,7 @@ class FaultyServer:
 
     `fault(method, path, query)` returns "" for a request that is left alone, or "error" (503), "refused" (403), "cut"
     (half of the body arrives, and is taken for the whole), "late" (a listing without its last object), "lost" (it is
-    done, and the answer is an error).
+    done, and the answer is an error), "short" (the connection ends within the answer), "slow" (a third of a second).
     """
 
     def __init__(self) -> None:
@@ -61,6 +67,11 @@ class FaultyServer:
             return failed(start, "error")
         if fault == "late":
             return self.late(environ, start)
+        if fault == "short":
+            body = b"".join(self.app(environ, start))
+            return [body[: len(body) // 2]]  # less than its Content-Length says
+        if fault == "slow":
+            time.sleep(0.3)
         return self.app(environ, start)
 
     def late(self, environ: Environ, start: Start) -> Iterable[bytes]:
@@ -102,3 +113,18 @@ def failed(start: Start, fault: str) -> Iterable[bytes]:
     name = {"error": "SlowDown", "refused": "InvalidAccessKeyId"}[fault]
     start(code, [("Content-Type", "application/xml")])
     return [f"<?xml version='1.0'?><Error><Code>{name}</Code><Message>{name}</Message></Error>".encode()]
+
+
+def upload(folder: Path, prefix: str, bucket: str = "bucket") -> None:
+    """Put the files of a run under a prefix, without what stays on the machine that made it."""
+    store = ObjectStore(Address(f"s3://{bucket}/{prefix}"))
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.startswith((".", "progress")):
+            store.put_file(path.relative_to(folder).as_posix(), path)
+
+
+def use(server: FaultyServer, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    """Let this process read from the server, without long pauses, into a cache of its own."""
+    for name, value in {**server.environment, "BLEMISH_CACHE": str(cache)}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("shards.stores.FIRST_PAUSE", 0.01)

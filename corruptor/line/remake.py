@@ -28,6 +28,8 @@ from shards.places import may_be_there, read_places
 from shards.reader import ShardReader
 from shards.schema import Codec, Meta, Sample, encode_sample
 from shards.source import Source, open_source
+from shards.store_run import small_files
+from shards.stores import Address
 from shards.writer import MANIFEST, read_manifest
 
 T = TypeVar("T")
@@ -64,18 +66,28 @@ class Comparison:
         return f"{self.key}: {verdict}; in the image {pixels}, in the mask {self.mask_pixels} pixels differ"
 
 
-def remake(where: Path, key: str, out: Path | None, overrides: Sequence[str] = ()) -> Comparison:
+def remake(where: Path | Address, key: str, out: Path | None, overrides: Sequence[str] = ()) -> Comparison:
     """Make sample `key` of a run again, write its files under `out` if given, and compare.
 
     Args:
-        where: a tar of the run, or the run's folder; the manifest beside it names source and model.
+        where: a tar of the run, or the run's folder; the manifest beside it names source and model. In a store too.
         overrides: "a.b=v" for what has moved since, such as source.options.root or model.folder.
 
     Raises UserError subclasses: no such sample or manifest, another picture or other weights than then.
     """
-    reader = ShardReader(where, cache=False)
+    reader = ShardReader(str(where), cache=False)
     stored = reader[reader.find(key)]
-    found_manifest = find_manifest(where)
+    if isinstance(where, Path):
+        return remake_sample(stored, find_manifest(where), out, overrides)
+    run = where.parent.parent if where.name.endswith(".tar") else where
+    with small_files(run, marks=False) as folder:
+        if not (folder / MANIFEST).is_file():
+            raise MissingInputError(f"no {MANIFEST} in {run}; remaking needs the run that the tar is of")
+        return remake_sample(stored, folder / MANIFEST, out, overrides)
+
+
+def remake_sample(stored: Sample, found_manifest: Path, out: Path | None, overrides: Sequence[str]) -> Comparison:
+    """As `remake`, of a sample and its run's manifest, beside which lies what else the run says of its inputs."""
     manifest = read_manifest(found_manifest)
     config, plan, digest = read_run(manifest, [*located(manifest, found_manifest.parent, overrides), *overrides])
     source = open_source(config.source.name, **config.source.options)
@@ -103,7 +115,7 @@ def remake(where: Path, key: str, out: Path | None, overrides: Sequence[str] = (
     )
     done = worker.work(Batch(0, (row,)))
     if done.refused:
-        return refused(key, done.refused[0])
+        return refused(stored.key, done.refused[0])
     remade = done.samples[0]
     if out is not None:
         write_sample(out, remade, config.samples.codec)

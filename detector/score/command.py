@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="predictions; several: one for each training seed",
     )
     parser.add_argument(
-        "--truth", nargs="+", required=True, metavar="SHARDS", help="run folders, folders of tars, tars"
+        "--truth", nargs="+", required=True, metavar="SHARDS", help="run folders, folders of tars, tars; or s3://.."
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="write scores.json, scores.md, per_image.csv, counts.npz, view/"

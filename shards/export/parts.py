@@ -91,8 +91,8 @@ def open_part(split: str, where: str) -> Part:
 
 def contents(reader: ShardReader) -> dict[str, str]:
     """What tells the samples from others: sha256 of each shard where a manifest has it, else its size and time."""
-    known: dict[str, str] = {}
-    for folder in {path.parent.parent for path in reader.paths}:
+    known = {str(path): path.identity() for path in reader.paths if not isinstance(path, Path)}
+    for folder in {path.parent.parent for path in reader.paths if isinstance(path, Path)}:
         try:
             shards = read_object(folder / MANIFEST, limits=TABLE, error=SchemaError).get("shards", [])
             known |= {str(folder / str(one["name"])): str(one["sha256"]) for one in shards}
@@ -100,8 +100,10 @@ def contents(reader: ShardReader) -> dict[str, str]:
             continue
     found = {}
     for path in reader.paths:
-        stat = path.stat()
-        found[path.name] = known.get(str(path)) or f"{stat.st_size} bytes of {stat.st_mtime_ns} ns"
+        found[path.name] = known.get(str(path), "")
+        if not found[path.name]:
+            stat = Path(str(path)).stat()
+            found[path.name] = f"{stat.st_size} bytes of {stat.st_mtime_ns} ns"
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from shards.errors import SchemaError, SourceError
@@ -53,7 +54,8 @@ class ShardSource(FileSource):
     def uri(self, place: int) -> str:
         path = self.reader.path(place)
         folder = path.parent.parent if path.parent.name == "shards" else path.parent
-        return f"{folder.resolve().name}/{path.name}#{self.reader.key(place)}"
+        name = folder.resolve().name if isinstance(folder, Path) else folder.name
+        return f"{name}/{path.name}#{self.reader.key(place)}"
 
     def byte_size(self, place: int) -> int:
         try:

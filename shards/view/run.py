@@ -15,6 +15,8 @@ from shards.document import text
 from shards.reader import ShardReader
 from shards.schema import Meta, Sample
 from shards.show import choose
+from shards.store_run import local_files
+from shards.stores import Address
 from shards.view.gallery import Column, Entry, Gallery, Panel, write_gallery
 from shards.view.pictures import SIDE, overlay, thumbnail
 from shards.view.rejects import Rejected, Rejects, read_rejects, rejects_html
@@ -57,7 +59,7 @@ class Viewed:
 
 
 def view_run(
-    where: Path,
+    where: Path | Address,
     out: Path,
     most: int = MOST,
     side: int = SIDE,
@@ -66,7 +68,9 @@ def view_run(
     remark: str = "",
     num_rejects: int = 0,
 ) -> Viewed:
-    """Write the page of a run, a folder of tars or a tar. A run that is still being made shows what is done.
+    """Write the page of a run, a folder of tars or a tar, here or in an object store.
+
+    A run that is still being made shows what is done.
 
     Args:
         out: folder of the page. most: samples shown, spread evenly. side: longer side of a picture in pixels.
@@ -74,22 +78,25 @@ def view_run(
         cache: as in ShardReader. remark: what the page says in place of how complete the run is.
         num_rejects: of each reason so many rejected inputs are shown as pictures, which opens the run's source.
 
-    Raises MissingInputError, SchemaError for damaged shards, OutputError, ResumeError for a damaged manifest.
+    Raises MissingInputError, SchemaError for damaged shards, OutputError, ResumeError for a damaged manifest, SourceError
+    where a store cannot be reached.
     """
-    reader = ShardReader(where, cache=cache)
-    manifest = manifest_of(where)
+    reader = ShardReader(str(where), cache=cache)
     indices = choose(len(reader), most)
-    rejects = read_rejects(where) if manifest else Rejects()
-    above = words_above(where, manifest, reader, len(indices), rejects, remark)
-    gallery = Gallery(
-        title=title_of(where, manifest)[:CAPTION],
-        columns=COLUMNS,
-        panels=PANELS,
-        unit="samples",
-        order="key",
-        above=tuple(f"<p>{text(line)}</p>" for line in above),
-        below=tuple(rejects_html(rejects, reject_pictures(where, manifest, rejects, num_rejects, side))),
-    )
+    with local_files(where) as folder:
+        manifest = manifest_of(folder)
+        rejects = read_rejects(folder) if manifest else Rejects()
+        above = words_above(folder, manifest, reader, len(indices), rejects, remark)
+        pictures = reject_pictures(folder, manifest, rejects, num_rejects, side)
+        gallery = Gallery(
+            title=title_of(where, manifest)[:CAPTION],
+            columns=COLUMNS,
+            panels=PANELS,
+            unit="samples",
+            order="key",
+            above=tuple(f"<p>{text(line)}</p>" for line in above),
+            below=tuple(rejects_html(rejects, pictures)),
+        )
     count = write_gallery(out, gallery, entries(reader, watch(indices), side))
     reader.close()
     return Viewed(out / "index.html", count, len(reader))
@@ -111,9 +118,11 @@ def manifest_of(where: Path) -> dict[str, Any]:
     return read_manifest(where / MANIFEST) if (where / MANIFEST).exists() else {}
 
 
-def title_of(where: Path, manifest: dict[str, Any]) -> str:
+def title_of(where: Path | Address, manifest: dict[str, Any]) -> str:
     """As the run's card has it; of what is no run the name. Nothing of where a run lies: equal runs, equal pages."""
-    return heading(manifest) if isinstance(manifest.get("source"), dict) else where.resolve().name
+    if isinstance(manifest.get("source"), dict):
+        return heading(manifest)
+    return where.resolve().name if isinstance(where, Path) else where.name
 
 
 def entries(reader: ShardReader, indices: Iterable[int], side: int) -> Iterator[Entry]:

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from s3_server import FaultyServer
 from corruptor.line.command import make_shards
 from corruptor.line.config import LineConfig
 from corruptor.line.processes import Place
+from corruptor.line.remake import remake
 from shards import store_claim, stores
 from shards.config import make_config
-from shards.errors import ConfigError, OutputError, ResumeError
+from shards.errors import ConfigError, MissingInputError, OutputError, ResumeError
+from shards.reader import ShardReader
 from shards.stores import Address
 
 SHOWN = ("sheet.png", "view/")
@@ -113,6 +116,7 @@ def test_what_is_damaged_or_gone_is_made_again(
     del keys[f"{prefix}/shards/00002.stats.json"]
     keys[f"{prefix}/shards/00003.tar"].value = b"cut"
     keys[f"{prefix}/shards/00004.stats.json"].value = b"{"
+    keys[f"{prefix}/inputs.jsonl"].value = keys[f"{prefix}/inputs.jsonl"].value[:100]
     server.requests.clear()
     make_shards(config, address)
     assert there(server, address) == reference
@@ -196,38 +200,76 @@ def test_a_run_in_a_store_grows(server: FaultyServer, address: Address, tiny_mod
     assert config.source.options["root"] == str(root)
 
 
-def killed(values: dict[str, Any], address: Address, seconds: float) -> bool:
-    """Start the command in a process of its own and kill it so long after it began to put shards; whether it ended."""
+def test_a_sample_in_a_store_is_made_again(
+    address: Address, config: LineConfig, values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("BLEMISH_CACHE", str(tmp_path / "cache"))
+    make_shards(config, address)
+    key = ShardReader(str(address)).key(0)
+    with pytest.raises(MissingInputError, match=r"is not known here; say where it lies: --set model\.folder="):
+        remake(address, key, None)
+    there = [f"source.options.root={values['source']['options']['root']!r}"]
+    there += [f"model.folder={values['model']['folder']!r}"]
+    for where in (address, Address(f"{address}/shards/00000.tar")):
+        assert remake(where, key, tmp_path / "again", there).same
+    assert (tmp_path / "again" / f"{key}.json").is_file()
+
+
+def killed(server: FaultyServer, values: dict[str, Any], address: Address, number: int) -> bool:
+    """Start the command in a process of its own and kill it at this request of its; whether it ended before.
+
+    A command that ends of itself has not failed.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["corruptor.line.run", "corruptor.line.command"])
     process = context.Process(target=start, args=(dict(os.environ), values, address))
+    server.requests.clear()
     process.start()
-    process.join(seconds)
+    while sum("claim" not in path for _, path in list(server.requests)) < number and process.exitcode is None:
+        time.sleep(0.001)
     ended = process.exitcode is not None
     process.kill()
     process.join()
+    assert not ended or process.exitcode == 0
     return ended
 
 
 def start(environ: dict[str, str], values: dict[str, Any], address: Address) -> None:
     os.environ.update(environ)
+    stores.FIRST_PAUSE = 0.01
     work(values, address)
 
 
 @pytest.mark.slow
-def test_twenty_kills(server: FaultyServer, address: Address, values: dict[str, Any], reference: dict[str, bytes]):
-    draw, kills = random.Random(0), 0
-    while kills < 20:
-        if killed(values, address, draw.uniform(0.5, 6.0)):
-            time.sleep(0)
+def test_twenty_kills_and_twenty_faults(
+    server: FaultyServer, address: Address, values: dict[str, Any], reference: dict[str, bytes]
+):
+    draw, kills, met, wounds = random.Random(0), 0, [], Counter[str]()
+
+    def fault(method: str, path: str, query: str) -> str:
+        kinds = {"PUT": ["error", "cut", "lost"], "GET": ["error", "late"] if "list-type" in query else ["error"]}
+        if len(met) >= 20 or draw.random() < 0.9 or "claim" in path or path.endswith("manifest.json"):
+            return ""
+        met.append((method, path))
+        return draw.choice(kinds.get(method, ["error"]))
+
+    server.fault = fault
+    while kills < 20 or len(met) < 20:
+        if killed(server, values, address, draw.randint(1, 80)):
             store = stores.ObjectStore(address)
             for number in draw.sample(range(7), 4):  # it was complete: lose some of it
                 store.delete(f"shards/{number:05d}.stats.json")
             continue
         kills += 1
         held = there(server, address)
+        whole = {name for name in held if name.endswith(("stats.json", "rejects.jsonl")) and name.startswith("shards")}
+        assert all(held[name] == reference[name] for name in whole)
         for name in held:
-            if name.endswith((".tar", "stats.json", "rejects.jsonl")) and name.startswith("shards"):
-                assert held[name] == reference[name]
+            if name.endswith(".tar") and held[name] != reference[name]:  # cut, and killed before it was looked at
+                assert f"{name[:-4]}.stats.json" not in held, "a done mark beside a tar that is not whole"
+        last = [path for method, path in server.requests if method == "PUT" and "claim" not in path]
+        wounds[last[-1].rpartition("/")[2].partition(".")[2] if last else "before the first put"] += 1
+    print(f"{kills} kills after a put of {dict(wounds)}; {len(met)} faults")
+    server.fault = lambda method, path, query: ""
     assert make_shards(make_config(values, LineConfig), address)
     assert there(server, address) == reference

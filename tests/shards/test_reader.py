@@ -156,8 +156,3 @@ def test_our_labelled_sets_are_found_from_anywhere(tmp_path, monkeypatch):
     assert len(ShardReader("miniworld/sets/v1/select")) == 100
     with pytest.raises(MissingInputError, match="do not exist"):
         ShardReader("miniworld/sets/v1/none")
-
-
-def test_shards_in_an_object_store_are_to_be_fetched_first():
-    with pytest.raises(MissingInputError, match="s3://bucket/run are in an object store; fetch them"):
-        ShardReader("s3://bucket/run")
