@@ -1,13 +1,17 @@
-"""Exports against a plain copy of the same members, and whether their memory grows.
+"""Exports against plain copies of the same members, and whether their memory grows.
 
     python -m benchmarks.export --n 10000 --rounds 3 --out out/bench
 
 A run of N samples is put together from the labelled set `validation` (64 x 64 pixels; --scale 8 makes them 512 x 512,
-with noise, as large as photographs). Each format is exported by its
-own command; the plain copy reads the members that the format is made of, sample by sample as `ShardReader` gives them,
-and writes each as a file. They take turns, so that what else the machine does falls on both. The rate is the copy's
-seconds over the export's, from when Python has begun: 1 means as fast. CPU seconds, which wait for nobody, are told
-beside them. Peak memory is that of the exporting process, for N and for N / 10 samples.
+with noise, as large as photographs). Each format is exported by its own command, with as many processes as it takes by
+itself and with one. It is measured against two copies of the members that the format is made of:
+
+    copy    in Python, sample by sample as `ShardReader` gives them, each written as a file
+    bytes   for formats of many files GNU tar unpacks those members; for tables they go into one file, in Python
+
+They take turns, so that what else the machine does falls on all. A rate is the copy's seconds over the export's, from
+when Python has begun: 1 means as fast. CPU seconds, of all processes and waiting for nobody, are told beside them. Peak
+memory is that of the exporting process, alone, for N and for N / 10 samples; each process beside it has about as much.
 """
 
 from __future__ import annotations
@@ -42,25 +46,46 @@ MEMBERS = {
     "labelstudio": ("webp",),
 }
 """Format -> the members whose bytes it holds, in some form."""
+TABLES = ("parquet", "dpo")
+"""Formats of few large files."""
 TIMED = """
-import sys, time
+import resource, subprocess, sys, time
 from pathlib import Path
 from shards.__main__ import main
 from shards.reader import ShardReader
 
-def copy(run, out, names):
+def copy(run, out, *names):
     Path(out).mkdir()
     reader = ShardReader(run)
     for index in range(len(reader)):
         for name in names:
             (Path(out) / f"{reader.key(index)}.{name}").write_bytes(reader.member(index, name))
 
-words = sys.argv[1:]
-began, used = time.perf_counter(), time.process_time()
-code = copy(words[1], words[2], words[3:]) if words[0] == "copy" else main(words)
-taken = time.perf_counter() - began, time.process_time() - used
-print(*taken, next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
-sys.exit(code)
+def join(run, out, *names):
+    reader = ShardReader(run)
+    with open(out, "wb") as file:
+        for index in range(len(reader)):
+            for name in names:
+                file.write(reader.member(index, name))
+
+def unpack(run, out, *names):
+    Path(out).mkdir()
+    # A `*` stands for dots too: with the digit before them, members of twins are not those of pictures.
+    wanted = [f"[0-9]*_[0-9]*[0-9].{name}" for name in names]
+    for path in ShardReader(run).paths:
+        subprocess.run(["tar", "-xf", path, "-C", out, "--wildcards", *wanted], check=True)
+
+def cpu():
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+if __name__ == "__main__":
+    words = sys.argv[1:]
+    work = {"copy": copy, "join": join, "unpack": unpack}.get(words[0])
+    began, used = time.perf_counter(), cpu()
+    code = work(*words[1:]) if work else main(words)
+    taken = time.perf_counter() - began, cpu() - used
+    print(*taken, next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+    sys.exit(code)
 """
 """What each process does; it tells its time from when Python has begun, and its own peak memory: what the system says
 of a process's children counts the memory of the one that began them as theirs."""
@@ -122,26 +147,43 @@ def timed(*words: object) -> Taken:
 
 def measure(layout: str, folder: Path, rounds: int) -> dict[str, Any]:
     """One row of the table."""
-    exports, copies = [], []
+    solid = "join" if layout in TABLES else "unpack"
+    export = ("export", layout, folder / "run", "--out", folder / "out")
+    copied = (folder / "run", folder / "out", *MEMBERS[layout])
+    ways = {
+        "export": export,
+        "alone": (*export, "--processes", 1),
+        "copy": ("copy", *copied),
+        "bytes": (solid, *copied),
+    }
+    took: dict[str, list[Taken]] = {name: [] for name in ways}
     for number in range(rounds):
-        out, copy = folder / "out", folder / "copy"
-        for is_export in (True, False) if number % 2 else (False, True):
-            if is_export:
-                exports.append(timed("export", layout, folder / "run", "--out", out))
-            else:
-                copies.append(timed("copy", folder / "run", copy, *MEMBERS[layout]))
-        shutil.rmtree(out)
-        shutil.rmtree(copy)
+        for name in list(ways)[:: -1 if number % 2 else 1]:
+            took[name].append(timed(*ways[name]))
+            remove(folder / "out")
     small = timed("export", layout, folder / "small", "--out", folder / "out")
-    shutil.rmtree(folder / "out")
+    remove(folder / "out")
+
+    def rate(way: str, against: str) -> dict[str, float]:
+        return spread([two.seconds / one.seconds for one, two in zip(took[way], took[against], strict=True)])
+
     return {
         "layout": layout,
-        "export": spread([one.seconds for one in exports]),
-        "copy": spread([one.seconds for one in copies]),
-        "rate": spread([two.seconds / one.seconds for one, two in zip(exports, copies, strict=True)]),
-        "cpu": f"{np.median([one.cpu for one in exports]):.3g} / {np.median([one.cpu for one in copies]):.3g}",
-        "peak": f"{max(one.peak for one in exports):.0f} / {small.peak:.0f}",
+        **{name: spread([one.seconds for one in took[name]]) for name in ways},
+        "rate": rate("export", "copy"),
+        "rate_alone": rate("alone", "copy"),
+        "rate_bytes": rate("export", "bytes"),
+        "cpu": " / ".join(f"{np.median([one.cpu for one in took[name]]):.3g}" for name in ways),
+        "peak": f"{max(one.peak for one in took['alone']):.0f} / {small.peak:.0f}",
     }
+
+
+def remove(path: Path) -> None:
+    """A folder or a file."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def main() -> int:
@@ -162,9 +204,11 @@ def main() -> int:
     columns = {
         "layout": "format",
         "export": "export, s",
-        "copy": "plain copy, s",
+        "copy": "copy, s",
         "rate": "rate to the copy's",
-        "cpu": "CPU s, export / copy",
+        "rate_alone": "of one process",
+        "rate_bytes": "rate to bytes alone",
+        "cpu": "CPU s: export / one process / copy / bytes alone",
         "peak": f"peak MB, {args.n} / {args.n // 10} samples",
     }
     write_report(

@@ -11,10 +11,13 @@ it had in hand, which others get.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +31,11 @@ if TYPE_CHECKING:
 
 KNOCK = 10.0
 """Seconds within which a cluster must answer."""
+TAKEN = (
+    *(signal.SIGTERM, signal.SIGINT),
+    *(signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV),
+)
+"""Signals that Ray handles in a driver: it puts Python's handlers and, below them, C++ ones in the place of ours."""
 MISSING = "--engine ray: the package ray is not installed; install it with: pip install 'blemish[ray]'"
 
 
@@ -187,36 +195,73 @@ def knock(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK).close()
 
 
+class Handlers:
+    """The handlers of signals as they were, for whoever lends the process to a library that sets its own.
+
+    Python alone can be asked, and only in the main thread; elsewhere nothing is kept and nothing set.
+    """
+
+    def __init__(self) -> None:
+        inside = threading.current_thread() is threading.main_thread()
+        self.kept = {number: signal.getsignal(number) for number in TAKEN} if inside else {}
+        self.tells_faults = faulthandler.is_enabled()
+
+    def restore(self, only_ours: bool = False) -> None:
+        """Set them again, also those that Python still has but the process no longer.
+
+        only_ours: leave alone what had no handler, so that the library can put its processes away.
+        """
+        for number, handler in self.kept.items():
+            if handler is None or (only_ours and not callable(handler)):
+                continue  # None: set by no Python, so it cannot be set from here
+            signal.signal(number, handler)
+
+
 @contextmanager
 def connected(demand: Demand) -> Iterator[Any]:
     """The module `ray`, connected to the cluster; left again at the block's end unless it was before.
 
+    Handlers of signals that are there are at work within the block, and all are as they were after it.
+
     Raises ClusterError: ray is not installed, or the cluster cannot be reached.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere unless the user says so
+    handlers = Handlers()
     try:
         import ray
     except ImportError as error:
         raise ClusterError(MISSING) from error
     mine = not ray.is_initialized()
-    if mine:
-        where = demand.address or os.environ.get("RAY_ADDRESS") or None
-        try:
-            knock(where or "")
-            ray.init(
-                address=where,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                include_dashboard=None if where else False,
-            )
-        except (Exception, SystemExit) as error:  # nobody there, another version of Ray or Python, ports in use
-            reason = one_line(str(error), 300)
-            raise ClusterError(
-                f"the Ray cluster {where or 'of this machine'} cannot be reached ({reason}); check --address, and that "
-                f"it runs Ray {ray.__version__} on Python {sys.version_info[0]}.{sys.version_info[1]}"
-            ) from error
     try:
+        if mine:
+            connect(ray, demand, handlers)
+            handlers.restore(only_ours=True)
         yield ray
     finally:
         if mine:
             ray.shutdown()
+            if not handlers.tells_faults:
+                faulthandler.disable()  # `ray.init` has enabled it
+            handlers.restore()
+
+
+def connect(ray: Any, demand: Demand, handlers: Handlers) -> None:
+    """Reach the cluster, or start one on this machine. Raises ClusterError."""
+    where = demand.address or os.environ.get("RAY_ADDRESS") or None
+    try:
+        knock(where or "")
+        ray.init(
+            address=where,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            include_dashboard=None if where else False,
+        )
+    except (Exception, SystemExit) as error:  # nobody there, another version of Ray or Python, ports in use
+        if isinstance(error, SystemExit) and error.code == signal.SIGTERM:  # what Ray makes of it meanwhile
+            handlers.restore()
+            signal.raise_signal(signal.SIGTERM)
+        reason = one_line(str(error), 300)
+        raise ClusterError(
+            f"the Ray cluster {where or 'of this machine'} cannot be reached ({reason}); check --address, and that "
+            f"it runs Ray {ray.__version__} on Python {sys.version_info[0]}.{sys.version_info[1]}"
+        ) from error

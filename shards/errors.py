@@ -120,16 +120,22 @@ def terminable() -> Iterator[None]:
     if not inside or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
-    process = os.getpid()
+    process, came = os.getpid(), False
 
     def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal came
         if os.getpid() != process:  # a forked child has inherited this, and has nothing to put away
             os._exit(143)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        came = True
         raise Terminated
 
     signal.signal(signal.SIGTERM, stop)
     try:
         yield
+    except KeyboardInterrupt as error:
+        if came and not isinstance(error, Terminated):  # as Ray's waiting raises it again
+            raise Terminated from error
+        raise
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -71,16 +71,17 @@ def make_folder(path: Path) -> None:
 class HashingFile:
     """A file being written: counts the sha256 as it goes and turns a full disk into an OutputError at once."""
 
-    def __init__(self, file: BinaryIO, path: Path) -> None:
-        self.file, self.path, self.digest = file, path, hashlib.sha256()
+    def __init__(self, file: BinaryIO, path: Path, hashed: bool = True) -> None:
+        self.file, self.path, self.hashed, self.digest = file, path, hashed, hashlib.sha256()
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """Write all of `data`. Raises OutputError."""
         try:
             self.file.write(data)
         except OSError as error:
             raise explain(error, self.path) from error
-        self.digest.update(data)
+        if self.hashed:
+            self.digest.update(data)
         return len(data)
 
     def tell(self) -> int:
@@ -94,8 +95,10 @@ def process_name() -> str:
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[HashingFile]:
+def whole_file(path: Path, hashed: bool = True) -> Iterator[HashingFile]:
     """Open `path` for writing; the name appears only if the block ends without error, with its bytes on disk.
+
+    hashed: whether the sha256 is counted.
 
     Raises OutputError if it cannot be written. Whatever is raised in the block passes, and the partial file is removed.
     """
@@ -106,7 +109,7 @@ def whole_file(path: Path) -> Iterator[HashingFile]:
     except OSError as error:
         raise explain(error, path) from error
     try:
-        yield HashingFile(file, path)
+        yield HashingFile(file, path, hashed)
         publish(file, partial, path)
     except BaseException:
         with contextlib.suppress(OSError):  # closing flushes, and on a full disk fails once more

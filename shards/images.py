@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
 from shards.errors import SchemaError
+from shards.grey_png import read_grey, read_greys
 from shards.guard.decoding import PictureTooLargeError, open_picture
-from shards.masks import U8, mask_from_file
+from shards.masks import U8, mask_from_bytes, mask_from_file
 
 Codec = Literal["webp", "png", "jpg"]
 CODECS: tuple[Codec, ...] = ("webp", "png", "jpg")
@@ -78,7 +80,22 @@ def decode_image(data: bytes) -> U8:
 
 def decode_mask(data: bytes) -> U8:
     """PNG bytes with 0/255/128 -> uint8 HW with 0/1/255. Raises SchemaError."""
-    return mask_from_file(decode_grey(data))
+    plain = read_grey(data)
+    if plain is None:
+        return mask_from_file(decode_grey(data))
+    width, height, stored = plain
+    return mask_from_bytes(stored, (height, width))
+
+
+def decode_masks(datas: Sequence[bytes]) -> list[U8]:
+    """`decode_mask` of each; small masks of one width in a fraction of the time. Raises SchemaError."""
+    plain = read_greys(datas)
+    if plain is None:
+        return [decode_mask(data) for data in datas]
+    width, heights, stored = plain
+    rows = mask_from_bytes(stored, (len(stored) // width, width))
+    ends = np.cumsum([height + 1 for height in heights]).tolist()
+    return [rows[end - 1 - height : end - 1] for height, end in zip(heights, ends, strict=True)]
 
 
 def decode_grey(data: bytes) -> U8:

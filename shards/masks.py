@@ -8,8 +8,6 @@ from __future__ import annotations
 import base64
 import re
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,8 +27,11 @@ MAX_CELLS = 1 << 24
 
 _TO_FILE = np.zeros(256, np.uint8)
 _TO_FILE[[ARTIFACT, IGNORE]] = [FILE_ARTIFACT, FILE_IGNORE]
-_TO_MEMORY = np.zeros(256, np.uint8)
-_TO_MEMORY[[FILE_ARTIFACT, FILE_IGNORE]] = [ARTIFACT, IGNORE]
+WRONG = 2
+"""In memory, for what no file may hold."""
+_TO_MEMORY = np.full(256, WRONG, np.uint8)
+_TO_MEMORY[[FILE_CLEAN, FILE_ARTIFACT, FILE_IGNORE]] = [CLEAN, ARTIFACT, IGNORE]
+_TO_MEMORY_BYTES = _TO_MEMORY.tobytes()
 
 
 def _check(mask: U8, allowed: tuple[int, int, int], where: str) -> None:
@@ -56,9 +57,19 @@ def mask_to_file(mask: U8) -> U8:
 
 
 def mask_from_file(stored: U8) -> U8:
-    """uint8 HW 0/255/128 -> uint8 HW 0/1/255."""
-    _check(stored, (FILE_CLEAN, FILE_ARTIFACT, FILE_IGNORE), "file")
-    return _TO_MEMORY[stored]
+    """uint8 HW 0/255/128 -> uint8 HW 0/1/255. Raises SchemaError."""
+    if stored.dtype != np.uint8 or stored.ndim != 2:
+        _check(stored, (FILE_CLEAN, FILE_ARTIFACT, FILE_IGNORE), "file")
+    return mask_from_bytes(stored.tobytes(), stored.shape)
+
+
+def mask_from_bytes(stored: bytes, shape: tuple[int, ...]) -> U8:
+    """height * width bytes 0/255/128, row by row -> uint8 HW 0/1/255. Raises SchemaError."""
+    mask = bytearray(stored.translate(_TO_MEMORY_BYTES))  # ten times as fast as numpy counts and takes values
+    if WRONG in mask:
+        whole = np.frombuffer(stored, np.uint8).reshape(shape)
+        _check(whole, (FILE_CLEAN, FILE_ARTIFACT, FILE_IGNORE), "file")
+    return np.frombuffer(mask, np.uint8).reshape(shape)
 
 
 def label_components(mask: NDArray[Any]) -> tuple[NDArray[np.int32], int]:
@@ -70,40 +81,6 @@ def label_components(mask: NDArray[Any]) -> tuple[NDArray[np.int32], int]:
 
     labels, count = ndimage.label(mask == ARTIFACT, structure=np.ones((3, 3), np.int32), output=np.int32)
     return labels, int(count)
-
-
-@dataclass(frozen=True)
-class Region:
-    """Some pixels of a picture: `pixels` is bool HW of the part of it that begins at row `top`, column `left`."""
-
-    top: int
-    left: int
-    pixels: NDArray[np.bool_]
-
-    @classmethod
-    def whole(cls, pixels: NDArray[np.bool_]) -> Region:
-        """From bool HW of the whole picture."""
-        return cls(0, 0, pixels)
-
-
-def regions_of(mask: NDArray[Any]) -> Iterator[Region]:
-    """Each connected component (8 neighbours) of the pixels equal to 1, within its box, in scan order."""
-    from scipy import ndimage
-
-    labels, _ = label_components(mask)
-    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), 1):
-        yield Region(rows.start, columns.start, labels[rows, columns] == number)
-
-
-def lengths_of(places: NDArray[np.int64], total: int) -> list[int]:
-    """Runs of False, True, False, .. of `total` values that are True at these places, in order; the first may be 0."""
-    if not len(places):
-        return [total]
-    breaks = np.flatnonzero(np.diff(places) != 1)
-    begins, ends = places[np.append(0, breaks + 1)], places[np.append(breaks, len(places) - 1)] + 1
-    edges = np.stack([begins, ends], axis=1).ravel()
-    lengths: list[int] = np.diff(edges, prepend=0).tolist()
-    return [*lengths, total - int(ends[-1])] if ends[-1] < total else lengths
 
 
 def component_boxes(mask: NDArray[Any]) -> list[tuple[tuple[int, int, int, int], int]]:

@@ -35,7 +35,7 @@ from shards.schema import (
     decode_sample,
     image_codec,
 )
-from shards.shard_index import KEY_BYTES, MEMBERS, Spans, group_by_folder, load_index
+from shards.shard_index import KEY_BYTES, MEMBERS, SLOTS, Spans, group_by_folder, load_index
 from shards.shard_paths import Tar
 from shards.shard_paths import find_shards as find_shards  # also looked for here
 from shards.store_index import READERS, stored_index
@@ -239,7 +239,7 @@ class ShardReader(Sequence[Sample]):
 
     def _span(self, index: int, name: str) -> tuple[int, int]:
         """(offset, size) of a file of a sample whose row is known. Raises SchemaError: as `member`."""
-        offset, size = (int(value) for value in self._spans[index, MEMBERS.index(name)])
+        offset, size = self._spans[index, SLOTS[name]].tolist()
         if offset < 0:
             raise SchemaError(f"{self._key(index)}: member {name} is missing")
         largest = MAX_SIZES.get(name, MAX_MEMBER)
@@ -274,6 +274,16 @@ class ShardReader(Sequence[Sample]):
         names = [name for slot, name in enumerate(MEMBERS) if row[slot, 0] >= 0]
         return image_codec(self.key(index), names)
 
+    def image_names(self) -> list[str]:
+        """Which members are images, sorted, such as ["webp"]. Raises SchemaError unless each sample has just one."""
+        self.learn()
+        slots = [SLOTS[codec] for codec in CODECS]
+        there: NDArray[Any] = self._spans[:, slots, 0] >= 0
+        odd = np.flatnonzero(there.sum(axis=1) != 1)
+        if len(odd):
+            self.image_name(int(odd[0]))
+        return sorted(codec for place, codec in enumerate(CODECS) if there[:, place].any())
+
     def source_name(self, index: int) -> str:
         """Which member is the clean twin, such as source.webp; "" where there is none."""
         row = self._row(self._at(index))
@@ -287,7 +297,7 @@ class ShardReader(Sequence[Sample]):
 
     def member_size(self, index: int, name: str) -> int:
         """Bytes of one file of the sample, -1 where it has none."""
-        return int(self._row(self._at(index))[MEMBERS.index(name), 1])
+        return int(self._row(self._at(index))[SLOTS[name], 1])
 
     def image(self, index: int) -> U8:
         """uint8 HWC RGB of the sample's image."""

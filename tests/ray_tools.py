@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from shards.cluster import Handlers
+
 STARTS = 4
 
 
@@ -21,11 +23,13 @@ def opened(*folders: str) -> Iterator[Any]:
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     before, os.environ["PYTHONPATH"] = os.environ.get("PYTHONPATH", ""), os.pathsep.join([*folders, *sys.path])
+    handlers = Handlers()
     cluster = begin(Cluster)
     try:
         yield cluster
     finally:
         cluster.shutdown()
+        handlers.restore()
         os.environ["PYTHONPATH"] = before
 
 

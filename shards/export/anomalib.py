@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,8 @@ import numpy as np
 from shards.errors import ConfigError
 from shards.export.parts import Label, Part, add_common, has_artifact, opened, place, write_part, write_picture
 from shards.files import make_folder
+from shards.grey_png import write_grey
 from shards.guard.plain_file import size_of
-from shards.images import encode_image
 from shards.masks import ARTIFACT, FILE_ARTIFACT, IGNORE, U8
 from shards.schema import MASK_MEMBER
 
@@ -52,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
         for name in names:
             make_folder(args.out / name)
         for part in parts:
-            counts = Layout(args.out, part, bool(args.test), args.ignored == "artifact").write(args.twins)
+            twins = args.twins and part.split == "train"
+            counts = Layout(args.out, part, bool(args.test), args.ignored == "artifact", twins).write()
             print(f"{part.split}: {words(counts)}", flush=True)
             if part.split == "train" and not counts[NORMAL]:
                 raise ConfigError(
@@ -72,58 +74,64 @@ def words(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if count) or "no samples"
 
 
+@dataclass(frozen=True)
 class Layout:
-    """Where the samples of one split go.
+    """Where the samples of one split go."""
 
-    Args:
-        has_test: whether the split `test` is a run of its own.
-        ignored_count: whether ignored pixels are artifacts in the mask files.
-    """
+    out: Path
+    part: Part
+    has_test: bool
+    """Whether the split `test` is a run of its own."""
+    ignored_count: bool
+    """Whether ignored pixels are artifacts in the mask files."""
+    with_twins: bool
+    """Whether clean twins of this split's artifacts are normal pictures."""
 
-    def __init__(self, out: Path, part: Part, has_test: bool, ignored_count: bool) -> None:
-        self.out, self.part, self.ignored_count = out, part, ignored_count
-        self.normal = NORMAL if part.split == "train" else NORMAL_TEST
-        self.defect = "" if part.split == "train" and has_test else DEFECT
-
-    def write(self, twins: bool) -> Counter[str]:
+    def write(self) -> Counter[str]:
         """Write the split; returns how many samples went where."""
-        with_twins = twins and self.part.split == "train"
-
-        def write(index: int, key: str, mask: U8) -> list[str]:
-            where = self.told(mask)
-            if where in (NORMAL, NORMAL_TEST, DEFECT):
-                write_picture(self.part, index, self.out / where, self.label_of(index, mask))
-            if not (with_twins and has_artifact(mask)):
-                return [where]
-            return [where, NORMAL if self.write_twin(index, key) else "artifacts without a clean twin"]
-
         counts: Counter[str] = Counter()
-        for places in write_part(self.part, write):
+        for places in write_part(self.part, self):
             counts.update(places)
         return counts
 
-    def told(self, mask: U8) -> str:
-        """Where a sample with this mask goes; in words where it goes nowhere."""
-        if has_artifact(mask):
-            return self.defect or "artifacts not written: anomalib trains on normal pictures"
-        return "left out: all their marked pixels are ignored" if (mask == IGNORE).any() else self.normal
+    def __call__(self, block: range, keys: list[str], masks: list[U8]) -> list[list[str]]:
+        """Write samples; returns where each went."""
+        return [self.put(index, key, mask) for index, key, mask in zip(block, keys, masks, strict=True)]
 
-    def label_of(self, index: int, mask: U8) -> Label | None:
+    def put(self, index: int, key: str, mask: U8) -> list[str]:
+        """Write one sample; returns where it went."""
+        is_artifact, has_ignored = has_artifact(mask), bool((mask == IGNORE).any())
+        where = self.told(is_artifact, has_ignored)
+        if where in (NORMAL, NORMAL_TEST, DEFECT):
+            label = self.label_of(index, key, mask, has_ignored) if where == DEFECT else None
+            write_picture(self.part, index, key, f"{self.out}/{where}", label)
+        if not (self.with_twins and is_artifact):
+            return [where]
+        return [where, NORMAL if self.write_twin(index, key) else "artifacts without a clean twin"]
+
+    def told(self, is_artifact: bool, has_ignored: bool) -> str:
+        """Where a sample with such a mask goes; in words where it goes nowhere."""
+        train = self.part.split == "train"
+        if is_artifact:
+            return "artifacts not written: anomalib trains on normal pictures" if train and self.has_test else DEFECT
+        if has_ignored:
+            return "left out: all their marked pixels are ignored"
+        return NORMAL if train else NORMAL_TEST
+
+    def label_of(self, index: int, key: str, mask: U8, has_ignored: bool) -> Label:
         """The mask of a defect: the shard's own file where it holds nothing but 0 and 255."""
-        if self.told(mask) != DEFECT:
-            return None
-        path = self.out / MASKS / f"{self.part.reader.key(index)}.png"
-        if not (mask == IGNORE).any():
+        path = f"{self.out}/{MASKS}/{key}.png"
+        if not has_ignored:
             return path, lambda: self.part.reader.member(index, MASK_MEMBER)
         marked = mask != 0 if self.ignored_count else mask == ARTIFACT
-        return path, lambda: encode_image(np.where(marked, np.uint8(FILE_ARTIFACT), np.uint8(0)), "png")
+        return path, lambda: write_grey(np.where(marked, np.uint8(FILE_ARTIFACT), np.uint8(0)))
 
     def write_twin(self, index: int, key: str) -> bool:
         """The clean twin as a normal picture; False where the sample has none."""
         member = self.part.reader.source_name(index)
         if not member:
             return False
-        path = self.out / NORMAL / f"{key}{TWIN}.{member.removeprefix('source.')}"
+        path = f"{self.out}/{NORMAL}/{key}{TWIN}.{member.removeprefix('source.')}"
         if size_of(path) != self.part.reader.member_size(index, member):
             place(path, self.part.reader.member(index, member))
         return True

@@ -15,16 +15,16 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
-
-from shards.export.parts import Part, Tally, add_common, has_artifact, opened, write_part, write_picture
+from shards.export.parts import Part, Tally, add_common, opened, write_part, write_picture
+from shards.export.runs import Region, regions_of_each
 from shards.files import make_folder, whole_file, write_bytes
-from shards.masks import IGNORE, U8, Region, lengths_of, regions_of
+from shards.masks import ARTIFACT, IGNORE, U8
 
 PICTURES, CONFIG = "pictures", "label_config.xml"
 TASKS = 1000
@@ -32,6 +32,7 @@ TASKS = 1000
 RUN_BITS = (3, 4, 8, 16)
 """Bits of the four sizes of run lengths."""
 LABELS = {"artifact": "#e61e28", "ignored": "#f0be00"}
+Strokes = list[tuple[str, Region]]
 EXAMPLE = "blemish export labelstudio out/miniworld --out out/labelstudio"
 
 
@@ -66,18 +67,31 @@ def interface() -> str:
     )
 
 
+@dataclass(frozen=True)
+class Tasks:
+    """Writes pictures; returns whether each has an artifact, and its task."""
+
+    part: Part
+    folder: str
+    address: str
+
+    def __call__(self, block: range, keys: list[str], masks: list[U8]) -> list[tuple[bool, bytes]]:
+        told = []
+        for key, mask, found in zip(keys, masks, strokes(masks), strict=True):
+            task = task_of(f"{self.address}{key}{self.part.suffix}", key, mask.shape, found)
+            told.append((any(label == "artifact" for label, _ in found), json.dumps(task).encode()))
+        for index, key in zip(block, keys, strict=True):
+            write_picture(self.part, index, key, self.folder)
+        return told
+
+
 def write_tasks(part: Part, out: Path, address: str) -> tuple[Tally, int]:
     """Pictures, and one JSON list of tasks for every TASKS of them; returns the counts, and the number of lists."""
     make_folder(out / PICTURES)
-
-    def write(index: int, key: str, mask: U8) -> tuple[bool, bytes]:
-        write_picture(part, index, out / PICTURES)
-        return has_artifact(mask), json.dumps(task_of(f"{address}{key}{part.suffix}", key, mask)).encode()
-
     tally, files = Tally(), 0
-    written = write_part(part, write)
+    written = write_part(part, Tasks(part, str(out / PICTURES), address))
     while batch := list(itertools.islice(written, 1)):
-        with whole_file(out / f"tasks-{files:05d}.json") as file:
+        with whole_file(out / f"tasks-{files:05d}.json", hashed=False) as file:
             rest = itertools.islice(written, TASKS - 1)
             for number, (artifact, task) in enumerate(itertools.chain(batch, rest)):
                 tally.add(artifact)
@@ -87,9 +101,9 @@ def write_tasks(part: Part, out: Path, address: str) -> tuple[Tally, int]:
     return tally, files
 
 
-def task_of(address: str, key: str, mask: U8) -> dict[str, Any]:
-    """One task; `mask` is uint8 HW with 0, 1, 255. A clean picture has a prediction without regions."""
-    height, width = mask.shape
+def task_of(address: str, key: str, shape: tuple[int, ...], found: Strokes) -> dict[str, Any]:
+    """One task of a picture of (height, width). A clean picture has a prediction without regions."""
+    height, width = shape
     results = [
         {
             "id": f"{key}-{number}",
@@ -99,20 +113,21 @@ def task_of(address: str, key: str, mask: U8) -> dict[str, Any]:
             "original_width": width,
             "original_height": height,
             "image_rotation": 0,
-            "value": {"format": "rle", "rle": brush(region, mask.shape), "brushlabels": [label]},
+            "value": {"format": "rle", "rle": brush(region, shape), "brushlabels": [label]},
         }
-        for number, (label, region) in enumerate(strokes(mask))
+        for number, (label, region) in enumerate(found)
     ]
     return {"data": {"image": address, "key": key}, "predictions": [{"model_version": "blemish", "result": results}]}
 
 
-def strokes(mask: U8) -> Iterator[tuple[str, Region]]:
-    """(label, region) of each region in scan order, then of all ignored pixels."""
-    for region in regions_of(mask):
-        yield "artifact", region
-    ignored = mask == IGNORE
-    if ignored.any():
-        yield "ignored", Region.whole(ignored)
+def strokes(masks: list[U8]) -> list[Strokes]:
+    """(label, region by rows) of each region in scan order, then of all ignored pixels; of each mask."""
+    told = [[("artifact", region) for region in regions] for regions in regions_of_each(masks, ARTIFACT, down=False)]
+    for number, mask in enumerate(masks):
+        if (mask == IGNORE).any():
+            (regions,) = regions_of_each([mask], IGNORE, down=False, joined=False)
+            told[number] += [("ignored", region) for region in regions]
+    return told
 
 
 def brush(region: Region, shape: tuple[int, ...]) -> list[int]:
@@ -122,29 +137,23 @@ def brush(region: Region, shape: tuple[int, ...]) -> list[int]:
     bits RUN_BITS less one; then for each run a bit 1, 2 bits which of RUN_BITS, so many bits length less one, 8 bits
     value.
     """
-    rows, columns = np.nonzero(region.pixels)
-    count = shape[0] * shape[1]
-    lengths = lengths_of((rows + region.top) * shape[1] + columns + region.left, count)
-    bits = [f"{4 * count:032b}{8 - 1:05b}", *(f"{size - 1:04b}" for size in RUN_BITS)]
-    for number, length in enumerate(lengths):
-        value = "11111111" if number % 2 else "00000000"
-        bits += [f"{run_bits(part)}{value}" for part in split_run(4 * length)]
-    text = "".join(bits)
+    lengths = region.lengths
+    bits = [""] * len(lengths)
+    bits[::2] = map(run_bits, lengths[::2], itertools.repeat("00000000"))
+    bits[1::2] = map(run_bits, lengths[1::2], itertools.repeat("11111111"))
+    head = "".join([f"{4 * shape[0] * shape[1]:032b}{8 - 1:05b}", *(f"{size - 1:04b}" for size in RUN_BITS)])
+    text = head + "".join(bits)
     text += "0" * (-len(text) % 8)
     return list(int(text, 2).to_bytes(len(text) // 8, "big"))
 
 
-def split_run(length: int) -> Iterator[int]:
-    """A run in pieces of at most 65 536."""
-    most = 1 << RUN_BITS[-1]
-    while length > most:
-        yield most
-        length -= most
-    if length:
-        yield length
-
-
-def run_bits(length: int) -> str:
-    """The head of a run: that it is one, and how long it is."""
-    which = next(number for number, size in enumerate(RUN_BITS) if length <= 1 << size)
-    return f"1{which:02b}{length - 1:0{RUN_BITS[which]}b}"
+@lru_cache(maxsize=1 << 14)
+def run_bits(pixels: int, value: str) -> str:
+    """A run of so many pixels, of four values each, in pieces of at most 65 536 values; `value` in bits."""
+    left, most, text = 4 * pixels, 1 << RUN_BITS[-1], ""
+    while left:
+        length = min(left, most)
+        which = next(number for number, size in enumerate(RUN_BITS) if length <= 1 << size)
+        text += f"1{which:02b}{length - 1:0{RUN_BITS[which]}b}{value}"
+        left -= length
+    return text

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from shards.export.parts import CLASSES, Part, Tally, add_common, has_artifact, opened, write_part, write_picture
 from shards.files import make_folder, write_bytes
-from shards.images import encode_image
+from shards.grey_png import write_grey
 from shards.masks import U8
 
 IMAGES, LABELS, CONFIG = "img_dir", "ann_dir", "dataset.py"
@@ -37,18 +39,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """Writes pictures and labels; returns whether they have artifacts."""
+
+    part: Part
+    pictures: str
+    labels: str
+
+    def __call__(self, block: range, keys: list[str], masks: list[U8]) -> list[bool]:
+        for index, key, mask in zip(block, keys, masks, strict=True):
+            write_picture(self.part, index, key, self.pictures, (f"{self.labels}/{key}.png", partial(write_grey, mask)))
+        return [has_artifact(mask) for mask in masks]
+
+
 def write_split(part: Part, out: Path) -> Tally:
     """Pictures and labels of one split."""
     pictures, labels = out / IMAGES / part.split, out / LABELS / part.split
     make_folder(pictures)
     make_folder(labels)
-
-    def write(index: int, key: str, mask: U8) -> bool:
-        write_picture(part, index, pictures, (labels / f"{key}.png", lambda: encode_image(mask, "png")))
-        return has_artifact(mask)
-
     tally = Tally()
-    for artifact in write_part(part, write):
+    for artifact in write_part(part, Pairs(part, str(pictures), str(labels))):
         tally.add(artifact)
     return tally
 

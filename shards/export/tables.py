@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from shards.ahead import ahead
 from shards.card import size_category, yaml_text
 from shards.errors import ConfigError, SchemaError
+from shards.export.arrow import array_of
 from shards.export.parts import Part
 from shards.files import HashingFile, make_folder, whole_file, write_bytes
 from shards.guard.json_text import parse_object
@@ -127,7 +129,7 @@ def write_file(
     plain = [name for name, column in columns.items() if not column.packed]
     paths = [f"{name}.{inner}" for name, column in columns.items() if column.kind == "picture" for inner in INNER]
     raw = [*paths, *(name for name, column in columns.items() if column.kind == "binary")]
-    with whole_file(path) as file, closing(ahead(read, groups, 1, GROUPS_AHEAD, "exporter")) as tables:
+    with whole_file(path, hashed=False) as file, closing(ahead(read, groups, 1, GROUPS_AHEAD, "exporter")) as tables:
         writer = pq.ParquetWriter(
             Sink(file),
             schema,
@@ -157,7 +159,7 @@ def table_of(group: range, schema: Any, row_of: RowOf) -> tuple[Any, Counter[str
         else:
             counts[ROWS] += 1
             rows.append(row)
-    arrays = [pa.array([row[field.name] for row in rows], type=field.type) for field in schema]
+    arrays = [array_of([row[field.name] for row in rows], field.type) for field in schema]
     return pa.Table.from_arrays(arrays, schema=schema), counts
 
 
@@ -204,7 +206,7 @@ class Sink(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        return self.file.write(bytes(data))
+        return self.file.write(memoryview(data))
 
     def tell(self) -> int:
         return self.file.tell()
@@ -216,11 +218,17 @@ def facts_of(part: Part, index: int) -> tuple[bytes, dict[str, Any]]:
     return data, parse_object(data, f"{part.reader.key(index)}: metadata")
 
 
-def told(facts: Mapping[str, Any], path: str, kind: type) -> Any:
+@cache
+def names_in(path: str) -> tuple[str, ...]:
+    """A dotted name in parts."""
+    return tuple(path.split("."))
+
+
+def told(facts: dict[str, Any], path: str, kind: type) -> Any:
     """A value of a sample's JSON by its dotted name. Raises SchemaError unless it is there with this type."""
     value: Any = facts
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
+    for name in names_in(path):
+        value = value.get(name) if type(value) is dict else None
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:

@@ -97,14 +97,11 @@ def read_object(path: Path, *, limits: JsonLimits = RECORD, error: type[UserErro
 def _parse(data: bytes | str, limits: JsonLimits, lenient: bool) -> Any:
     if len(data) > limits.max_bytes:
         raise ValueError(f"{len(data)} bytes; at most {limits.max_bytes} are read")
-    text = data.decode("utf-8-sig") if isinstance(data, bytes) else data.removeprefix("\ufeff")
+    text = (data.decode() if isinstance(data, bytes) else data).removeprefix("\ufeff")
     openers = text.count("[") + text.count("{")
     if openers + text.count(",") > limits.max_values:
         raise ValueError(f"more than the {limits.max_values} values that are read")
-    if lenient:
-        value = json.loads(text, parse_constant=_none, parse_float=_or_none(_finite), parse_int=_or_none(_integer))
-    else:
-        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer)
+    value = (LENIENT if lenient else STRICT).decode(text)
     if openers > limits.max_depth and _deeper_than(value, limits.max_depth):
         raise RecursionError
     return value
@@ -154,3 +151,8 @@ def _deeper_than(value: Any, depth: int) -> bool:
         if not level:
             return False
     return True
+
+
+STRICT = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite, parse_int=_integer)
+LENIENT = json.JSONDecoder(parse_constant=_none, parse_float=_or_none(_finite), parse_int=_or_none(_integer))
+"""Made once: making one takes as long as a short record."""

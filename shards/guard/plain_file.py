@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import stat
-from pathlib import Path
 
 KINDS = {
     stat.S_IFREG: "file",
@@ -70,7 +69,7 @@ def read_plain(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     return data
 
 
-def size_of(path: Path) -> int:
+def size_of(path: str | os.PathLike[str]) -> int:
     """Bytes of an ordinary file, -1 for anything else. Never raises."""
     try:
         found = os.stat(path)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +20,9 @@ from s3_server import FaultyServer
 from corruptor.line.command import make_shards
 from corruptor.line.config import LineConfig
 from corruptor.line.distribute import Watcher, distribute
+from shards.check import check_run
 from shards.cluster import ClusterError, Demand
-from shards.config import make_config
+from shards.config import INSTALLED, make_config
 from shards.status import status_of
 from shards.stores import Address
 
@@ -113,3 +119,29 @@ def test_what_the_user_must_mend_is_one_line(cluster: Any, config_of: Callable[.
     config = config_of(model={"folder": str(tmp_path / "none")})
     with pytest.raises(ClusterError, match=r"no model folder .*none: give a folder"):
         distribute(config, tmp_path / "run", Demand(address=cluster.address))
+
+
+def test_a_driver_that_is_terminated(cluster: Any, pictures: Path, tiny_model: Path, tmp_path: Path):
+    """Ends as a run of one process does, and the same command goes on."""
+    cluster.add_node(num_cpus=1)
+    config, out = tmp_path / "quick.py", tmp_path / "run"
+    values = line_values(pictures, tiny_model, samples={"sources_per_shard": 1})
+    config.write_text("".join(f"{name} = {value!r}\n" for name, value in values.items()))
+    command = [sys.executable, "-m", "corruptor", "shards", str(config), "--out", str(out), "--engine", "ray"]
+    command += ["--address", cluster.address]
+    environ = {**os.environ, "PYTHONPATH": str(INSTALLED)}
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("shards/*.stats.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143, said
+    closing = r"(.*\n)*stopped by SIGTERM at \d+ of 12 images; complete shards are kept, and the same command .*\n"
+    assert re.fullmatch(closing, said), said
+    assert "stack trace" not in said
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert check_run(out).ok

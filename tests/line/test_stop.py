@@ -20,6 +20,7 @@ def test_a_run_that_is_terminated(pictures: Path, tiny_model: Path, tmp_path: Pa
     values = line_values(pictures, tiny_model, samples={"sources_per_shard": 1, "clean_share": 0.3})
     config, out = tmp_path / "quick.py", tmp_path / "run"
     config.write_text("".join(f"{name} = {value!r}\n" for name, value in values.items()))
+    before = signal.getsignal(signal.SIGTERM)
     command = [sys.executable, "-m", "corruptor", "shards", str(config), "--out", str(out)]
     environ = {**os.environ, "PYTHONPATH": str(INSTALLED)}
     process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -39,4 +40,4 @@ def test_a_run_that_is_terminated(pictures: Path, tiny_model: Path, tmp_path: Pa
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert check_run(out).ok
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import multiprocessing
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from cluster_work import Heard, Marks
 from ray_tools import empty, opened
 
 from shards.arguments import add_engine
-from shards.cluster import ClusterError, Demand, demand_of
+from shards.cluster import TAKEN, ClusterError, Demand, connected, demand_of
 from shards.crew import run_crew
 from shards.errors import ConfigError
 
@@ -156,6 +159,33 @@ def test_what_is_missing_is_said_and_nothing_hangs(
     with pytest.raises(ClusterError, match=message):
         run_crew(partial(Marks, tmp_path, 4), Demand(wait=3.0, address=cluster.address, **demand), Heard())
     assert time.monotonic() - began < 30
+
+
+def handlers() -> list[Any]:
+    return [signal.getsignal(number) for number in TAKEN]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", ""])
+def test_handlers_of_signals_are_as_before(cluster: Any, address: str):
+    """Those of Python, and that they are really called: Ray puts handlers in C++ below them."""
+    heard: list[int] = []
+    tells = faulthandler.is_enabled()
+    before = handlers()
+    with suppress(ClusterError), connected(Demand(address=address or cluster.address)):
+        pass
+    assert handlers() == before
+    old = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        mine = handlers()
+        with suppress(ClusterError), connected(Demand(address=address or cluster.address)):
+            signal.raise_signal(signal.SIGTERM)
+            assert heard == [signal.SIGTERM]
+        assert handlers() == mine
+        signal.raise_signal(signal.SIGTERM)
+        assert heard == [signal.SIGTERM] * (1 + (not address))
+    finally:
+        signal.signal(signal.SIGTERM, old)
+    assert faulthandler.is_enabled() == tells
 
 
 def test_a_cluster_that_is_not_there(tmp_path: Path):

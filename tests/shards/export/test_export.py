@@ -1,4 +1,4 @@
-"""Exports read by what they are for: mmsegmentation's own data set, and a decoder of COCO's encoding of our own."""
+"""Exports of files: mmsegmentation's own data set reads them; resuming; processes; what is refused."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from export_tools import files
-from PIL import Image
 
 from shards.__main__ import main
-from shards.export.coco import annotations_of, packed, run_lengths
-from shards.masks import Region
 from shards.reader import ShardReader
 
 
@@ -41,79 +38,6 @@ def test_mmsegmentation_reads_what_was_written(labelled_run: Path, tmp_path: Pat
             wanted = reader[reader.find(Path(found["img_path"]).stem)]
             np.testing.assert_array_equal(found["img"][..., ::-1], wanted.image)  # BGR
             np.testing.assert_array_equal(found["gt_seg_map"], wanted.mask)
-
-
-def decoded(segmentation: dict[str, Any]) -> np.ndarray[Any, Any]:
-    """bool HW of COCO's compressed run lengths, character by character (after maskApi.c of cocoapi)."""
-    lengths: list[int] = []
-    place, text = 0, segmentation["counts"]
-    while place < len(text):
-        value, shift, more = 0, 0, True
-        while more:
-            code = ord(text[place]) - 48
-            value |= (code & 0x1F) << (5 * shift)
-            more, place, shift = bool(code & 0x20), place + 1, shift + 1
-            if not more and code & 0x10:
-                value |= -1 << (5 * shift)
-        lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
-    height, width = segmentation["size"]
-    pixels = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
-    return pixels.reshape(width, height).T
-
-
-def test_coco_holds_the_masks(labelled_run: Path, tmp_path: Path):
-    out = tmp_path / "out"
-    assert main(["export", "coco", str(labelled_run), "--out", str(out)]) == 0
-    found = json.loads((out / "annotations" / "instances_train.json").read_text())
-    reader = ShardReader(labelled_run)
-    assert [one["name"] for one in found["categories"]] == ["artifact"]
-    assert [one["id"] for one in found["images"]] == list(range(1, 7))
-    assert len(found["annotations"]) == 2 * (3 + 1)  # two regions and one ignored; one region
-    for picture in found["images"]:
-        wanted = reader[reader.find(Path(picture["file_name"]).stem)]
-        with Image.open(out / "train" / picture["file_name"]) as image:
-            assert (image.width, image.height) == (picture["width"], picture["height"])
-            np.testing.assert_array_equal(np.asarray(image.convert("RGB")), wanted.image)
-        mask = np.zeros_like(wanted.mask)
-        for one in found["annotations"]:
-            if one["image_id"] == picture["id"]:
-                region = decoded(one["segmentation"])
-                x, y, width, height = one["bbox"]
-                assert region.sum() == region[y : y + height, x : x + width].sum() == one["area"]
-                mask[region] = 255 if one["iscrowd"] else 1
-        np.testing.assert_array_equal(mask, wanted.mask)
-
-
-def test_one_annotation_by_hand():
-    mask = np.zeros((3, 4), np.uint8)
-    mask[1:, 2] = 1
-    assert run_lengths(Region.whole(mask == 1), mask.shape) == [7, 2, 3]
-    assert run_lengths(Region.whole(mask == 0), mask.shape) == [0, 7, 2, 3]
-    assert run_lengths(Region(1, 2, np.ones((2, 1), bool)), mask.shape) == [7, 2, 3]
-    assert run_lengths(Region(0, 3, np.ones((3, 1), bool)), mask.shape) == [9, 3]
-    assert list(annotations_of(mask)) == [
-        {
-            "category_id": 1,
-            "iscrowd": 0,
-            "area": 2,
-            "bbox": [2, 1, 1, 2],
-            "segmentation": {"size": [3, 4], "counts": "723"},
-        }
-    ]
-    assert list(annotations_of(np.zeros((3, 4), np.uint8))) == []
-
-
-@pytest.mark.parametrize(
-    ("lengths", "text"),
-    [
-        # What pycocotools 2.0.11 gives for these: mask.frPyObjects({"size": [h, w], "counts": lengths}, h, w).
-        ([6, 1, 40, 4, 5, 4, 5, 4, 21], "61X13mN000`0"),
-        ([0, 100000], "0PeQ3"),
-        ([1000, 1, 1, 998], "Xo011Uo0"),
-    ],
-)
-def test_run_lengths_as_pycocotools_packs_them(lengths: list[int], text: str):
-    assert packed(lengths) == text
 
 
 @pytest.mark.parametrize("layout", ["mmseg", "coco", "anomalib", "labelstudio"])
@@ -166,3 +90,34 @@ def test_what_cannot_be_exported(labelled_run: Path, tmp_path: Path, run_maker: 
     assert main(["export", "mmseg", "nothing", "--out", str(tmp_path / "out")]) == 2
     assert "shards nothing do not exist" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("layout", ["mmseg", "coco", "anomalib", "labelstudio"])
+def test_files_do_not_depend_on_the_number_of_processes(layout: str, tmp_path: Path, run_maker: Any):
+    run_maker(tmp_path / "run", num_shards=2, rows=70)
+    for number in (1, 3):
+        words = [
+            "export",
+            layout,
+            str(tmp_path / "run"),
+            "--out",
+            str(tmp_path / str(number)),
+            "--processes",
+            str(number),
+        ]
+        assert main([*words, *(["--address", "pictures/"] if layout == "labelstudio" else [])]) == 0
+    assert files(tmp_path / "1") == files(tmp_path / "3")
+    for name in files(tmp_path / "1"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
+
+
+def test_a_damaged_mask_is_one_line_whoever_reads_it(labelled_run: Path, tmp_path: Path, capsys: Any):
+    tar = labelled_run / "shards" / "00001.tar"
+    data = tar.read_bytes()
+    tar.write_bytes(data.replace(b"IDAT", b"IDAX", 1))
+    for number in (1, 2):
+        words = ["export", "mmseg", str(labelled_run), "--out", str(tmp_path / str(number)), "--processes", str(number)]
+        assert main(words) == 2
+        assert "mask cannot be decoded" in capsys.readouterr().err
+    assert main(["export", "mmseg", str(labelled_run), "--out", str(tmp_path / "out"), "--processes", "-1"]) == 2
+    assert "--processes -1: at least 1" in capsys.readouterr().err
