@@ -78,7 +78,7 @@ def opened(args: argparse.Namespace, layout: str, **options: Any) -> Iterator[li
 
 def open_part(split: str, where: str) -> Part:
     """Raises MissingInputError, SchemaError, and ConfigError where names of files would be two things."""
-    reader = ShardReader(where)
+    reader = ShardReader(where, whole=True)
     if len(np.unique(reader.keys)) < len(reader):
         raise ConfigError(f"{where}: several samples have the same key, so they are not of one run; export each alone")
     suffixes = sorted({f".{reader.image_name(index)}" for index in range(len(reader))})

@@ -83,6 +83,8 @@ def view_run(
     """
     reader = ShardReader(str(where), cache=cache)
     indices = choose(len(reader), most)
+    if 2 * len(indices) > len(reader):
+        reader.want_whole()
     with local_files(where) as folder:
         manifest = manifest_of(folder)
         rejects = read_rejects(folder) if manifest else Rejects()
