@@ -78,8 +78,8 @@ def view_run(
         cache: as in ShardReader. remark: what the page says in place of how complete the run is.
         num_rejects: of each reason so many rejected inputs are shown as pictures, which opens the run's source.
 
-    Raises MissingInputError, SchemaError for damaged shards, OutputError, ResumeError for a damaged manifest, SourceError
-    where a store cannot be reached.
+    Raises MissingInputError, SchemaError for damaged shards, OutputError, ResumeError for a damaged manifest,
+    SourceError where a store cannot be reached.
     """
     reader = ShardReader(str(where), cache=cache)
     indices = choose(len(reader), most)
