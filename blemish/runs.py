@@ -12,14 +12,17 @@ from shards.errors import MissingInputError
 from shards.reader import ShardReader
 from shards.schema import Sample
 from shards.source import Reject
+from shards.store_reads import ReadStore
+from shards.store_run import address_of, local_files
+from shards.stores import Address
 from shards.writer import MANIFEST, REJECTS, read_manifest
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder: samples by position, and how they were made."""
+    """A run's folder, here or in an object store: samples by position, and how they were made."""
 
-    path: Path
+    path: Path | Address
     reader: ShardReader
     manifest: dict[str, Any]
     """Everything that manifest.json holds."""
@@ -60,12 +63,17 @@ class Run:
 
     def rejects(self) -> Iterator[Reject]:
         """Inputs that became no sample, each with its reason; none until the run is complete."""
-        file = self.path / REJECTS
-        if not file.is_file():
-            return
-        for line in file.read_text(encoding="utf-8").splitlines():
+        for line in self._rejects().decode("utf-8").splitlines():
             told = json.loads(line)
             yield Reject(told["uri"], told["reason"], told.get("detail", ""))
+
+    def _rejects(self) -> bytes:
+        """The bytes of rejects.jsonl, none where there is no such file."""
+        if isinstance(self.path, Address):
+            found = ReadStore(self.path).get(REJECTS)
+            return found[0] if found else b""
+        file = self.path / REJECTS
+        return file.read_bytes() if file.is_file() else b""
 
     def __str__(self) -> str:
         state = "complete" if self.is_complete else "not complete"
@@ -73,12 +81,13 @@ class Run:
 
 
 def open_run(path: str | Path) -> Run:
-    """Open the folder of a run.
+    """Open the folder of a run, or s3://bucket/run (gs://, az://).
 
     Raises MissingInputError (a FileNotFoundError: no manifest or no shards), ResumeError or SchemaError (ValueErrors:
-    damaged).
+    damaged), SourceError (a ValueError: a store cannot be reached).
     """
-    folder = Path(path)
-    if not (folder / MANIFEST).is_file():
-        raise MissingInputError(f"{folder} has no {MANIFEST}: it is no run; for loose tars use ShardReader")
-    return Run(folder, ShardReader(folder), read_manifest(folder / MANIFEST))
+    place = address_of(path) or Path(path)
+    with local_files(place) as folder:
+        if not (folder / MANIFEST).is_file():
+            raise MissingInputError(f"{place} has no {MANIFEST}: it is no run; for loose tars use ShardReader")
+        return Run(place, ShardReader(str(place)), read_manifest(folder / MANIFEST))

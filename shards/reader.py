@@ -152,6 +152,12 @@ class ShardReader(Sequence[Sample]):
         fetch_tars([path for path in self.paths if isinstance(path, StoredTar)])
         self.learn()
 
+    def want_whole(self) -> None:
+        """Fetch each tar of a store whole when it is read next, as with `whole`."""
+        for path in self.paths:
+            if isinstance(path, StoredTar):
+                path.whole = True
+
     def _check_version(self, shard: int) -> None:
         first = int(np.searchsorted(self._shards, shard))
         if first == len(self._shards) or self._shards[first] != shard:

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 from shards.errors import ConfigError, OutputError, UserError
 from shards.files import PARTIAL, explain, leftover_of, make_folder, process_name, publish
@@ -45,15 +45,17 @@ def cache_folder() -> Path:
 
 
 class ShardCache:
-    """The folder, and how many bytes it may hold; `kept` are names of files that this command does not give up.
+    """The folder, and how many bytes it may hold.
 
     Raises ConfigError where BLEMISH_CACHE_GB is no number of 0 or more.
     """
 
+    kept: ClassVar[set[str]] = set()
+    """Names of files that this process does not give up for others."""
+
     def __init__(self) -> None:
         self.folder = cache_folder()
         self.most = self._most()
-        self.kept: set[str] = set()
         self._told = False
 
     def _most(self) -> int:

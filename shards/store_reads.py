@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, Any
 
@@ -126,29 +126,30 @@ class Reads:
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        self._process = 0
-        self._store: ReadStore | None = None
-        self._helper: Helper | None = None
-        self._lock = threading.Lock()
+        self._own: dict[int, _Own] = {}
 
     def read(self, name: str, listed: Listed, offset: int, size: int) -> bytes:
         """As ReadStore.read."""
-        if self._process != os.getpid():  # nothing of another process is used, least of all its lock
-            self._lock, self._process = threading.Lock(), os.getpid()
-            self._store, self._helper = None, None
+        own = self._own.setdefault(os.getpid(), _Own())
         if not is_forked():
-            with self._lock:
-                self._store = self._store or ReadStore(self.address)
-            return self._store.read(name, listed, offset, size)
-        with self._lock:
-            self._helper = self._helper or Helper(self.address)
-            return self._helper.read(name, listed, offset, size)
+            with own.lock:
+                store = own.store = own.store or ReadStore(self.address)
+            return store.read(name, listed, offset, size)
+        with own.lock:
+            own.helper = own.helper or Helper(self.address)
+            return own.helper.read(name, listed, offset, size)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"address": self.address}
+        return {"address": self.address, "_own": {}}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["address"])  # type: ignore[misc]
+
+@dataclass
+class _Own:
+    """What one process reads with; nothing of another process is used, least of all its lock."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    store: ReadStore | None = None
+    helper: Helper | None = None
 
 
 class Helper:

@@ -27,7 +27,7 @@ class Truth:
     def __init__(self, where: Sequence[str], match: str = "key") -> None:
         if match not in MATCHES:
             raise ScoreError(f"match is {match!r}; allowed are {', '.join(MATCHES)}")
-        self.reader = ShardReader(list(where))
+        self.reader = ShardReader(list(where), whole=True)
         if not len(self.reader):
             raise ScoreError(f"no sample in {some([str(path) for path in self.reader.paths])}; nothing to score")
         self.match = match

@@ -97,7 +97,7 @@ def open_part(split: str, where: str, processes: int = 0) -> Part:
 
     Raises MissingInputError, SchemaError, and ConfigError where names of files would be two things.
     """
-    reader = ShardReader(where)
+    reader = ShardReader(where, whole=True)
     if len(np.unique(reader.keys)) < len(reader):
         raise ConfigError(f"{where}: several samples have the same key, so they are not of one run; export each alone")
     suffixes = [f".{name}" for name in reader.image_names()]

@@ -78,11 +78,13 @@ def view_run(
         cache: as in ShardReader. remark: what the page says in place of how complete the run is.
         num_rejects: of each reason so many rejected inputs are shown as pictures, which opens the run's source.
 
-    Raises MissingInputError, SchemaError for damaged shards, OutputError, ResumeError for a damaged manifest, SourceError
-    where a store cannot be reached.
+    Raises MissingInputError, SchemaError for damaged shards, OutputError, ResumeError for a damaged manifest,
+    SourceError where a store cannot be reached.
     """
     reader = ShardReader(str(where), cache=cache)
     indices = choose(len(reader), most)
+    if 2 * len(indices) > len(reader):
+        reader.want_whole()
     with local_files(where) as folder:
         manifest = manifest_of(folder)
         rejects = read_rejects(folder) if manifest else Rejects()

@@ -20,6 +20,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShardCache:
     """Room for a thousand bytes."""
     monkeypatch.setenv("BLEMISH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("BLEMISH_CACHE_GB", "1e-6")
+    monkeypatch.setattr(ShardCache, "kept", set())
     return ShardCache()
 
 

@@ -140,6 +140,18 @@ def test_export_and_the_source_read_from_there_too(stored: Path, tmp_path: Path,
     assert [one[i].sha256 for i in range(8)] == [other[i].sha256 for i in range(8)]
 
 
+def test_a_run_is_opened_from_python(stored: Path):
+    import blemish
+
+    one, other = blemish.open_run(RUN), blemish.open_run(stored)
+    assert [sample.key for sample in one] == [sample.key for sample in other]
+    assert (one.totals, one.config, one.is_complete) == (other.totals, other.config, True)
+    assert list(one.rejects()) == list(other.rejects()) != []
+    assert str(one) == f"Tiny run in {RUN}: 8 samples, complete"
+    with pytest.raises(FileNotFoundError, match=r"s3://bucket/none has no manifest\.json"):
+        blemish.open_run("s3://bucket/none")
+
+
 @pytest.mark.parametrize("verb", ["check", "show", "view", "status"])
 def test_a_store_that_cannot_be_used_is_one_line(
     verb: str, reading: FaultyServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
