@@ -61,7 +61,7 @@ class Crew:
             while True:
                 self.hire()
                 calls = {member.ref: member for member in self.members.values() if member.ref is not None}
-                ready, _ = self.ray.wait(list(calls), num_returns=len(calls), timeout=POLL) if calls else ([], [])
+                ready, _ = self.ray.wait(list(calls), timeout=POLL) if calls else ([], [])  # the first that ends
                 for ref in ready:
                     if self.heard(calls[ref], ref):
                         return self.ray.get(ref).value

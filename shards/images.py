@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from shards.errors import SchemaError
-from shards.grey_png import read_grey, read_greys
+from shards.grey_png import read_grey, read_greys, size_in
 from shards.guard.decoding import PictureTooLargeError, open_picture
 from shards.masks import U8, mask_from_bytes, mask_from_file
 
@@ -22,6 +22,8 @@ STRIP_PIXELS = 1 << 20
 """Pixels that are converted at once."""
 SURE_PIXELS = 1 << 24
 """A picture of no more can be read again, whatever its codec makes of it."""
+SMALL_PIXELS = 1 << 13
+"""Masks of no more are decoded many at a time; larger ones alone take less."""
 MAX_MEMBER = 1 << 28
 """Largest file of a sample, in bytes: a picture of MAX_PIXELS that does not compress."""
 
@@ -89,7 +91,7 @@ def decode_mask(data: bytes) -> U8:
 
 def decode_masks(datas: Sequence[bytes]) -> list[U8]:
     """`decode_mask` of each; small masks of one width in a fraction of the time. Raises SchemaError."""
-    plain = read_greys(datas)
+    plain = read_greys(datas) if datas and size_in(datas[0]) <= SMALL_PIXELS else None
     if plain is None:
         return [decode_mask(data) for data in datas]
     width, heights, stored = plain

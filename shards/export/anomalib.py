@@ -21,11 +21,21 @@ from pathlib import Path
 import numpy as np
 
 from shards.errors import ConfigError
-from shards.export.parts import Label, Part, add_common, has_artifact, opened, place, write_part, write_picture
+from shards.export.parts import (
+    Label,
+    Part,
+    add_common,
+    has_artifact,
+    has_ignored,
+    opened,
+    place,
+    write_part,
+    write_picture,
+)
 from shards.files import make_folder
 from shards.grey_png import write_grey
 from shards.guard.plain_file import size_of
-from shards.masks import ARTIFACT, FILE_ARTIFACT, IGNORE, U8
+from shards.masks import ARTIFACT, FILE_ARTIFACT, U8
 from shards.schema import MASK_MEMBER
 
 NORMAL, NORMAL_TEST, DEFECT, MASKS = "train/good", "test/good", "test/defect", "ground_truth/defect"
@@ -100,28 +110,28 @@ class Layout:
 
     def put(self, index: int, key: str, mask: U8) -> list[str]:
         """Write one sample; returns where it went."""
-        is_artifact, has_ignored = has_artifact(mask), bool((mask == IGNORE).any())
-        where = self.told(is_artifact, has_ignored)
+        is_artifact, is_doubtful = has_artifact(mask), has_ignored(mask)
+        where = self.told(is_artifact, is_doubtful)
         if where in (NORMAL, NORMAL_TEST, DEFECT):
-            label = self.label_of(index, key, mask, has_ignored) if where == DEFECT else None
+            label = self.label_of(index, key, mask, is_doubtful) if where == DEFECT else None
             write_picture(self.part, index, key, f"{self.out}/{where}", label)
         if not (self.with_twins and is_artifact):
             return [where]
         return [where, NORMAL if self.write_twin(index, key) else "artifacts without a clean twin"]
 
-    def told(self, is_artifact: bool, has_ignored: bool) -> str:
+    def told(self, is_artifact: bool, is_doubtful: bool) -> str:
         """Where a sample with such a mask goes; in words where it goes nowhere."""
         train = self.part.split == "train"
         if is_artifact:
             return "artifacts not written: anomalib trains on normal pictures" if train and self.has_test else DEFECT
-        if has_ignored:
+        if is_doubtful:
             return "left out: all their marked pixels are ignored"
         return NORMAL if train else NORMAL_TEST
 
-    def label_of(self, index: int, key: str, mask: U8, has_ignored: bool) -> Label:
+    def label_of(self, index: int, key: str, mask: U8, is_doubtful: bool) -> Label:
         """The mask of a defect: the shard's own file where it holds nothing but 0 and 255."""
         path = f"{self.out}/{MASKS}/{key}.png"
-        if not has_ignored:
+        if not is_doubtful:
             return path, lambda: self.part.reader.member(index, MASK_MEMBER)
         marked = mask != 0 if self.ignored_count else mask == ARTIFACT
         return path, lambda: write_grey(np.where(marked, np.uint8(FILE_ARTIFACT), np.uint8(0)))

@@ -22,7 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from shards.export.parts import Part, Tally, add_common, opened, write_part, write_picture
+from shards.export.parts import Part, Tally, add_common, has_ignored, opened, write_part, write_picture
 from shards.export.polygons import polygons_of
 from shards.export.runs import Region, regions_of_each
 from shards.files import HashingFile, make_folder, whole_file
@@ -126,7 +126,7 @@ def annotations_of(masks: Sequence[U8], polygons: bool = False) -> list[list[dic
         for mask, regions in zip(masks, found, strict=True)
     ]
     for number, mask in enumerate(masks):
-        if (mask == IGNORE).any():
+        if has_ignored(mask):
             (regions,) = regions_of_each([mask], IGNORE, down=True, joined=False)
             told[number] += [annotation(region, mask.shape, True) for region in regions]
     return told

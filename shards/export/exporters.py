@@ -7,7 +7,7 @@ from __future__ import annotations
 
 EXPORTERS: dict[str, tuple[str, str]] = {
     "mmseg": ("shards.export.mmseg", "mmsegmentation: img_dir and ann_dir, and a config of the data set"),
-    "coco": ("shards.export.coco", "COCO: one annotation a region, as run-length encoding, box and area"),
+    "coco": ("shards.export.coco", "COCO: one annotation a region, as run lengths or polygons, box and area"),
     "anomalib": ("shards.export.anomalib", "anomalib: the layout of MVTec AD, normal pictures and defects with masks"),
     "parquet": ("shards.export.parquet", "Parquet with the pictures inside, as the Hugging Face hub reads it"),
     "dpo": ("shards.export.dpo", "preference pairs, clean twin over artifact, for Diffusion-DPO"),

