@@ -48,6 +48,8 @@ INVERSIONS: dict[str, dict[str, Any]] = {
     "warm 2,3,1": {"mode": "warm", "warm_passes": (2, 3, 1)},
     "warm 3,5,2,1 (default)": {"mode": "warm", "warm_passes": (3, 5, 2, 1)},
     "warm 2": {"mode": "warm", "warm_passes": (2,)},
+    "warm 3,1 extrapolated": {"mode": "warm", "warm_passes": (3, 1), "extrapolate": True},
+    "warm 2,3,1 extrapolated": {"mode": "warm", "warm_passes": (2, 3, 1), "extrapolate": True},
 }
 REFERENCE = "warm 2,3,1"
 """What every other way's PSNR is compared with, picture by picture."""
