@@ -8,7 +8,9 @@ of the same order.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
+import numpy as np
 from torch import Tensor
 
 from corruptor.renoise import NoisePredictor
@@ -32,6 +34,21 @@ def midpoint(predict: NoisePredictor, latents: Tensor, schedule: Schedule, moves
         velocity = predict(a * latents + b * velocity, middle)
         a, b = schedule.move(source, target)
         latents = a * latents + b * velocity
+    return latents
+
+
+def evened(moves: Moves, count: int) -> Moves:
+    """The same way in `count` moves, even along the given ones: of a grid with a shift, shifted as it is."""
+    levels = [moves[0][0], *(target for _, target in moves)]
+    points = np.interp(np.linspace(0, len(moves), count + 1), np.arange(len(levels)), levels).tolist()
+    return list(pairwise(points))
+
+
+def euler(predict: NoisePredictor, latents: Tensor, schedule: Schedule, moves: Moves) -> Tensor:
+    """Along the moves by the velocity at the beginning of each."""
+    for source, target in moves:
+        a, b = schedule.move(source, target)
+        latents = a * latents + b * predict(latents, source)
     return latents
 
 

@@ -1,12 +1,13 @@
-"""Images/s of the whole method with random weights, beside the floating-point bound, batch by batch.
+"""Images/s of the whole method with random weights, before and after each way to make it faster.
 
-    python -m benchmarks.gpu --shape sd15 sdxl --batch 1 4 8 16 --compile --gpu h100 --out out/bench
+    python -m benchmarks.gpu --shape sd15 sdxl flux_dev --batch 1 8 --gpu h100 --out out/bench
     python -m benchmarks.gpu --device cpu --shape tiny --batch 1 4 --out out/bench
 
 Random weights cost what trained ones cost, so nothing is downloaded. A picture is encoded, inverted, corrupted,
-resampled and decoded as in `corruptor.corrupt`; batches take turns, one image at a time among them, so that whatever
-else the machine does falls on all. The bound is counted FLOPs over the card's peak; the device-busy share is the time
-in which the device computed, as its own profiler has it, over wall time (n/a on a CPU).
+resampled and decoded as in `corruptor.corrupt`. Before: networks as they are, the VAE in float32, a prompt embedded for
+each picture, one picture an inversion. Each change is measured by turns with that, so that whatever else the machine
+does falls on both. The bound is counted FLOPs of denoiser and VAE over the card's peak, half of it in float32; the
+device-busy share is the time in which the device computed, as its own profiler has it, over wall time (n/a on a CPU).
 """
 
 from __future__ import annotations
@@ -14,183 +15,165 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler
 from torch import Tensor
 
+from benchmarks.gpu_ways import BEFORE, CHANGES, SIDES, Model, make_model, pictures
 from benchmarks.report import spread, write_report
-from corruptor.backbone import Backbone, Conditioning
+from corruptor.backbone import Backbone
 from corruptor.config import CorruptionConfig
 from corruptor.corrupt import corrupt
-from corruptor.families.table import FAMILIES
 from corruptor.line.cards import GPUS
-from corruptor.line.cost import count_passes
-from corruptor.loading import DTYPES, Loaded
-from corruptor.model_zoo import KNOWN
+from corruptor.line.cost import Passes, count_passes
+from corruptor.loading import DTYPES
 from corruptor.shapes import SHAPES, Flops, count_flops
 
-SIDES = {"sd15": 512, "sd21": 768, "tiny": 32}
-"""Pixels, of shapes that are not run at 1024."""
-KNOWN_GRIDS = {known.shape: known.flow for known in KNOWN.values() if known.flow is not None}
+COLUMNS = {
+    "name": "",
+    "rate": "images/s",
+    "times": "times before",
+    "single": "times one image at a time",
+    "tflops": "TFLOP/s",
+    "bound": "share of the FLOP bound",
+    "busy": "device busy",
+    "gigabytes": "GB at most",
+}
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One way of running a shape."""
+@dataclass
+class Turns:
+    """One way at one batch size, and what its turns gave."""
 
-    shape: str
+    model: Model
     side: int
     batch: int
-    channels_last: bool
-    compiled: bool
+    rates: list[float] = field(default_factory=list)
+    """Images/s."""
+    warm: bool = False
 
-    @property
-    def summary(self) -> str:
-        """As a row's name."""
-        more = [word for word, on in (("channels_last", self.channels_last), ("compile", self.compiled)) if on]
-        return (
-            f"{self.shape} {self.side} px, {'one image at a time' if self.batch == 1 else f'batches of {self.batch}'}"
-            + (f", {', '.join(more)}" if more else "")
-        )
+    def warm_up(self) -> None:
+        """Once: shapes met, kernels chosen, graphs compiled; CUDA graphs are recorded the second time."""
+        for _ in range(0 if self.warm else 2 if self.model.backbone.device.type == "cuda" else 1):
+            work(self.model, self.side, self.batch)
+        self.warm = True
+
+    def take(self, images: int) -> None:
+        """One turn of at least so many pictures."""
+        calls = max(1, -(-images // (self.batch * self.model.way.variants)))
+        synchronise(self.model.backbone)
+        began = time.perf_counter()
+        for _ in range(calls):
+            work(self.model, self.side, self.batch)
+        synchronise(self.model.backbone)
+        self.rates.append(calls * self.batch * self.model.way.variants / (time.perf_counter() - began))
 
 
 def main() -> None:
     """Command line."""
     args = arguments()
+    torch._dynamo.config.recompile_limit = 64  # a graph for each batch size and each step's shapes
     rows: list[dict[str, Any]] = []
     for name in args.shape:
-        side = args.side or SIDES.get(name, 1024)
-        shape = SHAPES[name]
-        flops = count_flops(shape.family, shape.denoiser, shape.vae, side, side)
-        for channels_last in [False, True] if args.channels_last == "both" else [args.channels_last == "on"]:
-            for compiled in [False, True] if args.compile else [False]:
-                backbone = random_backbone(name, args.device, DTYPES[args.dtype], channels_last, compiled)
-                settings = [Setting(name, side, batch, channels_last, compiled) for batch in args.batch]
-                rows += measure_all(backbone, settings, flops, args)
-                del backbone
-    columns = {
-        "name": "",
-        "rate": "images/s",
-        "ratio": "times one image at a time",
-        "tflops": "TFLOP/s",
-        "bound": "share of the FLOP bound",
-        "busy": "device busy",
-    }
+        rows += measure_shape(name, args)
     title = f"The method with random weights, {args.dtype}, {args.rounds} rounds"
     card = GPUS[args.gpu].name if args.gpu else "none named"
-    write_report(args.out, "gpu", title, columns, rows, peak=card, passes=vars(passes_of_one()))
+    write_report(args.out, "gpu", title, COLUMNS, rows, peak=card, passes=vars(passes_of(1)))
 
 
-def passes_of_one() -> Any:
-    """Passes of one picture with the default method."""
-    return count_passes(CorruptionConfig(), 1)
+def passes_of(variants: int) -> Passes:
+    """Passes of one source picture with the default method."""
+    return count_passes(CorruptionConfig(), variants)
 
 
-def random_backbone(name: str, device: str, dtype: torch.dtype, channels_last: bool, compiled: bool) -> Backbone:
-    """A model of this shape with random weights. Prompts become fixed random numbers: text costs next to nothing."""
-    shape = SHAPES[name]
-    family = FAMILIES[shape.family]
-    with torch.device(device):
-        torch.manual_seed(0)
-        # Past diffusers' own `to`, which warns of layers that these models do not have.
-        networks = {
-            part: torch.nn.Module.to(family.models[part].model_class.from_config(dict(config)), dtype=dtype)
-            for part, config in ((family.denoiser, shape.denoiser), ("vae", shape.vae))
-        }
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    parts: dict[str, Any] = {
-        part: network.eval().requires_grad_(False).to(memory_format=layout) for part, network in networks.items()
-    }
-    flow = KNOWN_GRIDS.get(name)
-    if flow is None:
-        told = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1}
-        parts["scheduler"] = DDIMScheduler(**told)
-    blank = family.speak(networks[family.denoiser], family.latents.factor(networks["vae"])).blank_text()
-
-    def embed(parts: Any, prompt: str) -> Conditioning:
-        made = torch.Generator().manual_seed(len(prompt))
-        return blank.each(lambda value: torch.randn(value.shape, generator=made).to(device))
-
-    row = replace(family, embed_one=embed)
-    if flow is not None:
-        row = replace(row, schedule_of=lambda parts, num_steps: flow.with_steps(num_steps))
-    loaded = Loaded(row, parts, {}, zero_negative=False)
-    backbone = Backbone(loaded, torch.device(device), model_id=name)
-    if compiled:
-        for network in (networks[family.denoiser], networks["vae"].encoder, networks["vae"].decoder):
-            network.compile()
-    return backbone
-
-
-def measure_all(
-    backbone: Backbone, settings: Sequence[Setting], flops: Flops, args: argparse.Namespace
-) -> list[dict[str, Any]]:
-    """All batch sizes in turn, `rounds` times; each begins one round once."""
-    rates: dict[int, list[float]] = {setting.batch: [] for setting in settings}
-    for setting in settings:
-        work(backbone, setting)  # shapes met, kernels chosen, graphs compiled
-    for number in range(args.rounds):
-        first = number % len(settings)
-        for setting in [*settings[first:], *settings[:first]]:
-            rates[setting.batch].append(one_rate(backbone, setting, args.images))
-    passes = passes_of_one()
-    each = passes.nfe * flops.denoiser + passes.encodes * flops.encode + passes.decodes * flops.decode
-    peak = GPUS[args.gpu].half_tflops if args.gpu else 0.0
-    rows = []
-    for setting in settings:
-        rate = spread(rates[setting.batch])
-        tflops = rate["median"] * each / 1e12
-        alone = rates.get(1)
-        rows.append(
-            {
-                "name": setting.summary,
-                "rate": rate,
-                "ratio": rate["median"] / spread(alone)["median"] if alone else "n/a",
-                "tflops": tflops,
-                "bound": tflops / peak if peak else "n/a",
-                "busy": busy_share(backbone, setting),
-            }
-        )
+def measure_shape(name: str, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Rows of one shape: before at each batch size, then each change beside it."""
+    side, shape, dtype = args.side or SIDES.get(name, 1024), SHAPES[name], DTYPES[args.dtype]
+    flops = count_flops(shape.family, shape.denoiser, shape.vae, side, side)
+    base = make_model(name, BEFORE, args.device, dtype)
+    before = {batch: Turns(base, side, batch) for batch in args.batch}
+    in_turns(list(before.values()), args)
+    single = before[1].rates if 1 in before else None
+    rows = [row_of(name, one, flops, args, None, single) for one in before.values()]
+    for change in args.changes:
+        changed = make_model(name, CHANGES[change], args.device, dtype)
+        for batch in args.batch:
+            pair = [Turns(base, side, batch, warm=True), Turns(changed, side, batch)]
+            in_turns(pair, args)
+            rows.append(row_of(name, pair[1], flops, args, pair[0].rates, single))
+        del changed, pair
+        if args.device.startswith("cuda"):
+            torch.cuda.empty_cache()
     return rows
 
 
-def one_rate(backbone: Backbone, setting: Setting, images: int) -> float:
-    """Images/s over at least `images` pictures."""
-    calls = max(1, -(-images // setting.batch))
-    synchronise(backbone)
-    began = time.perf_counter()
-    for _ in range(calls):
-        work(backbone, setting)
-    synchronise(backbone)
-    return calls * setting.batch / (time.perf_counter() - began)
+def in_turns(settings: Sequence[Turns], args: argparse.Namespace) -> None:
+    """All settings in turn, `rounds` times; each begins some rounds."""
+    for one in settings:
+        one.warm_up()
+    for number in range(args.rounds):
+        first = number % len(settings)
+        for one in [*settings[first:], *settings[:first]]:
+            one.take(args.images)
 
 
-def work(backbone: Backbone, setting: Setting) -> Tensor:
+def row_of(
+    name: str,
+    turns: Turns,
+    flops: Flops,
+    args: argparse.Namespace,
+    before: Sequence[float] | None,
+    single: Sequence[float] | None,
+) -> dict[str, Any]:
+    """The figures of a setting. `before`: rates of the unchanged way, round by round; `single`: of one at a time."""
+    model, rate = turns.model, spread(turns.rates)
+    passes, variants = passes_of(model.way.variants), model.way.variants
+    denoiser = passes.nfe * flops.denoiser / variants / 1e12
+    vae = (passes.encodes * flops.encode + passes.decodes * flops.decode) / variants / 1e12
+    peak = GPUS[args.gpu].half_tflops if args.gpu else 0.0
+    slow = 1 + (args.dtype == "float32"), 1 + (not model.way.vae_half)
+    busy, gigabytes = on_the_card(turns)
+    return {
+        "name": f"{name} {turns.side} px, batches of {turns.batch}: {model.way.name}",
+        "rate": rate,
+        "times": spread([one / other for one, other in zip(turns.rates, before, strict=True)]) if before else "",
+        "single": rate["median"] / spread(single)["median"] if single else "n/a",
+        "tflops": rate["median"] * (denoiser + vae),
+        "bound": rate["median"] * (denoiser * slow[0] + vae * slow[1]) / peak if peak else "n/a",
+        "busy": busy,
+        "gigabytes": gigabytes,
+    }
+
+
+def work(model: Model, side: int, batch: int) -> Tensor:
     """One batch through the method."""
-    side, batch = setting.side, setting.batch
-    made = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (batch, side, side, 3), generator=made, dtype=torch.uint8)
-    masks = torch.zeros(batch, side, side, dtype=torch.uint8)
-    masks[:, side // 4 : side // 2, side // 4 : side // 2] = 1
+    images, masks = pictures(side, batch)
+    rows = [number for number in range(batch) for _ in range(model.way.variants)]
+    model.read_prompts(batch)
     # The threshold and the policy cost nothing on the device; a random model changes everything anyway.
-    return corrupt(backbone, images, masks, [""] * batch, list(range(batch)), CorruptionConfig()).images_NHWC
+    config, seeds = CorruptionConfig(), list(range(len(rows)))
+    return corrupt(model.backbone, images, masks[rows], [""] * batch, seeds, config, rows).images_NHWC
 
 
-def busy_share(backbone: Backbone, setting: Setting) -> float | str:
-    """Share of wall time in which kernels ran, over one batch; n/a without a card."""
+def on_the_card(turns: Turns) -> tuple[float | str, float | str]:
+    """Share of wall time in which kernels ran over one batch, and gigabytes at its fullest moment; n/a without."""
+    backbone = turns.model.backbone
     if backbone.device.type != "cuda":
-        return "n/a"
+        return "n/a", "n/a"
     synchronise(backbone)
+    torch.cuda.reset_peak_memory_stats()
+    held = torch.cuda.memory_allocated()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         began = time.perf_counter()
-        work(backbone, setting)
+        work(turns.model, turns.side, turns.batch)
         synchronise(backbone)
         wall = time.perf_counter() - began
-    return union_of([(e.time_range.start, e.time_range.end) for e in profile.events()]) / 1e6 / wall
+    busy = union_of([(e.time_range.start, e.time_range.end) for e in profile.events()]) / 1e6 / wall
+    # What the other model holds meanwhile is not this one's.
+    return busy, (torch.cuda.max_memory_allocated() - held) / 1e9 + turns.model.gigabytes
 
 
 def union_of(spans: Sequence[tuple[float, float]]) -> float:
@@ -210,13 +193,12 @@ def synchronise(backbone: Backbone) -> None:
 def arguments() -> argparse.Namespace:
     top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    top.add_argument("--shape", "--size", nargs="+", choices=SHAPES, default=["sd15", "sdxl"])
+    top.add_argument("--shape", "--size", nargs="+", choices=SHAPES, default=["sd15", "sdxl", "flux_dev"])
     top.add_argument("--side", type=int, default=0, help="pixels (default the shape's own)")
-    top.add_argument("--batch", nargs="+", type=int, default=[1, 4, 8, 16], help="1 is one image at a time")
+    top.add_argument("--batch", nargs="+", type=int, default=[1, 8], help="sources at once; 1 is one image at a time")
     top.add_argument("--dtype", choices=DTYPES, default="", help="default bfloat16, float32 on a CPU")
-    top.add_argument("--channels-last", choices=("off", "on", "both"), default="both")
-    top.add_argument("--compile", action="store_true", help="compiled networks as well")
-    top.add_argument("--rounds", type=int, default=3, help="turns of each batch size")
+    top.add_argument("--changes", nargs="*", choices=CHANGES, default=list(CHANGES), help="default: all of them")
+    top.add_argument("--rounds", type=int, default=3, help="turns of each")
     top.add_argument("--images", type=int, default=32, help="pictures a turn, at least")
     top.add_argument("--gpu", choices=GPUS, default="", help="card whose peak is the bound")
     top.add_argument("--out", type=Path, required=True)

@@ -66,10 +66,13 @@ def open_shape(shape: str, steps: int, device: str) -> Inpainter:
         return open_inpainter(EMBEDDED, options=fill, device=device)
     import torch
 
-    from benchmarks.gpu import random_backbone
+    from benchmarks.gpu_ways import Way, make_model
 
-    dtype = torch.float16 if device.startswith("cuda") else torch.float32
-    return BlendedInpainter(random_backbone(shape, device, dtype, False, False), fill)
+    half = device.startswith("cuda")
+    model = make_model(
+        shape, Way("repair", vae_half=half, text=False), device, torch.float16 if half else torch.float32
+    )
+    return BlendedInpainter(model.backbone, fill)
 
 
 def load_pictures(count: int, side: int) -> list[Work]:

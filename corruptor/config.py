@@ -60,6 +60,10 @@ class InversionConfig:
     warm_passes: tuple[int, ...] = (3, 5, 2, 1)
     """Denoiser passes of the first, second, .. inversion step; the last number holds for all further steps."""
 
+    extrapolate: bool = field(default=False, metadata={LATER: True})
+    """Of `warm`: from the third step on the first guess follows the line through the last two predictions instead of
+    taking the last one. Costs no pass."""
+
     num_renoise_iterations: int = 9
     """K of ReNoise: a step costs K + 1 passes."""
 

@@ -9,7 +9,7 @@ called noise here, as in the papers; for flow matching it is the velocity, and a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -36,20 +36,30 @@ def invert(
     item k belongs to grid step num_steps - k. Every sample's result is independent of the rest of its batch.
     """
     trajectory = [z0_BCHW]
-    noise = None
+    known: list[tuple[float, Tensor]] = []  # timestep and prediction of the steps before
     for index, (before, timestep) in enumerate(schedule.upward(start_step)):
         z_p = trajectory[-1]
         a, b = schedule.move(before, timestep)
         if config.mode == "warm":
             passes = config.warm_passes[min(index, len(config.warm_passes) - 1)]
-            guess = z_p if noise is None else a * z_p + b * noise
+            guess = a * z_p + b * _expected(known, timestep, config.extrapolate) if known else z_p
             noise = _refine(predict_noise, z_p, guess, timestep, (a, b), passes)
         elif config.mode == "ddim":
             noise = predict_noise(z_p, timestep)
         else:
             noise = _renoise_step(predict_noise, z0_BCHW, z_p, (a, b), timestep, schedule, config)
         trajectory.append(a * z_p + b * noise)
+        known = [*known[-1:], (timestep, noise)]
     return trajectory
+
+
+def _expected(known: Sequence[tuple[float, Tensor]], timestep: float, extrapolate: bool) -> Tensor:
+    """What the denoiser will predict at `timestep`, from what it predicted at one or two before."""
+    last_timestep, last = known[-1]
+    if not extrapolate or len(known) < 2:
+        return last
+    older_timestep, older = known[0]
+    return last + (timestep - last_timestep) / (last_timestep - older_timestep) * (last - older)
 
 
 def _refine(

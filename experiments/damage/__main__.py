@@ -16,7 +16,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +62,8 @@ def run(args: argparse.Namespace) -> None:
         for name, overrides in arms:
             rows = arm(name, [*args.overrides, *overrides], args, pool)
             told[name] = figures(rows, args.n)
+            for what, fewer in read_stricter(args.stricter, name, rows):
+                told[what] = {**figures(fewer, args.n), "precision": {}, "recall": {}}
     facts = {
         "command": "python -m experiments.damage " + shlex.join(sys.argv[1:]),
         "date": time.strftime("%Y-%m-%d"),
@@ -80,6 +82,20 @@ def read_arm(text: str) -> tuple[str, list[str]]:
     if not name or not name.replace("-", "").replace("_", "").isalnum():
         raise ConfigError(f"--arm {text!r} must begin with a name of letters, digits, - and _")
     return name, overrides
+
+
+def read_stricter(told: Sequence[str], name: str, rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
+    """Each "LEAST:LOW:HIGH" as a name and an arm's rows under it. Raises ConfigError, also for arms with tries."""
+    from experiments.damage.report import narrowed
+
+    for text in told:
+        try:
+            least, low, high = map(float, text.split(":"))
+        except ValueError:
+            raise ConfigError(f"--stricter {text!r} is not LEAST:LOW:HIGH, such as 20:0.08:2") from None
+        if any(row.num_tries > 1 for row in rows):
+            raise ConfigError(f"--stricter: arm {name} tries again what does not pass; make an arm of {text!r} instead")
+        yield f"{name}, change {least:g}, distance {low:g} to {high:g}", narrowed(rows, least, low, high)
 
 
 def arm(name: str, overrides: Sequence[str], args: argparse.Namespace, pool: Any) -> list[Row]:
@@ -121,6 +137,13 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     top.add_argument("--config", default="configs/shards/miniworld.py")
     add_overrides(top)
     top.add_argument("--arm", action="append", metavar="'NAME a.b=v ..'", help="may be given several times")
+    top.add_argument(
+        "--stricter",
+        action="append",
+        default=[],
+        metavar="LEAST:LOW:HIGH",
+        help="also count as if the threshold and the band were these, of arms without a ladder",
+    )
     top.add_argument("--n", type=int, default=96, help="scenes (default 96)")
     top.add_argument("--split", choices=("validation", "calibration"), default="validation")
     top.add_argument("--first", type=int, default=FIRST, help=f"offset into the split (default {FIRST})")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,27 @@ def figures(rows: Sequence[Row], num_sources: int, rounds: int = ROUNDS) -> dict
     }
 
 
+def narrowed(rows: Sequence[Row], least: float = 0.0, low: float = 0.0, high: float = math.inf) -> list[Row]:
+    """Rows of an arm without further tries, had its threshold been `least` and its band `low` to `high`.
+
+    Components without a distance lie in every band. What is labelled of a picture that loses some of its components is
+    not known, so that of all pictures only whether anything is labelled is told.
+    """
+    found = []
+    for row in rows:
+        parts = tuple(
+            replace(one, kept=one.kept and one.change >= least and in_band(one.distance, low, high))
+            for one in row.parts
+        )
+        found.append(replace(row, parts=parts, label=(int(any(one.kept for one in parts)), 0, 0)))
+    return found
+
+
+def in_band(distance: float | None, low: float, high: float) -> bool:
+    """Whether a distance, if there is one, is neither below nor above."""
+    return distance is None or low <= distance <= high
+
+
 def passes(rows: Sequence[Row], rounds: int) -> dict[str, float]:
     """Noise predictions of all rows, over the rows that became samples; nan without any."""
     nfe, good = np.array([row.nfe for row in rows], float), np.array([row.is_sample for row in rows], float)
@@ -51,5 +74,6 @@ def markdown(told: Mapping[str, Mapping[str, Any]]) -> str:
     for name, one in told.items():
         cost = one["passes"]
         spent = f"{cost['mean']:.1f} ({cost['low']:.1f} to {cost['high']:.1f})"
-        lines.append([name, percent(one["yield"]), percent(one["purity"]), percent(one["precision"]), spent])
+        pixels = percent(one["precision"]) if one["precision"] else "n/a"
+        lines.append([name, percent(one["yield"]), percent(one["purity"]), pixels, spent])
     return table(head, lines)

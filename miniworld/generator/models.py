@@ -129,6 +129,17 @@ def build_flow_scheduler() -> FlowMatchEulerDiscreteScheduler:
     return FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=1.0)
 
 
+class SamplingFlow(FlowMatchEulerDiscreteScheduler):
+    """What a StableDiffusionPipeline asks of its scheduler beside what flow matching's has."""
+
+    init_noise_sigma = 1.0
+    """The first latents are noise alone."""
+
+    def scale_model_input(self, sample: torch.Tensor, timestep: Any = None) -> torch.Tensor:
+        """Latents go to the network as they are."""
+        return sample
+
+
 def tokenize(tokenizer: CLIPTokenizer, captions: list[str]) -> torch.Tensor:
     """Token ids, int64 [B, MAX_TOKENS]."""
     out = tokenizer(captions, padding="max_length", max_length=MAX_TOKENS, truncation=True, return_tensors="pt")

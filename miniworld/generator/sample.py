@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from miniworld.generator.models import hush_libraries
+from miniworld.generator.models import SamplingFlow, hush_libraries
 from shards.errors import ConfigError, MissingInputError
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -20,7 +20,7 @@ GUIDANCE = 2.5
 
 
 def load_pipeline(folder: Path | str = WEIGHTS, device: str = "cpu") -> Any:
-    """The generator as a StableDiffusionPipeline in float32.
+    """The generator, or its flow-matching sibling, as a StableDiffusionPipeline in float32.
 
     Raises MissingInputError (a FileNotFoundError) when the folder is incomplete, ConfigError when it cannot be read.
     """
@@ -32,7 +32,7 @@ def load_pipeline(folder: Path | str = WEIGHTS, device: str = "cpu") -> Any:
                 "train one with `python -m miniworld train --minutes 60`"
             )
     hush_libraries()
-    from diffusers import StableDiffusionPipeline
+    from diffusers import FlowMatchEulerDiscreteScheduler, StableDiffusionPipeline
 
     try:
         pipe = StableDiffusionPipeline.from_pretrained(
@@ -41,6 +41,8 @@ def load_pipeline(folder: Path | str = WEIGHTS, device: str = "cpu") -> Any:
     except (OSError, ValueError, SafetensorError) as error:
         first = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(f"the generator in {folder} cannot be read ({first}): train it anew") from error
+    if isinstance(pipe.scheduler, FlowMatchEulerDiscreteScheduler):
+        pipe.scheduler = SamplingFlow.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -70,6 +72,8 @@ def sample_images(
     """Guided samples, uint8 [N, 64, 64, 3]; picture i depends on captions[i] and seeds[i] alone (to rounding)."""
     out: list[NDArray[np.uint8]] = []
     shape = (pipe.unet.config.in_channels, pipe.unet.config.sample_size, pipe.unet.config.sample_size)
+    # Evenly from noise to 1 / steps, as the line goes; the scheduler's own grid spends its last step on s = 0.001.
+    own = {"sigmas": np.linspace(1.0, 1.0 / steps, steps).tolist()} if isinstance(pipe.scheduler, SamplingFlow) else {}
     for start in range(0, len(captions), batch):
         words, numbers = list(captions[start : start + batch]), list(seeds[start : start + batch])
         latents = torch.stack([noise_for(n, shape) for n in numbers])
@@ -81,6 +85,7 @@ def sample_images(
             output_type="np",
             height=4 * shape[1],
             width=4 * shape[2],
+            **own,
         ).images
         out.append(np.rint(np.asarray(pictures) * 255).astype(np.uint8))
     return np.concatenate(out)

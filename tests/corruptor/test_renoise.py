@@ -12,6 +12,7 @@ from diffusers import DDIMInverseScheduler, DDIMScheduler
 from torch import Tensor
 
 from corruptor.config import InversionConfig, ResamplingConfig
+from corruptor.flow_schedule import FlowSchedule
 from corruptor.noise import sample_generator
 from corruptor.regularise import autocorrelation, patch_kl, regularise_noise
 from corruptor.renoise import invert
@@ -65,14 +66,17 @@ def slow_renoise(z0: np.ndarray, num_steps: int, k: int, average: bool) -> np.nd
     return z
 
 
-def slow_warm(z0: np.ndarray, passes: list[int]) -> np.ndarray:
-    z, eps = z0, None
+def slow_warm(z0: np.ndarray, passes: list[int], extrapolate: bool = False) -> np.ndarray:
+    z, known = z0, []
     for i, rounds in enumerate(passes):
-        t = 1 + 20 * i
-        guess = z if eps is None else slow_move(z, eps, t - 20, t)
+        t, guess = 1 + 20 * i, z
+        if known:
+            line = extrapolate and len(known) > 1
+            guess = slow_move(z, 2 * known[-1] - known[-2] if line else known[-1], t - 20, t)
         for _ in range(rounds):
             eps = slow_denoiser(guess, t)
             guess = slow_move(z, eps, t - 20, t)
+        known.append(eps)
         z = guess
     return z
 
@@ -94,10 +98,29 @@ def test_renoise_is_the_slow_restatement(z0: Tensor, k: int, average: bool, num_
         np.testing.assert_allclose(trajectory[-1][row].numpy(), expected, atol=3e-6)
 
 
-def test_warm_start_is_the_slow_restatement(z0: Tensor) -> None:
-    trajectory = invert(denoiser, z0, SCHEDULE, 40, InversionConfig(mode="warm", warm_passes=(2, 3, 1)))
-    expected = slow_warm(z0[0].double().numpy(), [2, 3, 1, 1, 1, 1, 1, 1, 1, 1])
+@pytest.mark.parametrize("extrapolate", [False, True])
+def test_warm_start_is_the_slow_restatement(z0: Tensor, extrapolate: bool) -> None:
+    config = InversionConfig(mode="warm", warm_passes=(2, 3, 1), extrapolate=extrapolate)
+    trajectory = invert(denoiser, z0, SCHEDULE, 40, config)
+    expected = slow_warm(z0[0].double().numpy(), [2, 3, 1, 1, 1, 1, 1, 1, 1, 1], extrapolate)
     np.testing.assert_allclose(trajectory[-1][0].numpy(), expected, atol=3e-6)
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_a_guess_on_the_line_of_two_predictions_inverts_a_curve_better_at_equal_passes(shift: float) -> None:
+    """dx/ds = x / 2, whose Euler steps back from the end are known; a shifted grid has uneven steps."""
+    schedule = FlowSchedule(50, shift)
+
+    def velocity(x: Tensor, timestep: float) -> Tensor:
+        return x / 2
+
+    errors = []
+    for extrapolate in (False, True):
+        by = InversionConfig(warm_passes=(3, 1), extrapolate=extrapolate)
+        end = invert(velocity, torch.ones(1, dtype=torch.float64), schedule, 30, by)[-1]
+        back = resample(velocity, end[None, None, None], schedule, 30, ResamplingConfig())
+        errors.append(abs(float(back) - 1))
+    assert errors[1] < errors[0] / 3
 
 
 def test_numbers_do_not_drift(z0: Tensor) -> None:
@@ -170,6 +193,7 @@ def test_eta_noise_is_each_samples_own(z0: Tensor) -> None:
     [
         (InversionConfig(), 17),
         (InversionConfig(warm_passes=(2, 3, 1)), 13),
+        (InversionConfig(warm_passes=(2, 3, 1), extrapolate=True), 13),
         (InversionConfig(mode="ddim"), 10),
         (InversionConfig(mode="renoise", num_renoise_iterations=1), 20),
         (InversionConfig(mode="renoise", num_renoise_iterations=4), 50),

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from experiments.damage.__main__ import read_arm
+from experiments.damage.__main__ import read_arm, read_stricter
 from experiments.damage.arms import Part, Row
 from experiments.damage.report import figures, markdown
 from shards.errors import ConfigError
@@ -33,6 +33,22 @@ def test_figures():
     assert found["passes"]["mean"] == 40.0, "rejects cost as well"
     assert found["passes"]["low"] <= 40.0 <= found["passes"]["high"]
     assert "50.0%" in markdown({"an arm": found})
+
+
+def test_a_stricter_rule_over_the_same_pictures():
+    parts = (Part(True, True, 20.0, 0.3, 0), Part(True, False, 30.0, 0.05, 0), Part(False, True, 40.0, 0.3, 0))
+    rows = [Row(0, 16, 1, parts, (30, 10, 5)), Row(1, 16, 1, parts[1:2], (9, 9, 9))]
+    (name, found), (_, far) = read_stricter(["0:0.08:2", "25:0:0.2"], "once", rows)
+    assert name == "once, change 0, distance 0.08 to 2"
+    assert [[one.kept for one in row.parts] for row in found] == [[True, False, False], [False]]
+    assert [row.is_sample for row in found] == [True, False]
+    assert [[one.kept for one in row.parts] for row in far] == [[False, True, False], [True]]
+    assert "n/a" in markdown({name: {**figures(found, 2, rounds=5), "precision": {}}})
+    for wrong in ("8", "a:0:1"):
+        with pytest.raises(ConfigError, match="LEAST:LOW:HIGH"):
+            next(read_stricter([wrong], "once", rows))
+    with pytest.raises(ConfigError, match="tries again"):
+        next(read_stricter(["0:0:1"], "ladder", [Row(0, 32, 2, parts, (1, 0, 0))]))
 
 
 def test_rows_are_written_down_whole():
