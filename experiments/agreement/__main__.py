@@ -1,11 +1,13 @@
-"""Does PAR prefer what the oracle prefers? Pairs of samples of one caption in the embedded world.
+"""Does PAR prefer what the oracle prefers? Pairs of wild pictures of the same content in the embedded world.
 
-    python -m experiments.agreement --captions 150 --out out/agreement
+    python -m experiments.agreement --out out/agreement
+    python -m experiments.agreement --pairs caption --captions 150 --out out/agreement_captions
 
-One picture of each pair is a labelled wild one, the other a second sample of its caption. The one with the smaller
-faulty area by the oracle is preferred; equal areas are a tie and left out (`--ties` keeps them). Detectors and other
-methods look at both; beside them stand chance and a score that knows nothing of faults: sharpness, the variance of the
-Laplacian.
+By default the pictures of a labelled wild set are paired whose captions name the same kinds of things, each picture
+once. With `--pairs caption` one of a pair is a labelled one, the other a second sample of its very caption. The picture
+with the smaller faulty area by the oracle is preferred; equal areas are a tie and left out (`--ties` keeps them).
+Detectors and other methods look at both; beside them stand chance and a score that knows nothing of faults: sharpness,
+the variance of the Laplacian.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from experiments.agreement.pictures import make_pairs
+from experiments.agreement.pictures import caption_pairs, content_pairs
 from shards.claims import Claim
 from shards.errors import ConfigError, run_cli
 from shards.files import make_folder, write_bytes, write_json
@@ -35,7 +37,8 @@ BASELINES = ("cnngenerates", "patchforensics", "pal", "segformer")
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser("python -m experiments.agreement", description=(__doc__ or "").partition("\n")[0])
-    top.add_argument("--captions", type=int, default=150, metavar="N")
+    top.add_argument("--pairs", choices=("content", "caption"), default="content")
+    top.add_argument("--captions", type=int, default=150, metavar="N", help="of --pairs caption (default 150)")
     top.add_argument("--set", default="miniworld/sets/v1/wild-test", metavar="DIR", help="labelled wild pictures")
     top.add_argument("--detector", nargs="+", default=[DETECTOR], metavar="NAME=WEIGHTS[@THRESHOLD]")
     top.add_argument("--segmenter", nargs="+", default=[], metavar="NAME=DIR[@THRESHOLD]", help="rejection, no labels")
@@ -52,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Sample, judge, look, count."""
     from applications.ranking.agreement import Pair, agreement
-    from experiments.agreement.scores import look, of_files, read_method, sharpness
+    from experiments.agreement.scores import look, of_pictures, read_method, sharpness
 
     if args.processes < 1:
         raise ConfigError(f"--processes is {args.processes}; needed: 1 or more")
@@ -61,19 +64,24 @@ def run(args: argparse.Namespace) -> int:
     ]
     if len({method.name for method in methods}) < len(methods):
         raise ConfigError("two methods have one name; give each its own NAME")
-    asked = {"captions": args.captions, "set": args.set, "steps": args.steps, "guidance": args.guidance}
+    asked: dict[str, object] = {"pairs": args.pairs, "set": args.set}
+    if args.pairs == "caption":
+        asked |= {"captions": args.captions, "steps": args.steps, "guidance": args.guidance}
     make_folder(args.out)
     with Claim(args.out, "run.json", asked, "agreement").held():
-        made = make_pairs(args.set, args.captions, args.steps, args.guidance, args.processes, args.out)
+        if args.pairs == "content":
+            made = content_pairs(args.set)
+        else:
+            made = caption_pairs(args.set, args.captions, args.steps, args.guidance, args.processes, args.out)
         told = [one for one in made.preferred() if args.ties or one[2] != "tie"]
         if not told:
             raise ConfigError("all pairs are ties; give more --captions, or --ties")
         pairs = [Pair(a, b, {a: 1.0, b: 0.0}.get(said, 0.5)) for a, b, said in told]
         found: list[Agreement] = []
         for number, method in enumerate(methods):
-            for name, scores in look(method, made.folder, args.out / "seen" / f"{number}_{slug(method.name)}"):
+            for name, scores in look(method, made.where, args.out / "seen" / f"{number}_{slug(method.name)}"):
                 found.append(agreement(name, pairs, scores, lower_is_better=True))
-        found.append(agreement("sharpness", pairs, of_files(made.folder, sharpness), lower_is_better=False))
+        found.append(agreement("sharpness", pairs, of_pictures(made.where, sharpness), lower_is_better=False))
         write_json(args.out / "agreement.json", {"asked": asked, "scores": [asdict(one) for one in found]})
         text = as_table(found)
         write_bytes(args.out / "agreement.md", text.encode())
@@ -110,7 +118,7 @@ def as_figure(found: Sequence[Agreement]) -> bytes:
     from experiments.plot import rows_with_intervals
 
     spans = [span(one.found) for one in found]
-    return rows_with_intervals([one.name for one in found], [("", spans)], "pairs of one caption, % agreement", 50.0)
+    return rows_with_intervals([one.name for one in found], [("", spans)], "agreement over pairs, %", 50.0)
 
 
 def main(argv: list[str] | None = None) -> int:

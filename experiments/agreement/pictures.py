@@ -1,12 +1,14 @@
-"""Pairs of one caption: a labelled wild picture, and a second sample of its caption that the oracle labels."""
+"""Pairs of labelled wild pictures of the same kinds of things; or of one and a second sample of its caption."""
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.repair.oracle import faulty_area
+from miniworld.world.scenes import content_of
 from shards.errors import ConfigError
 from shards.files import make_folder, write_bytes, write_json
 from shards.images import encode_image
@@ -14,23 +16,22 @@ from shards.places import public_text
 from shards.pool import open_pool
 from shards.progress import GOES_ON, progress
 from shards.reader import ShardReader
+from shards.seeds import named_seed
 
-SECOND = 1 << 40
-"""Noise of the second sample: the seed of its scene and this, which is the seed of no scene."""
 BATCH = 16
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Two pictures a caption, as files KEY_a.png and KEY_b.png with captions beside them; faulty pixels of each."""
+    """Where the pictures are, faulty pixels of each by key, and which are paired."""
 
-    folder: Path
+    where: str
     areas: dict[str, int]
+    keys: list[tuple[str, str]]
 
     def preferred(self) -> list[tuple[str, str, str]]:
         """(a, b, the one with the smaller faulty area or `tie`)."""
-        keys = sorted(self.areas)
-        return [(a, b, prefer(self.areas, a, b)) for a, b in zip(keys[::2], keys[1::2], strict=True)]
+        return [(a, b, prefer(self.areas, a, b)) for a, b in self.keys]
 
 
 def prefer(areas: dict[str, int], a: str, b: str) -> str:
@@ -38,7 +39,19 @@ def prefer(areas: dict[str, int], a: str, b: str) -> str:
     return "tie" if areas[a] == areas[b] else a if areas[a] < areas[b] else b
 
 
-def make_pairs(where: str, count: int, steps: int, guidance: float, processes: int, out: Path) -> Pairs:
+def content_pairs(where: str) -> Pairs:
+    """Labelled pictures whose captions name the same kinds of things, two by two in the order of the set, each once."""
+    reader = ShardReader(where)
+    areas, groups = {}, defaultdict(list)
+    for index in range(len(reader)):
+        key = reader.key(index)
+        areas[key] = int((reader.mask(index) == 1).sum())
+        groups[content_of(reader.meta(index).source.caption)].append(key)
+    keys = [pair for members in groups.values() for pair in zip(members[::2], members[1::2], strict=False)]
+    return Pairs(where, areas, keys)
+
+
+def caption_pairs(where: str, count: int, steps: int, guidance: float, processes: int, out: Path) -> Pairs:
     """The first `count` captions of a labelled wild set; what is there already is kept. Raises UserErrors."""
     reader = ShardReader(where)
     if not 1 <= count <= len(reader):
@@ -56,7 +69,8 @@ def make_pairs(where: str, count: int, steps: int, guidance: float, processes: i
     sample_seconds(
         folder, {f"{reader.key(i)}_b": reader.meta(i).source.caption for i in range(count)}, seeds, steps, guidance
     )
-    return Pairs(folder, areas | oracle_areas(folder, seeds, processes, out / "areas.json"))
+    areas |= oracle_areas(folder, seeds, processes, out / "areas.json")
+    return Pairs(str(folder), areas, [(f"{reader.key(i)}_a", f"{reader.key(i)}_b") for i in range(count)])
 
 
 def save(folder: Path, key: str, png: bytes, caption: str) -> None:
@@ -76,7 +90,8 @@ def sample_seconds(folder: Path, captions: dict[str, str], seeds: dict[str, int]
     pipe = load_pipeline()
     for start in progress(range(0, len(missing), BATCH), "batch", resumes=GOES_ON):
         keys = missing[start : start + BATCH]
-        words, noise = [captions[key] for key in keys], [seeds[key] + SECOND for key in keys]
+        # A name's hash: torch's generator looks at the lower 32 bits of a seed alone, so no sum with a larger one does.
+        words, noise = [captions[key] for key in keys], [named_seed(f"agreement/{seeds[key]}") for key in keys]
         for key, image in zip(keys, sample_images(pipe, words, noise, steps=steps, guidance=guidance), strict=True):
             save(folder, key, encode_image(image, "png"), captions[key])
 

@@ -12,10 +12,11 @@ from scipy import ndimage
 from applications.baselines.lookers import KINDS, open_baseline
 from applications.seen import open_seen
 from detector.heat import Rejecting
+from detector.inputs import open_inputs
 from detector.predict import Options, predict, predict_with
 from shards.errors import ConfigError
-from shards.images import decode_image
 from shards.masks import U8
+from shards.source import Reject
 
 SIZE = 64
 BOUNDARY = 2
@@ -48,15 +49,15 @@ def read_method(kind: str, text: str) -> Method:
     return Method(kind, name, Path(weights), threshold)
 
 
-def look(method: Method, pictures: Path, out: Path) -> list[tuple[str, Scores]]:
+def look(method: Method, where: str, out: Path) -> list[tuple[str, Scores]]:
     """Its PAR and its mean heat of each picture, by key. Raises UserErrors."""
     rejects = Rejecting(boundary=BOUNDARY) if method.kind == "segmenter" else None
     options = Options(threshold=method.threshold, overlays=False, device="cpu", rejects=rejects)
     if method.kind in KINDS:
         looker = open_baseline(method.kind, method.weights, SIZE, "cpu")
-        predict_with(looker, f"{looker.digest} {method.kind} {SIZE}", str(pictures), out, options)
+        predict_with(looker, f"{looker.digest} {method.kind} {SIZE}", where, out, options)
     else:
-        predict(method.weights, str(pictures), out, options)
+        predict(method.weights, where, out, options)
     rows = open_seen(out).rows
     return [
         (f"{method.name}: PAR", {row.key: row.par for row in rows}),
@@ -64,9 +65,15 @@ def look(method: Method, pictures: Path, out: Path) -> list[tuple[str, Scores]]:
     ]
 
 
-def of_files(pictures: Path, score: Callable[[U8], float]) -> Scores:
-    """A score of each PNG by its name."""
-    return {path.stem: score(decode_image(path.read_bytes())) for path in sorted(pictures.glob("*.png"))}
+def of_pictures(where: str, score: Callable[[U8], float]) -> Scores:
+    """A score of each picture by its key."""
+    inputs, found = open_inputs(where), {}
+    for index in range(len(inputs)):
+        stored = inputs.read(index)
+        image = stored if isinstance(stored, Reject) else inputs.decode(stored)
+        if not isinstance(stored, Reject) and not isinstance(image, Reject):
+            found[stored.key] = score(image)
+    return found
 
 
 def sharpness(image: U8) -> float:
