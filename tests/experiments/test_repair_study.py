@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from applications.repair.options import FillOptions, RepairOptions
-from experiments.repair import ceiling
+from experiments.repair import ceiling, seen
 from experiments.repair.__main__ import parser, run
 from experiments.repair.study import Arm, Picture, in_percent, row_of
 from shards.errors import ConfigError
@@ -68,3 +68,14 @@ def test_what_is_wrong_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "--attempts" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="--dtype is 'half'"):
         run(parser().parse_args(["--dtype", "half", "--out", str(tmp_path / "out")]))
+
+
+def test_what_is_marked_by_hand(capsys: pytest.CaptureFixture[str]):
+    truth, marked = np.zeros((3, 2, 2), bool), np.zeros((3, 2, 2), bool)
+    truth[0, 0] = truth[1, 0, 0] = marked[0, :, 0] = marked[2, 0, 0] = True
+    assert seen.figures(marked, truth) == ("2", "50.0%", "33.3%", "33.3%", "1", "100.0%")
+    assert seen.figures(marked[2:], truth[2:])[:4] == ("0", "n/a", "n/a", "0.0%")
+    assert seen.main(["region_select/weights/swin_mini.safetensors", "--set", SET, "--threshold", "0.5"]) == 0
+    assert "with a sign" in capsys.readouterr().out
+    assert seen.main(["nowhere.safetensors", "--threshold", "1.5"]) == 2
+    assert "--threshold is [1.5]" in capsys.readouterr().err
