@@ -12,7 +12,7 @@ from shards.errors import ConfigError, run_verb
 
 HERE = Path(__file__).parent
 WEIGHTS, SETS = HERE / "weights", HERE / "sets" / "v1"
-WORK = Path("out/miniworld")
+WORK, TRAINED = Path("out/miniworld"), Path("out/miniworld_weights")
 EXAMPLES = """examples:
   blemish world render --n 16 --out out/scenes
   blemish world sample --n 16 --out out/samples
@@ -89,7 +89,19 @@ def add_train(verbs: Verbs) -> None:
     verb.add_argument(
         "--work", type=Path, default=WORK, metavar="DIR", help="folder of the training state (default %(default)s)"
     )
-    verb.add_argument("--out", type=Path, default=WEIGHTS, metavar="DIR", help="folder the generator is written to")
+    verb.add_argument(
+        "--out",
+        type=Path,
+        default=TRAINED,
+        metavar="DIR",
+        help="folder the generator is written to (default %(default)s)",
+    )
+    verb.add_argument(
+        "--start",
+        type=Path,
+        metavar="DIR",
+        help="generator that a new training begins with, such as miniworld/weights (default: --out's, else none)",
+    )
     verb.add_argument("--stage", default="auto", help="auto, vae, decoder or unet (default %(default)s)")
     verb.add_argument(
         "--flow",
@@ -165,9 +177,13 @@ def run_train(args: argparse.Namespace) -> None:
     if not args.minutes > 0:
         raise ConfigError(f"--minutes is {args.minutes:g}: give a number above 0")
     if args.flow:
+        if args.start is not None:
+            raise ConfigError("--start goes without --flow, which always begins with the weights of the package")
+        if args.out == TRAINED:
+            raise ConfigError(f"--out is {args.out}, where the generator itself goes: with --flow name another folder")
         train_flow(args.minutes, args.work, args.out, device=args.device)
     else:
-        train(args.minutes, args.work, args.out, device=args.device, stage=args.stage)
+        train(args.minutes, args.work, args.out, device=args.device, stage=args.stage, start=args.start)
 
 
 def run_sets(args: argparse.Namespace) -> None:

@@ -63,6 +63,9 @@ SETS: dict[str, SetSpec] = {
     "faults-test": SetSpec(500, "faults", "Blemish miniworld: test pictures with drawn faults"),
     "clean-test": SetSpec(500, "clean", "Blemish miniworld: clean test pictures"),
     "wild-train": SetSpec(2000, "wild", "Blemish miniworld: wild pictures to train on", shipped=False),
+    # Free of the generator and of the oracle: exact masks, a thousand in minutes.
+    "faults-train": SetSpec(1000, "faults", "Blemish miniworld: pictures with drawn faults to train on", shipped=False),
+    "clean-train": SetSpec(1000, "clean", "Blemish miniworld: clean pictures to train on", shipped=False),
     # Of three hundred signs one is whole: no set that can be sampled in hours has as many whole as broken ones.
     "wild-pool": SetSpec(
         1800, "wild", "Blemish miniworld: wild pictures without signs, to draw from", shipped=False, without="sign"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from applications.repair.options import NOISED, FillOptions, RepairError
+from applications.repair.options import NOISED, FillOptions, RepairError, told_dtype
 from corruptor.backbone import Backbone, Conditioning
 from corruptor.config import InversionConfig, ResamplingConfig
 from corruptor.noise import draw_noise, forward_noise, sample_generator
@@ -57,6 +57,7 @@ class BlendedInpainter:
             "known": options.known,
             "negative_prompt": options.negative_prompt,
             "size": self.size,
+            **told_dtype(options),
         }
 
     @torch.no_grad()

@@ -70,6 +70,12 @@ def add_how(verb: argparse.ArgumentParser) -> None:
         "--known", default=NOISED, metavar="HOW", help=f"{NOISED} or {INVERTED}: what blended latents are blended with"
     )
     verb.add_argument("--size", type=int, default=0, metavar="N", help="pixels that a crop is brought to")
+    verb.add_argument(
+        "--dtype",
+        default="auto",
+        metavar="T",
+        help="float32, float16, bfloat16; auto: half on a card, float32 on the CPU",
+    )
     verb.add_argument("--revision", default="", metavar="REV", help="of a hub id")
     verb.add_argument("--seed", type=int, default=0, help="of the noise (default 0)")
     verb.add_argument("--batch", type=int, default=16, help="crops inpainted together (default 16)")
@@ -92,7 +98,7 @@ def run_repair(args: argparse.Namespace) -> int:
         batch=args.batch,
         device=args.device,
     )
-    how = FillOptions(args.steps, args.guidance, args.strength, args.negative_prompt, args.known, args.size)
+    how = FillOptions(args.steps, args.guidance, args.strength, args.negative_prompt, args.known, args.size, args.dtype)
     from applications.repair.inpainter import open_inpainter
     from applications.repair.run import repair
     from detector.inputs import open_inputs

@@ -80,6 +80,7 @@ def open_inpainter(
 def open_blended(name: str, options: FillOptions, device: str, revision: str) -> Inpainter:
     """A text-to-image model whose latents are blended. Raises as `open_inpainter`."""
     from dataclasses import replace
+    from typing import Literal, cast
 
     from applications.repair.blended import BlendedInpainter
     from corruptor.line.config import ModelConfig
@@ -87,8 +88,9 @@ def open_blended(name: str, options: FillOptions, device: str, revision: str) ->
 
     if name == EMBEDDED and options.guidance is None:
         options = replace(options, guidance=EMBEDDED_GUIDANCE)
+    dtype = cast(Literal["auto", "float32", "float16", "bfloat16"], options.dtype)
     try:
-        backbone = open_model(ModelConfig(folder=name, revision=revision), device)
+        backbone = open_model(ModelConfig(folder=name, revision=revision, dtype=dtype), device)
     except ModelError as error:
         raise RepairError(f"inpainter {name}: {error}") from error
     return BlendedInpainter(backbone, options)

@@ -10,6 +10,7 @@ EMBEDDED = "miniworld/weights"
 """The generator that comes with this package."""
 WHOLE = "whole"
 NOISED, INVERTED = "noised", "inverted"
+DTYPES = ("auto", "float32", "float16", "bfloat16")
 MOST_REGIONS = 64
 """Regions of one picture that are tried in one round, those with most artifact first."""
 
@@ -72,6 +73,9 @@ class FillOptions:
     level (Blended Latent Diffusion); `inverted`: the latents of its inversion, which cost a pass a step more."""
     size: int = 0
     """Longer side of what the model is given, in pixels; 0: the model's own."""
+    dtype: str = "auto"
+    """What the denoiser computes in, one of DTYPES; auto: half precision on a card, float32 on the CPU. Of a model with
+    mask channels all networks do."""
 
     def __post_init__(self) -> None:
         if self.steps is not None:
@@ -82,8 +86,15 @@ class FillOptions:
             raise ConfigError(f"--strength is {self.strength:g}; allowed is above 0 and up to 1")
         if self.known not in (NOISED, INVERTED):
             raise ConfigError(f"--known is {self.known!r}; allowed are {NOISED} and {INVERTED}")
+        if self.dtype not in DTYPES:
+            raise ConfigError(f"--dtype is {self.dtype!r}; allowed are {', '.join(DTYPES)}")
         if self.size and not 16 <= self.size <= 4096:
             raise ConfigError(f"--size is {self.size}; allowed are 16 to 4096 pixels, or 0 for the model's own")
+
+
+def told_dtype(options: FillOptions) -> dict[str, object]:
+    """The dtype for an inpainter's facts where it was asked for; {} for auto, so that older runs resume."""
+    return {} if options.dtype == "auto" else {"dtype": options.dtype}
 
 
 def read_zoom(text: str) -> float:

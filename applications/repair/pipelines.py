@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from transformers.utils import logging as transformers_logging
 
-from applications.repair.options import NOISED, FillOptions, RepairError
+from applications.repair.options import NOISED, FillOptions, RepairError, told_dtype
 from corruptor.hub import fetch
 from corruptor.loading import quiet_library
 from corruptor.model_folder import (
@@ -111,6 +111,7 @@ class MaskedInpainter:
             "strength": options.strength,
             "negative_prompt": options.negative_prompt,
             "size": self.size,
+            **told_dtype(options),
         }
 
     @torch.no_grad()
@@ -166,7 +167,7 @@ def load_pipeline(
         folder, found_revision = found.folder, found.revision
     try:
         files = check_folder(folder, row)
-        pipe = read(folder, kind, row, device)
+        pipe = read(folder, kind, row, device, options.dtype)
     except UserError:
         raise
     except FileNotFoundError as error:
@@ -229,16 +230,18 @@ def network_files(folder: Path, stem: str) -> list[Path]:
     return [folder / "config.json", index, *pieces]
 
 
-def read(folder: Path, kind: str, row: MaskedPipeline, device: str) -> Any:
-    """The pipeline, silent, in half precision on a card and in float32 on the CPU."""
+def read(folder: Path, kind: str, row: MaskedPipeline, device: str, dtype: str) -> Any:
+    """The pipeline, silent; `auto`: in half precision on a card and in float32 on the CPU."""
     import diffusers
 
     pipeline_class = getattr(diffusers, kind)
+    usual = row.half if device.startswith("cuda") else torch.float32
+    chosen = usual if dtype == "auto" else getattr(torch, dtype)
     transformers_logging.disable_progress_bar()
     with quiet_library("diffusers"):
         pipe = pipeline_class.from_pretrained(
             folder,
-            dtype=row.half if device.startswith("cuda") else torch.float32,
+            dtype=chosen,
             use_safetensors=True,
             local_files_only=True,
             **dict.fromkeys(row.others),

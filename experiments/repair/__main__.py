@@ -33,12 +33,13 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--zoom", nargs="+", default=["1.5", "whole"], metavar="Z")
     top.add_argument("--strength", nargs="+", type=float, default=[1.0], metavar="F")
     top.add_argument("--dilation", nargs="+", type=float, default=[10.0], metavar="N")
-    top.add_argument("--rounds", type=int, default=3)
+    top.add_argument("--rounds", nargs="+", type=int, default=[3], metavar="N")
     top.add_argument("--threshold", type=float, default=0.5)
-    top.add_argument("--least-drop", type=float, default=0.1)
+    top.add_argument("--least-drop", nargs="+", type=float, default=[0.1], metavar="F")
     top.add_argument("--steps", type=int)
     top.add_argument("--known", default=NOISED, help="noised or inverted latents outside the mask")
     top.add_argument("--guidance", type=float)
+    top.add_argument("--dtype", default="auto", help="of the denoiser, such as bfloat16")
     top.add_argument("--no-check", action="store_true", help="keep every repair unseen, in one round")
     top.add_argument("--batch", type=int, default=16)
     top.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="of the oracle")
@@ -53,21 +54,25 @@ def run(args: argparse.Namespace) -> int:
     arms = [
         Arm(
             f"zoom {zoom}" + (f", strength {strength:g}" if len(args.strength) > 1 else "")
-            + (f", dilation {dilation:g}" if len(args.dilation) > 1 else ""),
+            + (f", dilation {dilation:g}" if len(args.dilation) > 1 else "")
+            + (f", rounds {rounds}" if len(args.rounds) > 1 else "")
+            + (f", drop {drop:g}" if len(args.least_drop) > 1 else ""),
             RepairOptions(
                 threshold=args.threshold,
                 zoom=read_zoom(zoom),
                 dilation=dilation,
-                rounds=1 if args.no_check else args.rounds,
-                least_drop=args.least_drop,
+                rounds=1 if args.no_check else rounds,
+                least_drop=drop,
                 check=not args.no_check,
                 batch=args.batch,
             ),
-            FillOptions(args.steps, args.guidance, strength, known=args.known),
+            FillOptions(args.steps, args.guidance, strength, known=args.known, dtype=args.dtype),
         )
         for zoom in args.zoom
         for strength in args.strength
         for dilation in args.dilation
+        for rounds in args.rounds
+        for drop in args.least_drop
     ]  # fmt: skip
     print(
         run_study(

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from applications.repair.inpainter import open_inpainter
 from applications.repair.options import FillOptions, RepairOptions
 from applications.repair.run import repair
+from experiments.plot import rows_with_intervals
 from experiments.repair.oracle import has_fault
+from miniworld.world.scenes import sample_scene
 from shards.claims import Claim
 from shards.errors import ConfigError
 from shards.files import make_folder, write_bytes, write_json
@@ -58,6 +60,8 @@ class Picture:
     key: str
     seed: int
     faulty: bool
+    kinds: frozenset[str] = frozenset()
+    """Of things that its caption asks for."""
 
 
 def run_study(study: Study, arms: Sequence[Arm], out: Path, processes: int) -> str:
@@ -77,6 +81,7 @@ def run_study(study: Study, arms: Sequence[Arm], out: Path, processes: int) -> s
             {"study": identity, "rows": [{k: v for k, v in row.items() if k != "after"} for row in rows]},
         )
         write_bytes(out / "study.md", text.encode())
+        write_bytes(out / "study.png", as_figure(rows))
     return text
 
 
@@ -93,7 +98,7 @@ def lay_out(study: Study, folder: Path) -> list[Picture]:
             continue
         wanted[faulty] -= 1
         key = reader.key(index)
-        found.append(Picture(key, meta.seed, faulty))
+        found.append(Picture(key, meta.seed, faulty, frozenset(one.kind for one in sample_scene(meta.seed).things)))
         if not (folder / f"{key}.txt").exists():
             write_bytes(folder / f"{key}.png", encode_image(reader.image(index), "png"))
             write_bytes(folder / f"{key}.txt", meta.source.caption.encode())
@@ -135,10 +140,14 @@ def row_of(arm: Arm, pictures: Sequence[Picture], judged: Sequence[dict[str, Any
     """Figures of one arm; shares are means over seeds, intervals over pictures."""
     after = np.array([one["after"] for one in judged], bool)
     faulty = np.array([one.faulty for one in pictures])
+    signs = np.array(["sign" in one.kinds for one in pictures])
     return {
         "name": arm.name,
         "after": after,
         "fixed": interval((~after[:, faulty]).mean(0)),
+        "fixed_no_sign": interval((~after[:, faulty & ~signs]).mean(0)),
+        "fixed_sign": interval((~after[:, faulty & signs]).mean(0)),
+        "signs": int((faulty & signs).sum()),
         "gained": interval(after[:, ~faulty].mean(0)),
         "changed_faulty": float(np.array([one["changed"] for one in judged])[:, faulty].mean()),
         "changed_clean": float(np.array([one["changed"] for one in judged])[:, ~faulty].mean())
@@ -168,17 +177,34 @@ def as_table(rows: Sequence[dict[str, Any]], reference: dict[str, Any], study: S
         lines.append(
             (
                 row["name"], percent(row["fixed"]), percent(interval(fixed)) if row is not reference else "",
-                percent(row["gained"]), f"{row['changed_faulty']:.1%}", f"{row['changed_clean']:.1%}",
-                f"{row['par_before']:.4f}", f"{row['par_after']:.4f}",
+                percent(row["fixed_no_sign"]), percent(row["gained"]), f"{row['changed_faulty']:.1%}",
+                f"{row['changed_clean']:.1%}", f"{row['par_before']:.4f}", f"{row['par_after']:.4f}",
             )
         )  # fmt: skip
     heads = [
-        "way", "faulty: none after", f"minus {reference['name']}", "clean: gained one", "faulty changed",
-        "clean changed", "PAR before", "PAR after",
+        "way", "faulty: none after", f"minus {reference['name']}", "of those without a sign", "clean: gained one",
+        "faulty changed", "clean changed", "PAR before", "PAR after",
     ]  # fmt: skip
-    about = f"{study.faulty} pictures with a fault, {study.clean} without, {study.seeds} seeds; 95% over pictures."
+    about = (
+        f"{study.faulty} pictures with a fault ({reference['signs']} ask for a sign), {study.clean} without, "
+        f"{study.seeds} seeds; 95% over pictures."
+    )
     return table(heads, lines, numbers=True) + f"\n\n{about}\n"
 
 
 def percent(found: tuple[float, float, float]) -> str:
     return f"{found[0]:.1%} ({found[1]:.1%} to {found[2]:.1%})"
+
+
+def as_figure(rows: Sequence[dict[str, Any]]) -> bytes:
+    """PNG: of each way the share of faulty pictures without a fault after, and of clean ones that gained one."""
+    series = [
+        (label, [in_percent(row[key]) for row in rows])
+        for label, key in (("faulty: none after", "fixed"), ("clean: gained one", "gained"))
+    ]
+    return rows_with_intervals([row["name"] for row in rows], series, "pictures, %", None)
+
+
+def in_percent(found: tuple[float, float, float]) -> tuple[float, float, float]:
+    """In percent."""
+    return 100 * found[0], 100 * found[1], 100 * found[2]

@@ -1,7 +1,7 @@
 """The recipe, front to back: autoencoder, UNet, then the standard folder.
 
 Each call adds its minutes to what the work folder already holds; a killed call loses at most `save_minutes`. A new work
-folder begins with the weights in the output folder, when there are any.
+folder begins with the weights in the output folder, when there are any, else with those that the caller names, if any.
 """
 
 from __future__ import annotations
@@ -31,21 +31,36 @@ VAE_SHARE = 0.3
 
 
 def train(
-    minutes: float, work: Path, out: Path, device: str = "auto", stage: str = "auto", recipe: Recipe | None = None
+    minutes: float,
+    work: Path,
+    out: Path,
+    device: str = "auto",
+    stage: str = "auto",
+    recipe: Recipe | None = None,
+    start: Path | None = None,
 ) -> None:
     """Train for about `minutes` of wall clock and write the pipeline folder `out`.
 
-    Raises ConfigError (a ValueError) for an unknown stage or device, StateError for a folder of another configuration.
+    Args:
+        start: the pipeline folder that a new training begins with where `out` holds none; None: random weights.
+
+    Raises ConfigError (a ValueError) for an unknown stage or device, StateError for a folder of another configuration,
+        MissingInputError (a FileNotFoundError) where `start` holds no generator.
     """
     recipe = recipe or Recipe()
     if stage not in STAGES:
         raise ConfigError(f"--stage is {stage!r}: choose one of {', '.join(STAGES)}")
     place = pick_device(device)
+    if start is not None and not (start / "model_index.json").exists():
+        raise MissingInputError(
+            f"--start is {start}, which holds no generator: name a pipeline folder of `world train`"
+        )
     make_folder(out)  # before hours of work
     state.claim(work, recipe)
-    if not any((work / name).exists() for name in ("vae.pt", "unet.pt")) and (out / "model_index.json").exists():
-        adopt(out, work)
-        _report(f"starting from the weights in {out}")
+    first = out if (out / "model_index.json").exists() else start
+    if first is not None and not any((work / name).exists() for name in ("vae.pt", "unet.pt")):
+        adopt(first, work)
+        _report(f"starting from the weights in {first}")
     # A trained UNet freezes the encoder: its latents must keep their meaning, so only the decoder may change.
     frozen = (work / "latents.pt").exists() or (work / "unet.pt").exists()
     if stage == "vae" and frozen:

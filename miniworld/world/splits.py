@@ -31,5 +31,7 @@ SPLITS: dict[str, Split] = {
     "clean-test": Split(340_000_000, 10_000, "scenes of the clean test images"),
     "wild-train": Split(360_000_000, 10_000, "captions of wild images to train on, the closed world's upper bound"),
     "wild-pool": Split(370_000_000, 10_000, "captions of the wild images that the balanced test set is drawn from"),
+    "faults-train": Split(380_000_000, 10_000, "scenes of the training images with drawn faults"),
+    "clean-train": Split(390_000_000, 10_000, "scenes of the clean training images"),
     "show": Split(350_000_000, 10_000, "scenes for pictures in the docs and for `sample`"),
 }

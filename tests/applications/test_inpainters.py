@@ -75,6 +75,21 @@ def test_inverted_latents_bring_the_picture_back_where_nothing_is_masked():
     assert (filled != inpainter.fill(images, masks, [""], [2])).any()
 
 
+@pytest.mark.parametrize("name", ["sd_inpaint", "flux_fill", "sd"])
+def test_another_dtype_is_used_and_told(name: str, inpainters: dict[str, Path]):
+    images, masks = rows(32)
+    filled = {}
+    for dtype in ("auto", "float32", "bfloat16"):
+        options = FillOptions(steps=2, size=32, dtype=dtype)
+        inpainter = open_inpainter(str(inpainters[name]), options=options, device="cpu")
+        assert inpainter.facts.get("dtype") == (None if dtype == "auto" else dtype)
+        filled[dtype] = inpainter.fill(images, masks, ["a red car", ""], [1, 2]).astype(int)
+    assert (filled["auto"] == filled["float32"]).all()
+    change = np.abs(filled["bfloat16"] - filled["float32"])
+    assert change.any()
+    assert change.mean() < 8
+
+
 def test_less_strength_keeps_more():
     images, masks = rows(64, 1)
     change = []
@@ -124,6 +139,8 @@ def test_options_that_the_model_cannot_take(inpainters: dict[str, Path]):
     refuse("--size is 36; this model takes multiples of 8", ConfigError, sd, options=FillOptions(size=36))
     refuse("--size is 34; this model takes multiples of 4", ConfigError, masked, options=FillOptions(size=34))
     refuse("takes no --negative-prompt", ConfigError, flux, options=FillOptions(negative_prompt="blur"))
+    with pytest.raises(ConfigError, match="--dtype is 'half'; allowed are auto, float32"):
+        FillOptions(dtype="half")
     refuse("--known inverted is of blended latents", ConfigError, masked, options=FillOptions(known=INVERTED))
     refuse("leaves none", ConfigError, masked, options=FillOptions(steps=2, strength=0.3))
 

@@ -50,6 +50,8 @@ def test_render_writes_pictures_captions_and_sheet(tmp_path: Path, capsys: pytes
         (["figures", "--faults", "-1"], "--faults is -1"),
         (["train", "--minutes", "1", "--stage", "all"], "--stage is 'all'"),
         (["train", "--minutes", "1", "--device", "abacus"], "--device is 'abacus'"),
+        (["train", "--minutes", "1", "--start", "nowhere"], "--start is nowhere, which holds no generator"),
+        (["train", "--minutes", "1", "--flow", "--start", "nowhere"], "--start goes without --flow"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(

@@ -69,6 +69,16 @@ def test_a_new_folder_begins_with_the_weights(trained: tuple[Path, Path], tmp_pa
             torch.testing.assert_close(value.float(), old["ema"][key].float(), rtol=1e-3, atol=1e-4)
 
 
+def test_training_further_leaves_what_it_began_with_as_it_was(trained: tuple[Path, Path], tmp_path: Path):
+    _, weights = trained
+    before = {path: path.read_bytes() for path in sorted(weights.rglob("*.*"))}
+    out = tmp_path / "further"
+    train(0.005, tmp_path / "work", out, device="cpu", recipe=SMALL, start=weights)
+    told, then = (json.loads((folder / "training.json").read_text()) for folder in (out, weights))
+    assert told["unet_iterations"] > then["unet_iterations"]
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_the_decoder_alone_leaves_encoder_and_scale_as_they_were(trained: tuple[Path, Path], tmp_path: Path):
     _, weights = trained
     copied = tmp_path / "weights"

@@ -1,0 +1,81 @@
+"""Repair judged by the oracle, and what a repair that knew the truth could reach."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from applications.repair.options import FillOptions, RepairOptions
+from experiments.repair import ceiling, seen
+from experiments.repair.__main__ import parser, run
+from experiments.repair.study import Arm, Picture, in_percent, row_of
+from shards.errors import ConfigError
+
+SET = "miniworld/sets/v1/select"
+
+
+def test_shares_are_over_pictures_and_means_over_seeds():
+    pictures = [
+        Picture("a", 1, True, frozenset({"sign"})),
+        Picture("b", 2, True, frozenset({"face"})),
+        Picture("c", 3, True, frozenset({"car"})),
+        Picture("d", 4, False, frozenset({"sign"})),
+    ]
+    seeds = [
+        {"after": [True, False, True, True], "changed": [True] * 4, "par_before": 0.2, "par_after": 0.1},
+        {"after": [True, False, False, False], "changed": [False] * 4, "par_before": 0.2, "par_after": 0.1},
+    ]
+    row = row_of(Arm("x", RepairOptions(), FillOptions()), pictures, seeds)
+    assert row["fixed"][0] == pytest.approx(0.5)
+    assert row["fixed_no_sign"][0] == pytest.approx(0.75)
+    assert row["fixed_sign"][0] == 0
+    assert row["gained"][0] == pytest.approx(0.5)
+    assert row["signs"] == 1
+    assert in_percent((0.1, 0.0, 0.5)) == pytest.approx((10, 0, 50))
+
+
+def test_a_small_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = ["--set", SET, "--faulty", "2", "--clean", "1", "--seeds", "1", "--steps", "2", "--rounds", "1"]
+    words += ["--zoom", "1.5", "whole", "--dtype", "bfloat16", "--processes", "1", "--out", str(tmp_path / "out")]
+    assert run(parser().parse_args(words)) == 0
+    first = capsys.readouterr().out
+    assert [line.split("|")[1].strip() for line in first.splitlines()[2:4]] == ["zoom 1.5", "zoom whole"]
+    told = json.loads((tmp_path / "out" / "study.json").read_text())
+    assert all(0 <= row["fixed"][0] <= 1 for row in told["rows"])
+    assert (tmp_path / "out" / "study.png").read_bytes().startswith(b"\x89PNG")
+    assert run(parser().parse_args(words)) == 0
+    assert capsys.readouterr().out == first
+
+
+def test_a_mask_that_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = ["--set", SET, "--pictures", "2", "--attempts", "2", "--zoom", "whole", "--steps", "2", "--processes", "1"]
+    assert ceiling.main([*words, "--out", str(tmp_path / "out")]) == 0
+    first = capsys.readouterr().out
+    areas = json.loads((tmp_path / "out" / "ceiling.json").read_text())["after"]["zoom whole, dilation 10"]
+    assert np.array(areas).shape == (2, 2)
+    files = sorted((tmp_path / "out" / "attempts").rglob("*.png"))
+    assert len(files) == 4
+    assert files[0].read_bytes() != files[2].read_bytes()  # another seed
+    assert ceiling.main([*words, "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out == first
+
+
+def test_what_is_wrong_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert ceiling.main(["--attempts", "0", "--out", str(tmp_path)]) == 2
+    assert "--attempts" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="--dtype is 'half'"):
+        run(parser().parse_args(["--dtype", "half", "--out", str(tmp_path / "out")]))
+
+
+def test_what_is_marked_by_hand(capsys: pytest.CaptureFixture[str]):
+    truth, marked = np.zeros((3, 2, 2), bool), np.zeros((3, 2, 2), bool)
+    truth[0, 0] = truth[1, 0, 0] = marked[0, :, 0] = marked[2, 0, 0] = True
+    assert seen.figures(marked, truth) == ("2", "50.0%", "33.3%", "33.3%", "1", "100.0%")
+    assert seen.figures(marked[2:], truth[2:])[:4] == ("0", "n/a", "n/a", "0.0%")
+    assert seen.main(["region_select/weights/swin_mini.safetensors", "--set", SET, "--threshold", "0.5"]) == 0
+    assert "with a sign" in capsys.readouterr().out
+    assert seen.main(["nowhere.safetensors", "--threshold", "1.5"]) == 2
+    assert "--threshold is [1.5]" in capsys.readouterr().err
