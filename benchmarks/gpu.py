@@ -129,8 +129,8 @@ def row_of(
     before: Sequence[float] | None,
     single: float | None,
 ) -> dict[str, Any]:
-    """The figures of a setting. `before`: rates of the unchanged way beside it, round by round; `single`: how many times
-    one image at a time that way is at this batch size."""
+    """The figures of a setting. `before`: rates of the unchanged way beside it, round by round; `single`: how
+    many times one image at a time that way is at this batch size."""
     model, rate = turns.model, spread(turns.rates)
     passes, variants = passes_of(model.way.variants), model.way.variants
     denoiser = passes.nfe * flops.denoiser / variants / 1e12
