@@ -96,14 +96,15 @@ def measure_shape(name: str, args: argparse.Namespace) -> list[dict[str, Any]]:
     base = make_model(name, BEFORE, args.device, dtype)
     before = {batch: Turns(base, side, batch) for batch in args.batch}
     in_turns(list(before.values()), args)
-    single = before[1].rates if 1 in before else None
-    rows = [row_of(name, one, flops, args, None, single) for one in before.values()]
+    medians = {batch: spread(one.rates)["median"] for batch, one in before.items()}
+    single = {batch: rate / medians[1] if 1 in medians else None for batch, rate in medians.items()}
+    rows = [row_of(name, one, flops, args, None, single[batch]) for batch, one in before.items()]
     for change in args.changes:
         changed = make_model(name, CHANGES[change], args.device, dtype)
         for batch in args.batch:
             pair = [Turns(base, side, batch, warm=True), Turns(changed, side, batch)]
             in_turns(pair, args)
-            rows.append(row_of(name, pair[1], flops, args, pair[0].rates, single))
+            rows.append(row_of(name, pair[1], flops, args, pair[0].rates, single[batch]))
         del changed, pair
         if args.device.startswith("cuda"):
             torch.cuda.empty_cache()
@@ -126,9 +127,10 @@ def row_of(
     flops: Flops,
     args: argparse.Namespace,
     before: Sequence[float] | None,
-    single: Sequence[float] | None,
+    single: float | None,
 ) -> dict[str, Any]:
-    """The figures of a setting. `before`: rates of the unchanged way, round by round; `single`: of one at a time."""
+    """The figures of a setting. `before`: rates of the unchanged way beside it, round by round; `single`: how
+    many times one image at a time that way is at this batch size."""
     model, rate = turns.model, spread(turns.rates)
     passes, variants = passes_of(model.way.variants), model.way.variants
     denoiser = passes.nfe * flops.denoiser / variants / 1e12
@@ -136,11 +138,12 @@ def row_of(
     peak = GPUS[args.gpu].half_tflops if args.gpu else 0.0
     slow = 1 + (args.dtype == "float32"), 1 + (not model.way.vae_half)
     busy, gigabytes = on_the_card(turns)
+    times = spread([one / other for one, other in zip(turns.rates, before, strict=True)]) if before else None
     return {
         "name": f"{name} {turns.side} px, batches of {turns.batch}: {model.way.name}",
         "rate": rate,
-        "times": spread([one / other for one, other in zip(turns.rates, before, strict=True)]) if before else "",
-        "single": rate["median"] / spread(single)["median"] if single else "n/a",
+        "times": times or "",
+        "single": single * (times["median"] if times else 1.0) if single else "n/a",
         "tflops": rate["median"] * (denoiser + vae),
         "bound": rate["median"] * (denoiser * slow[0] + vae * slow[1]) / peak if peak else "n/a",
         "busy": busy,

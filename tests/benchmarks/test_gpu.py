@@ -34,6 +34,7 @@ def test_it_runs_small_on_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert (row["times"] == "") == row["name"].endswith("before")
     assert rows[0]["single"] == 1.0
     assert rows[0]["bound"] == pytest.approx(2 * rows[0]["tflops"] / 989), "all of it in float32"
+    assert rows[2]["single"] == pytest.approx(rows[2]["times"]["median"]), "beside its own turn of before"
     half = rows[2]
     assert half["tflops"] / 989 < half["bound"] < 2 * half["tflops"] / 989, "the VAE counts at the full peak"
 
