@@ -48,17 +48,17 @@ def run(args: argparse.Namespace) -> int:
 
 def figures(marked: Bool, truth: Bool) -> tuple[str, ...]:
     """Of marks and labels [N, H, W]: counts and shares of faulty and of whole pictures."""
-    faulty: Bool = np.asarray(truth.any((1, 2)))
-    hit: Bool = np.asarray((marked & truth).any((1, 2)))
-    shown: Bool = np.asarray(marked.any((1, 2)))
+    faulty: Bool = np.any(truth, axis=(1, 2))
     both = marked & truth
+    hit: Bool = np.any(both, axis=(1, 2))
+    any_marked: Bool = np.any(marked, axis=(1, 2))
     return (
         str(int(faulty.sum())),
         share(hit[faulty].sum(), faulty.sum()),
         share(both.sum(), truth.sum()),
         share(both.sum(), marked.sum()),
         str(int((~faulty).sum())),
-        share(shown[~faulty].sum(), (~faulty).sum()),
+        share(any_marked[~faulty].sum(), (~faulty).sum()),
     )
 
 
