@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,8 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from PIL import Image
 
 from miniworld.generator.models import LATENT_CHANNELS, TEXT_WIDTH, build_text_encoder, build_tokenizer, save_pipeline
+from shards.check import check_run
+from shards.config import INSTALLED
 from shards.files import hash_file
 from shards.status import LOGS
 
@@ -81,3 +87,26 @@ def tree(folder: Path) -> dict[str, str]:
     """sha256 of every file of a run but its logs, which tell the time."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not LOGS.fullmatch(path.name))
     return {path.relative_to(folder).as_posix(): hash_file(path) for path in files}
+
+
+def terminated(command: Sequence[str], out: Path) -> str:
+    """What a run of the line says to SIGTERM after its first shard; it ends with 143."""
+    environ = {**os.environ, "PYTHONPATH": str(INSTALLED)}
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("shards/*.stats.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143, said
+    return said
+
+
+def run_again(command: Sequence[str], out: Path) -> None:
+    """The same command goes on to a whole run."""
+    environ = {**os.environ, "PYTHONPATH": str(INSTALLED)}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert check_run(out).ok

@@ -32,16 +32,6 @@ SHOWN = ("sheet.png", "view/")
 """What a run shows of itself is of a few of its shards only."""
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FaultyServer]:
-    pytest.importorskip("obstore", reason="obstore is not installed (pip install 'blemish[stores]')")
-    pytest.importorskip("moto", reason="moto, an S3 server for tests, is not installed")
-    made = FaultyServer()
-    made.bucket("bucket")
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def address(server: FaultyServer, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Address]:
     """A folder of its own for each test."""

@@ -3,40 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from line_tools import line_values, tree
+from line_tools import line_values, run_again, terminated, tree
 from ray_tools import empty, opened
 from s3_server import FaultyServer
 
 from corruptor.line.command import make_shards
 from corruptor.line.config import LineConfig
 from corruptor.line.distribute import Watcher, distribute
-from shards.check import check_run
 from shards.cluster import ClusterError, Demand
-from shards.config import INSTALLED, make_config
+from shards.config import make_config
 from shards.status import status_of
 from shards.stores import Address
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FaultyServer]:
-    pytest.importorskip("obstore", reason="obstore is not installed (pip install 'blemish[stores]')")
-    pytest.importorskip("moto", reason="moto, an S3 server for tests, is not installed")
-    made = FaultyServer()
-    made.bucket("bucket")
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")
@@ -129,19 +115,8 @@ def test_a_driver_that_is_terminated(cluster: Any, pictures: Path, tiny_model: P
     config.write_text("".join(f"{name} = {value!r}\n" for name, value in values.items()))
     command = [sys.executable, "-m", "corruptor", "shards", str(config), "--out", str(out), "--engine", "ray"]
     command += ["--address", cluster.address]
-    environ = {**os.environ, "PYTHONPATH": str(INSTALLED)}
-    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not list(out.glob("shards/*.stats.json")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.terminate()
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 143, said
+    said = terminated(command, out)
     closing = r"(.*\n)*stopped by SIGTERM at \d+ of 12 images; complete shards are kept, and the same command .*\n"
     assert re.fullmatch(closing, said), said
     assert "stack trace" not in said
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert check_run(out).ok
+    run_again(command, out)
