@@ -59,8 +59,13 @@ def against_value(results: Mapping[str, Any], test: str, metrics: Sequence[str])
         axis.set_ylabel(unit(metric))
         if results["grid"]["log_axis"]:
             axis.set_xscale("log")
-    axes[0].legend(fontsize=7, frameon=False)
+    add_legend(figure, axes[0])
     return as_png(figure)
+
+
+def add_legend(figure: Any, axis: Any) -> None:
+    """Below the plots, where it hides no point."""
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7, frameon=False)
 
 
 def series_of(results: Mapping[str, Any], test: str, metric: str) -> dict[str, list[tuple[Any, float, float, float]]]:
@@ -105,7 +110,7 @@ def arm_by_arm(results: Mapping[str, Any], test: str, metrics: Sequence[str]) ->
         axis.set_ylim(len(names) - 0.5, -0.5)
         axis.set_xlabel(unit(metric))
     if len(backbones) > 1:
-        axes[0].legend(fontsize=7, frameon=False)
+        add_legend(figure, axes[0])
     return as_png(figure)
 
 
