@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,27 @@ def difference_table(results: Mapping[str, Any], backbone: str, test: str) -> Ta
         return None
     columns = ("difference", *(heading_of(metric, "points") for metric in metrics))
     return Table(f"differences on {test}, {backbone}", columns, rows)
+
+
+def validation_table(results: Mapping[str, Any], backbone: str) -> Table | None:
+    """A row an arm, on the set that weights and thresholds are chosen on: mean of seeds, standard deviation."""
+    mine = [one for one in results["validation"] if one["backbone"] == backbone]
+    metrics = [
+        name for name in results["grid"]["metrics"] if any(None not in one["scores"].get(name, [None]) for one in mine)
+    ]
+    rows = tuple((one["arm"], *(seeds_of(one["scores"][metric], metric) for metric in metrics)) for one in mine)
+    if not rows or not metrics:
+        return None
+    return Table(f"validation, {backbone}", ("arm", *(heading_of(metric) for metric in metrics)), rows)
+
+
+def seeds_of(values: Sequence[float | None], metric: str) -> str:
+    """Mean of seeds; their standard deviation where there are several."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return "-"
+    text = number(statistics.fmean(known), metric)
+    return f"{text}, sd {number(statistics.stdev(known), metric)}" if len(known) > 1 else text
 
 
 def sample_table(results: Mapping[str, Any]) -> Table | None:
@@ -188,6 +210,10 @@ def blocks_of(results: Mapping[str, Any], figures: Sequence[Figure]) -> list[Blo
         blocks += [Heading("Scores"), *scores]
     if apart:
         blocks += [Heading("Differences"), *apart]
+    chosen = [table for backbone in grid["backbones"] if (table := validation_table(results, backbone))]
+    if chosen:
+        note = "Choose between arms by these scores: what is chosen by a test set's is no longer tested by it."
+        blocks += [Heading("Validation"), Text(note), *chosen]
     samples = sample_table(results)
     if samples:
         blocks += [Heading("Samples"), samples]
@@ -203,7 +229,8 @@ def origin(results: Mapping[str, Any]) -> str:
         f"`{results['command']}`, {machine['card'] or machine['processor']}, {results['date']}: {len(rows)} of "
         f"{results['trainings']} trainings. In brackets {results['bootstrap']['level']:.0%} intervals of the mean over "
         f"{seeds} training seed{'s' if seeds > 1 else ''}, from {grid['resamples']:,} bootstrap resamples of test "
-        f"pictures{'; sd is over seeds' if seeds > 1 else ''}; differences are paired. Weights and threshold of each "
+        f"pictures{'; sd is over seeds' if seeds > 1 else ', which say nothing of what another seed would change'}; "
+        f"differences are paired. Weights and threshold of each "
         "detector are those of the largest artifact IoU on the validation set."
     )
 

@@ -73,6 +73,19 @@ def load_cells(plan: Plan, stages: Path) -> Cells:
     return cells
 
 
+def make_validation(plan: Plan, stages: Path) -> list[dict[str, Any]]:
+    """Of every arm and backbone with all seeds done, each seed's scores on the validation set, in order of seeds."""
+    found = []
+    for arm in plan.grid.arms:
+        for backbone in plan.grid.backbones:
+            jobs = [job for job in plan.jobs if (job.arm, job.backbone) == (arm.name, backbone)]
+            if all(is_ready(plan, stages, job) for job in jobs):
+                each = [read_done(stages, job.stage)["validation"] for job in jobs]
+                scores = {metric: [one[metric] for one in each] for metric in each[0]}
+                found.append({"arm": arm.name, "backbone": backbone, "scores": scores})
+    return found
+
+
 def make_differences(plan: Plan, cells: Cells) -> list[dict[str, Any]]:
     """The pairs that the grid compares, first minus second, on every test set."""
     found = []
@@ -124,6 +137,7 @@ def collect(plan: Plan, stages: Path, failed: Mapping[str, str], command: str) -
         "bootstrap": {"unit": "image", "resamples": plan.grid.resamples, "level": LEVEL},
         "rows": make_rows(plan, stages),
         "means": make_means(cells),
+        "validation": make_validation(plan, stages),
         "differences": make_differences(plan, cells),
         "samples": made_facts(plan, stages),
         "content_alone": contents_alone(plan, stages),

@@ -14,7 +14,7 @@ from ablation.blocks import Bullets, Figure, Heading, Table, Text, as_html, as_m
 from ablation.cells import Cell, load_cell, save_resamples
 from ablation.docs import between
 from ablation.plots import series_of
-from ablation.report import MATCHED, cell, metrics_of, on_test, score_table, sentences, verdict
+from ablation.report import MATCHED, cell, metrics_of, on_test, score_table, sentences, validation_table, verdict
 from detector.score.api import score_pairs
 from detector.score.bootstrap import compare, summarise
 from detector.score.counts import Counts
@@ -148,6 +148,20 @@ def test_a_table_by_hand():
     assert table.rows[0] == ("a", "47.7 (45.5 to 49.9), sd 0.4", "50.0 (40.0 to 60.0)", "60.0 (50.0 to 70.0)")
     assert score_table(results(), "convnext_mini", "wild") is None
     assert cell(estimate(None), "pixel_ap") == "n/a"
+
+
+def test_what_is_chosen_by_is_a_table_of_its_own():
+    scores = {"artifact_iou": [0.4, 0.44, 0.48], "pixel_ap": [0.6, None, 0.6], "fpr_clean": [0.1, 0.1, 0.1]}
+    told = [
+        {"arm": "a", "backbone": "swin_mini", "scores": scores},
+        {"arm": "b", "backbone": "swin_mini", "scores": {"artifact_iou": [0.5], "pixel_ap": [0.25]}},
+        {"arm": "a", "backbone": "convnext_mini", "scores": {"artifact_iou": [None]}},
+    ]
+    table = validation_table(results(validation=told), "swin_mini")
+    assert table is not None
+    assert table.columns == ("arm", "artifact IoU, %", "pixel AP, %")
+    assert table.rows == (("a", "44.0, sd 4.0", "-"), ("b", "50.0", "25.0"))
+    assert validation_table(results(validation=told), "convnext_mini") is None
 
 
 def test_series_are_sorted_by_value_and_levels_stand_apart():
