@@ -6,6 +6,8 @@ Pictures of the same scenes, rendered and sampled, train CNNgenerates (with Grad
 of the whole picture, once against renders as they are and once against renders that went through the autoencoder, as
 every picture of the test sets did. Thresholds are those of the largest artifact IoU on `validation`.
 
+`--unseen` is a set of another generator, as table 2 of PAL has five: its figures come in a table of their own.
+
 OUT/table.md, OUT/table.json; OUT/pictures, OUT/weights and OUT/seen are kept: the same command goes on where it
 stopped.
 """
@@ -41,6 +43,7 @@ COLUMNS = (
     (CLEAN, "fpr_clean", "clean: FPR"),
     (CLEAN, "apaa_clean", "clean: APAA"),
 )
+UNSEEN = tuple((metric, f"unseen: {head.partition(': ')[2]}") for _, metric, head in COLUMNS[:4])
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,6 +57,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--seed", type=int, default=0)
     top.add_argument("--detector", type=Path, default=DETECTOR, metavar="WEIGHTS", help="ours, beside them")
     top.add_argument("--sets", type=Path, default=SETS, metavar="DIR")
+    top.add_argument(
+        "--unseen", type=Path, metavar="DIR", help="a labelled set of a generator that nothing learned from"
+    )
     top.add_argument("--out", type=Path, default=Path("out/baselines"), metavar="DIR")
     return top
 
@@ -67,6 +73,12 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--iterations must be 1 to 100000, --seed 0 or more")
     asked = {"pictures": args.pictures, "iterations": args.iterations, "steps": args.steps, "seed": args.seed}
     asked |= {"detector": str(args.detector), "sets": str(args.sets)}
+    if args.unseen:
+        if args.unseen.name in (*TESTS, "validation"):
+            raise ConfigError(
+                f"--unseen is {args.unseen}, named as one of the sets is; rename the folder, such as unseen"
+            )
+        asked |= {"unseen": str(args.unseen)}
     make_folder(args.out)
     with Claim(args.out, "run.json", asked, "comparison").held():
         make_pictures(args.pictures, args.out / "pictures", args.steps)
@@ -80,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
                 trained[name] = train(method, images, generated, recipe, name, args.out / "weights")
                 rows.append(Row(name, kind, args.out / "weights" / f"{name}.safetensors"))
         rows.append(Row("ours", "detector", args.detector))
-        tests = [args.sets / name for name in TESTS]
+        tests = [args.sets / name for name in TESTS] + ([args.unseen] if args.unseen else [])
         scored = [score(row, args.sets / "validation", tests, args.out / "seen") for row in rows]
         text = as_text(scored, trained)
         plain = [one | {"sets": figures(one["sets"])} for one in scored]
@@ -103,7 +115,9 @@ def as_text(scored: list[dict[str, Any]], trained: dict[str, dict[str, Any]]) ->
     ]
     head = ["classifier", "right on held-out pictures, %", "minutes of CPU", "weights"]
     parts = [table(head, lines, aligned=True)]
-    for columns in (COLUMNS[:4], COLUMNS[4:]):
+    unseen = [name for name in scored[0]["sets"] if name not in TESTS]
+    others = [tuple((name, metric, head) for metric, head in UNSEEN) for name in unseen]
+    for columns in (COLUMNS[:4], COLUMNS[4:], *others):
         body = [
             [label(one["name"]), *(cell(one["sets"][test][metric]) for test, metric, _ in columns)] for one in scored
         ]

@@ -94,10 +94,10 @@ def test_the_threshold_is_the_best_by_hand():
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     root = tmp_path_factory.mktemp("baselines")
-    for name in ("validation", "wild-test", "faults-test", "clean-test"):
+    for name in ("validation", "wild-test", "faults-test", "clean-test", "another"):
         write_squares(root / "sets" / name, 4, every=1 if name == "clean-test" else 2)
     words = ["--pictures", "5", "--iterations", "1", "--steps", "1", "--sets", str(root / "sets")]
-    words += ["--out", str(root / "out")]
+    words += ["--unseen", str(root / "sets" / "another"), "--out", str(root / "out")]
     assert main(words) == 0
     return root, words
 
@@ -115,6 +115,10 @@ def test_the_whole_command(done: tuple[Path, list[str]], capsys: pytest.CaptureF
     whole = told["rows"][0]["sets"]
     assert whole["wild-test"]["artifact_iou"]["value"] == pytest.approx(whole["wild-test"]["pixel_ap"]["value"])
     assert whole["clean-test"]["fpr_clean"]["value"] == 1
+    assert "unseen: pixel AP" in text
+    assert "unseen" not in text.partition("clean: APAA")[0]
+    # The same pictures as those of wild-test here, under another name.
+    assert [one["sets"]["another"] for one in told["rows"]] == [one["sets"]["wild-test"] for one in told["rows"]]
     before = {path: path.stat().st_mtime_ns for path in (root / "out" / "seen").rglob("*.png")}
     assert len(before) > 50
     capsys.readouterr()
@@ -143,3 +147,9 @@ def test_what_cannot_be_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     for words in (["--pictures", "1"], ["--iterations", "0"]):
         assert main([*words, "--out", str(tmp_path / "out")]) == 2
         assert words[0] in capsys.readouterr().err
+
+
+def test_an_unseen_set_is_no_test_set_by_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["--unseen", "other/wild-test", "--out", str(tmp_path / "out")]) == 2
+    assert "rename the folder" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
