@@ -113,7 +113,8 @@ def decisive_config(config: Any) -> dict[str, Any]:
         values.pop(key, None)
     for loader in ("train_dataloader", "val_dataloader"):
         (values.get(loader) or {}).get("dataset", {}).pop("decoded", None)
-    for place, name in ((values["train_cfg"], "patience"), (values["train_dataloader"]["sampler"], "together")):
+    sampler = values["train_dataloader"]["sampler"]
+    for place, name in ((values["train_cfg"], "patience"), (sampler, "together"), (sampler, "even")):
         if not place.get(name):
             place.pop(name, None)  # trainings from before it could be asked for are the same
     return values

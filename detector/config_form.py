@@ -29,6 +29,7 @@ def loader(least: int, sampler: str) -> dict[str, Check]:
         "sampler.type": choice(sampler),
         "sampler.seed": SEED,
         "sampler.together": flag,
+        "sampler.even": flag,
         "dataset.type": choice("ShardDataset", "SceneDataset", "MemoryDataset"),
         "dataset.seed": SEED,
         "dataset.limit": COUNT,

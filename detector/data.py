@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from detector.errors import DataError
 from shards.decoded import DecodedShards
+from shards.errors import ConfigError
 from shards.masks import U8
 from shards.reader import ShardReader
 
@@ -60,13 +61,23 @@ class DrawSampler(torch.utils.data.Sampler[Draw]):
         dataset: anything with a length. seed: of the orders.
         together: samples of one picture that stand side by side in the shards, such as a sample and its clean twin,
             stay side by side: mostly in one batch. The data set needs `groups`.
+        even: of several folders of shards each gives as many draws as the largest, so that few pictures beside many are
+            seen as often. The data set needs `runs`.
 
     Set `start` to the number of draws that all ranks together have already taken, and the next iteration resumes there.
     """
 
-    def __init__(self, dataset: Any, seed: int = 0, together: bool = False) -> None:
+    def __init__(self, dataset: Any, seed: int = 0, together: bool = False, even: bool = False) -> None:
+        if together and even:
+            raise ConfigError("the sampler's `together` and `even` are both asked for; choose one")
         self.size, self.seed, self.start = len(dataset), seed, 0
         self.rank, self.world = get_dist_info()
+        self.runs: list[NDArray[np.int64]] = []
+        """Even: the positions of each folder's samples."""
+        if even:
+            runs = dataset.runs()
+            self.runs = [np.flatnonzero(runs == run) for run in range(runs.max() + 1)]
+            self.size = max(map(len, self.runs)) * len(self.runs)
         self.groups: NDArray[np.int64] | None = dataset.groups() if together else None
 
     def __iter__(self) -> Iterator[Draw]:
@@ -79,8 +90,14 @@ class DrawSampler(torch.utils.data.Sampler[Draw]):
             draw += self.world
 
     def order(self, turn: int) -> NDArray[np.int64]:
-        """All positions in the order of one pass."""
+        """All positions in the order of one pass; even: those of small folders again and again."""
         rng = np.random.Generator(np.random.PCG64([self.seed, turn]))
+        if self.runs:
+            most = max(map(len, self.runs))
+            passes = [[rng.permutation(run) for _ in range(-(-most // len(run)))] for run in self.runs]
+            # In a random order among each other: ranks that take every second draw see all folders.
+            drawn = np.stack([np.concatenate(one)[:most] for one in passes], axis=1)
+            return rng.permuted(drawn, axis=1).ravel()
         if self.groups is None:
             return rng.permutation(self.size)
         places = rng.permutation(self.groups.max() + 1)  # of each group
@@ -171,6 +188,12 @@ class ShardDataset(PipelineDataset):
         sources = [self.reader.meta(i).source for i in range(len(self))]
         changes = [(a.sha256, a.occurrence) != (b.sha256, b.occurrence) for a, b in pairwise(sources)]
         return np.cumsum([False, *changes], dtype=np.int64)
+
+    def runs(self) -> NDArray[np.int64]:
+        """[N]: the number of the folder that a sample's tar lies in, by their first appearance."""
+        numbers: dict[str, int] = {}
+        folders = (str(self.reader.path(i).parent) for i in range(len(self)))
+        return np.array([numbers.setdefault(folder, len(numbers)) for folder in folders], np.int64)
 
     def load(self, index: int) -> tuple[U8, U8, str]:
         if self.decoded is not None:

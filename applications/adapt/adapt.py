@@ -37,6 +37,8 @@ class Asked:
     """Others of it to score on."""
     old: str
     """Pictures of the old generators, to see what is forgotten."""
+    rehearse: str = ""
+    """Others of the old generators to train on, as often as on the shots, so that less is forgotten."""
     config: str = "configs/detector/swin_mini.py"
     """Of the training; its network must be that of the weights."""
     iterations: int = 2000
@@ -73,6 +75,10 @@ def adapt(asked: Asked, out: Path) -> tuple[bool, str]:
     weights = find_weights(asked.weights)
     identity = {**asdict(asked), "weights": hash_file(weights)}
     del identity["device"]
+    if asked.rehearse:
+        keep_apart(asked)
+    else:
+        del identity["rehearse"]  # adaptations from before it could be asked for are the same
     with Claim(out, "run.json", identity, "adaptation").held():
         trained = train_further(asked, weights, out / "training")
         rows: list[tuple[str, ...]] = []
@@ -100,6 +106,18 @@ def adapt(asked: Asked, out: Path) -> tuple[bool, str]:
     return holds, text
 
 
+def keep_apart(asked: Asked) -> None:
+    """Raises ConfigError where pictures are rehearsed that tell what is forgotten; MissingInputError."""
+    from shards.reader import find_shards
+
+    both = set(map(str, find_shards(asked.rehearse))) & set(map(str, find_shards(asked.old)))
+    if both:
+        raise ConfigError(
+            f"{len(both)} of the shards of --rehearse are among those of --old, which then tell nothing of what is "
+            "forgotten; give others"
+        )
+
+
 def train_further(asked: Asked, weights: Path, out: Path) -> Path:
     """The weights of the training on the shots."""
     from detector.config import load_config, set_seed
@@ -110,7 +128,9 @@ def train_further(asked: Asked, weights: Path, out: Path) -> Path:
     config.initialise = {"source": str(weights), "part": "whole"}
     config.prior_samples = 0  # the classifiers know how frequent the classes are
     config.optim_wrapper.optimizer.lr *= asked.rate
-    train(Job(config, Path(asked.config).stem, out, (asked.shots,)))
+    if asked.rehearse:
+        config.train_dataloader.sampler.even = True
+    train(Job(config, Path(asked.config).stem, out, (asked.shots, *filter(None, [asked.rehearse]))))
     return out / WEIGHTS
 
 

@@ -21,6 +21,9 @@ def add_verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     verb.add_argument("--shots", required=True, metavar="DIR", help="labelled pictures to learn from, ten in the paper")
     verb.add_argument("--new", required=True, metavar="DIR", help="labelled pictures of the new generator to score on")
     verb.add_argument("--old", required=True, metavar="DIR", help="labelled pictures on which nothing may be lost")
+    verb.add_argument(
+        "--rehearse", default="", metavar="DIR", help="others of the old ones, learned from as often as the shots"
+    )
     verb.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to")
     verb.add_argument("--config", default="configs/detector/swin_mini.py", metavar="CONFIG", help="of the training")
     verb.add_argument("--iterations", type=int, default=2000, metavar="N", help="default 2000")
@@ -42,6 +45,7 @@ def run_adapt(args: argparse.Namespace) -> int:
         shots=args.shots,
         new=args.new,
         old=args.old,
+        rehearse=args.rehearse,
         config=args.config,
         iterations=args.iterations,
         rate=args.rate,

@@ -27,7 +27,8 @@ train_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     # together: a sample and its clean twin, where they stand side by side in the shards, come into one batch.
-    sampler=dict(type="DrawSampler", seed=0, together=False),
+    # even: each folder of shards gives as many draws as the largest.
+    sampler=dict(type="DrawSampler", seed=0, together=False, even=False),
     dataset=dict(type="ShardDataset", shards=["out/shards"], pipeline=train_pipeline, seed=0, limit=0),
 )
 val_dataloader = dict(

@@ -70,6 +70,23 @@ def test_training_further_begins_with_the_classifiers_too(tiny: dict[str, Path])
     assert torch.equal(model.state_dict()["decode_head.conv_seg.weight"], given["decode_head.conv_seg.weight"])
 
 
+def test_rehearsal_trains_on_both_as_often(tiny: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from detector import train as module
+
+    seen: list[Job] = []
+    trained = module.train
+    monkeypatch.setattr(module, "train", lambda job: (seen.append(job), trained(job))[1])
+    shots = write_squares(tmp_path / "shots", 4, first=100)
+    others = write_squares(tmp_path / "others", 8, first=200)
+    adapt(asked(tiny, shots, rehearse=str(others), most_loss=1.0), tmp_path / "out")
+    assert seen[0].shards == (str(shots), str(others))
+    assert seen[0].config.train_dataloader.sampler.even is True
+    told = json.loads((tmp_path / "out" / "training" / "train.json").read_text())
+    assert len(told["shards"]) == 2
+    with pytest.raises(ConfigError, match="among those of --old"):
+        adapt(asked(tiny, shots, rehearse=str(tiny["shards"])), tmp_path / "another")
+
+
 def test_forgetting_is_told_by_the_exit_code(tiny: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from applications.adapt import adapt as module
 

@@ -16,6 +16,7 @@ from detector import registry  # noqa: F401  registers mmseg's transforms
 from detector.data import DrawSampler, MemoryDataset, ShardDataset, seeded
 from detector.errors import DataError
 from detector.transforms import Light, ResizeImage
+from shards.errors import ConfigError
 from shards.masks import IGNORE
 from shards.reader import ShardReader
 
@@ -54,6 +55,42 @@ def test_samples_of_one_picture_stay_together(squares, tmp_path):
         assert one[one.index(3) : one.index(3) + 3] == [3, 4, 5]
     assert len({tuple(one) for one in (drawn[:6], drawn[6:12], drawn[12:])}) > 1
     assert ShardDataset(squares(tmp_path / "run"), PLAIN, limit=5).groups().tolist() == [0, 1, 2, 3, 4]
+
+
+def test_folders_of_any_size_give_as_many_draws(squares, tmp_path):
+    class Runs(list):
+        def runs(self):
+            return np.array(self)
+
+    sampler = DrawSampler(Runs([0, 1, 1, 1, 1, 1, 0]), seed=3, even=True)  # 0 and 6 beside 1 to 5
+    drawn = [index for index, _ in take(sampler, 20)]
+    assert len(sampler) == 10
+    for one in (drawn[:10], drawn[10:]):
+        # Side by side one of each; the large folder once, the small one twice and a half.
+        assert [sum(index in (0, 6) for index in one[i : i + 2]) for i in range(0, 10, 2)] == [1] * 5
+        assert sorted(index for index in one if index not in (0, 6)) == [1, 2, 3, 4, 5]
+        assert sorted(one.count(index) for index in (0, 6)) == [2, 3]
+    again = DrawSampler(Runs([0, 1, 1, 1, 1, 1, 0]), seed=3, even=True)
+    again.start = 13
+    assert [index for index, _ in take(again, 7)] == drawn[13:]
+    few, many = squares(tmp_path / "few"), squares(tmp_path / "many")
+    runs = ShardDataset([few, many], PLAIN).runs()
+    assert set(runs.tolist()) == {0, 1}
+    assert sorted(runs.tolist()) == runs.tolist()
+    with pytest.raises(ConfigError, match="choose one"):
+        DrawSampler(Runs([0, 1]), together=True, even=True)
+
+
+def test_ranks_see_every_folder():
+    class Runs(list):
+        def runs(self):
+            return np.array(self)
+
+    for rank in (0, 1):
+        sampler = DrawSampler(Runs([0] * 4 + [1] * 40), seed=1, even=True)
+        sampler.rank, sampler.world = rank, 2
+        seen = [index < 4 for index, _ in take(sampler, 40)]
+        assert 8 < sum(seen) < 32  # were they in a fixed order, one rank would see one folder alone
 
 
 def test_ranks_share_the_draws():
