@@ -7,6 +7,7 @@ with read_base():
 
 title = "Kinds of damage, and the band; embedded world"
 seeds = [0, 1, 2]
+once_then_duplicate = "corruption.ladder={'floor': 0, 'last': ['duplicate'], 'last_steps': [6]}"
 # Start steps of the 8-step grid and thresholds as docs/evidence/ladder.md measured them.
 arms = [
     dict(name="once, the default"),
@@ -15,6 +16,9 @@ arms = [
         name="once, then omit",
         set=["corruption.ladder={'floor': 0, 'last': ['omit']}", "corruption.verification.threshold=20.0"],
     ),
+    # Omission alone teaches least (docs/evidence/ladder.md); these leave it out, with and without more clean samples.
+    dict(name="once, then duplicate", set=[once_then_duplicate]),
+    dict(name="once, then duplicate, a fifth clean", set=[once_then_duplicate, "samples.clean_share=0.2"]),
     *(
         dict(
             name=f"{kind}, step {step}",
@@ -27,4 +31,5 @@ arms = [
         set=["corruption.verification.band={'features': 'detector/weights/swin_mini.safetensors', 'low': 0.08}"],
     ),
 ]
+del once_then_duplicate
 compare = [[arm["name"], "once, the default"] for arm in arms[1:]]
