@@ -24,6 +24,10 @@ def open_pool(processes: int) -> Iterator[Any]:
     is killed. Neither their number nor the caller's threads can change a result."""
     with single_threaded(), multiprocessing.get_context("spawn").Pool(processes, begin, (os.getpid(),)) as pool:
         yield pool
+        # Its processes end by themselves, and put back what they took of the system; where the work failed they are
+        # stopped.
+        pool.close()
+        pool.join()
 
 
 def in_processes(processes: int, work: Callable[[Any], Any], tasks: Sequence[Any], unit: str) -> Iterator[Any]:
