@@ -18,7 +18,13 @@ arms = [
     ),
     # Omission alone teaches least (docs/evidence/ladder.md); these leave it out, with and without more clean samples.
     dict(name="once, then duplicate", set=[once_then_duplicate]),
-    dict(name="once, then duplicate, a fifth clean", set=[once_then_duplicate, "samples.clean_share=0.2"]),
+    *(
+        dict(
+            name=f"once, then duplicate, threshold {threshold:g}, a fifth clean",
+            set=[once_then_duplicate, "samples.clean_share=0.2", f"corruption.verification.threshold={threshold}"],
+        )
+        for threshold in (18.0, 20.0)
+    ),
     *(
         dict(
             name=f"{kind}, step {step}",
