@@ -17,13 +17,17 @@ arms = [
         set=["corruption.ladder={'floor': 0, 'last': ['omit']}", "corruption.verification.threshold=20.0"],
     ),
     # Omission alone teaches least (docs/evidence/ladder.md); these leave it out, with and without more clean samples.
-    dict(name="once, then duplicate", set=[once_then_duplicate]),
     *(
         dict(
-            name=f"once, then duplicate, threshold {threshold:g}, a fifth clean",
-            set=[once_then_duplicate, "samples.clean_share=0.2", f"corruption.verification.threshold={threshold}"],
+            name=f"once, then duplicate{', threshold 20' if threshold > 18 else ''}{', a fifth clean' if clean > 0.1 else ''}",
+            set=[
+                once_then_duplicate,
+                f"samples.clean_share={clean}",
+                f"corruption.verification.threshold={threshold}",
+            ],
         )
         for threshold in (18.0, 20.0)
+        for clean in (0.1, 0.2)
     ),
     *(
         dict(
