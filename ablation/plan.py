@@ -132,7 +132,7 @@ class Planner:
         """The samples of an arm once more, with other labels or with negatives."""
         nothing_dropped = "corruption.verification.policy='keep'"
         beside = {
-            "shams": ("corruption.sham=True", nothing_dropped) if arm.shams else (),
+            "shams": ("corruption.sham=True", nothing_dropped, "corruption.ladder=None") if arm.shams else (),
             "kept": (nothing_dropped,) if arm.dropped == "clean" else (),
         }
         runs = {

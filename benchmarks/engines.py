@@ -175,7 +175,7 @@ def report(args: argparse.Namespace, rounds: list[dict[str, Result]]) -> None:
 
 def arguments() -> argparse.Namespace:
     top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    top.add_argument("--config", default="configs/shards/miniworld.py")
+    top.add_argument("--config", default="configs/shards/miniworld_once.py")
     top.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=V")
     top.add_argument("--n", type=int, default=192, help="scenes of the embedded world (default 192)")
     top.add_argument("--per-shard", type=int, default=8, help="of them in a shard (default 8)")

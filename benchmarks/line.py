@@ -1,6 +1,6 @@
 """The line against the same algorithm one image at a time, and how much of its time the model is at work.
 
-    python -m benchmarks.line --config configs/shards/miniworld.py --n 64 --rounds 3 --out out/bench
+    python -m benchmarks.line --config configs/shards/miniworld_once.py --n 64 --rounds 3 --out out/bench
 
 Both do the same work on the same pictures: equal NFE, equal precision, equal masks and noise; what they make is
 compared. They take turns within one run, so that what else the machine does falls on both. "One image at a time" reads,
@@ -194,7 +194,7 @@ def report(out: Path, rounds: list[dict[str, Any]], config: LineConfig, changed:
 
 def arguments() -> argparse.Namespace:
     top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    top.add_argument("--config", default="configs/shards/miniworld.py")
+    top.add_argument("--config", default="configs/shards/miniworld_once.py")
     add_overrides(top)
     top.add_argument(
         "--single", action="append", default=[], metavar="A.B=V", help="another config of one image at a time"

@@ -1,6 +1,6 @@
 """How well an inversion can be undone, against what it costs: PSNR of the uninjected reconstruction, and NFE.
 
-    python -m benchmarks.psnr_nfe --config configs/shards/miniworld.py --n 32 --out out/bench
+    python -m benchmarks.psnr_nfe --config configs/shards/miniworld_once.py --n 32 --out out/bench
 
 The reconstruction is measured against the VAE round trip of the source, so that the VAE's own loss does not count.
 Flow-matching models are also inverted by Euler, midpoint and FireFlow on grids of as many steps as 13 or 20 passes
@@ -199,7 +199,7 @@ def reconstruct(
 
 def arguments() -> argparse.Namespace:
     top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    top.add_argument("--config", default="configs/shards/miniworld.py")
+    top.add_argument("--config", default="configs/shards/miniworld_once.py")
     add_overrides(top)
     top.add_argument("--n", type=int, default=32, help="number of pictures (default 32)")
     top.add_argument("--out", type=Path, required=True)

@@ -22,7 +22,7 @@ WARM_UP = 50
 """Iterations that are not counted; the log has a line for each fifty."""
 GRID = """
 title = "Two trainings"
-line = "configs/shards/miniworld.py"
+line = "configs/shards/miniworld_once.py"
 backbones = [{backbone!r}]
 seeds = [0, 1]
 iterations = {iterations}

@@ -5,6 +5,6 @@ arms = [
     dict(
         name="pseudo labels",
         selector="100 labels",
-        set=["corruption.sham=True", "corruption.verification.policy='keep'"],
+        set=["corruption.sham=True", "corruption.verification.policy='keep'", "corruption.ladder=None"],
     ),
 ]

@@ -3,31 +3,25 @@
 from mmengine.config import read_base
 
 with read_base():
-    from ._miniworld_own import *
+    from ._miniworld_once import *
 
 title = "Kinds of damage, and the band; embedded world"
 seeds = [0, 1, 2]
 once_then_duplicate = "corruption.ladder={'floor': 0, 'last': ['duplicate'], 'last_steps': [6]}"
 # Start steps of the 8-step grid and thresholds as docs/evidence/ladder.md measured them.
 arms = [
-    dict(name="once, the default"),
+    dict(name="once"),
     dict(name="threshold 22", set=["corruption.verification.threshold=22.0"]),
     dict(
         name="once, then omit",
         set=["corruption.ladder={'floor': 0, 'last': ['omit']}", "corruption.verification.threshold=20.0"],
     ),
-    # Omission alone teaches least (docs/evidence/ladder.md); these leave it out, with and without more clean samples.
-    *(
-        dict(
-            name=f"once, then duplicate{', threshold 20' if threshold > 18 else ''}{', a fifth clean' if clean > 0.1 else ''}",
-            set=[
-                once_then_duplicate,
-                f"samples.clean_share={clean}",
-                f"corruption.verification.threshold={threshold}",
-            ],
-        )
-        for threshold in (18.0, 20.0)
-        for clean in (0.1, 0.2)
+    # Omission alone teaches least (docs/evidence/ladder.md); these leave it out.
+    dict(name="once, then duplicate", set=[once_then_duplicate]),
+    dict(name="the same, a fifth clean", set=[once_then_duplicate, "samples.clean_share=0.2"]),
+    dict(
+        name="the same, threshold 20",
+        set=[once_then_duplicate, "samples.clean_share=0.2", "corruption.verification.threshold=20.0"],
     ),
     *(
         dict(
@@ -42,4 +36,4 @@ arms = [
     ),
 ]
 del once_then_duplicate
-compare = [[arm["name"], "once, the default"] for arm in arms[1:]]
+compare = [[arm["name"], "once"] for arm in arms[1:]]

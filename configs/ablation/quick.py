@@ -12,7 +12,7 @@ limit = 300
 arms = [
     dict(
         name="masks alone",
-        set=["corruption.sham=True", "corruption.verification.policy='keep'", "samples.clean_share=0.2"],
+        set=["corruption.sham=True", "corruption.verification.policy='keep'", "corruption.ladder=None"],
     ),
     dict(name="corrupted"),
 ]

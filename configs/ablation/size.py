@@ -8,7 +8,7 @@ with read_base():
 title = "Size: samples by iterations, embedded world"
 axis = "samples, clean ones among them"
 log_axis = True
-set = ["source.options.count=17000", "source.options.first_seed=500000"]
+set = ["source.options.count=11000", "source.options.first_seed=500000"]
 made = dict(wild=dict(count=8000))
 arms = [
     dict(

@@ -4,7 +4,7 @@ from mmengine.config import read_base
 
 with read_base():
     from ._baselines import *
-    from ._miniworld_own import *
+    from ._miniworld_once import *
 
 title = "Start steps, embedded world, its own grid"
 axis = "start step of 8 (0 is most noise)"

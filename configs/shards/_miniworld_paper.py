@@ -3,7 +3,7 @@
 from mmengine.config import read_base
 
 with read_base():
-    from .miniworld import *
+    from .miniworld_once import *
 
 corruption.update(
     inversion=dict(mode="warm", warm_passes=[3, 5, 2, 1]),

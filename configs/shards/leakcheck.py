@@ -8,7 +8,7 @@ See docs/explanation/leak_check.md.
 from mmengine.config import read_base
 
 with read_base():
-    from .miniworld import *
+    from .miniworld_once import *
 
 source.update(options=dict(count=600, first_seed=600_000))
 # From the paper's start step (40 of 50) this generator mends nearly every region, and unchanged regions stay labelled:

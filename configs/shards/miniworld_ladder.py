@@ -1,4 +1,4 @@
-"""As the default of `make shards`, and what does not break is left out, or doubled (docs/evidence/ladder.md).
+"""Rendered scenes; what does not break is left out, or else doubled (docs/evidence/ladder.md).
 
 Lettering breaks when it is drawn anew; faces, hands and vehicles are drawn well, and break where a part is left out of
 picture and prompt. With these tries the threshold may be higher: it costs no samples.
@@ -7,7 +7,7 @@ picture and prompt. With these tries the threshold may be higher: it costs no sa
 from mmengine.config import read_base
 
 with read_base():
-    from .miniworld import *
+    from .miniworld_once import *
 
 corruption.update(
     ladder=dict(floor=0, last=["omit", "duplicate"], last_steps=[0, 6]),

@@ -134,7 +134,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     top = argparse.ArgumentParser(
         "python -m experiments.damage", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    top.add_argument("--config", default="configs/shards/miniworld.py")
+    top.add_argument("--config", default="configs/shards/miniworld_once.py")
     add_overrides(top)
     top.add_argument("--arm", action="append", metavar="'NAME a.b=v ..'", help="may be given several times")
     top.add_argument(

@@ -20,7 +20,7 @@ def grid_values(pipeline: Path, **changes: Any) -> dict[str, Any]:
     """Two arms over the same sources and masks; `changes` replace whole values."""
     values: dict[str, Any] = {
         "title": "Tiny",
-        "line": "configs/shards/miniworld.py",
+        "line": "configs/shards/miniworld_once.py",
         "set": [
             "source.options={'count': 16, 'first_seed': 500000}",
             f"model={{'folder': {str(pipeline)!r}}}",
