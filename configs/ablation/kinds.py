@@ -11,6 +11,8 @@ once_then_duplicate = "corruption.ladder={'floor': 0, 'last': ['duplicate'], 'la
 # Start steps of the 8-step grid and thresholds as docs/evidence/ladder.md measured them.
 arms = [
     dict(name="once"),
+    # As many samples with artifacts as "once, then duplicate", so that their kind is told from their number.
+    dict(name="once, of 3,500 sources", set=["source.options.count=3500"]),
     dict(name="threshold 22", set=["corruption.verification.threshold=22.0"]),
     dict(
         name="once, then omit",
@@ -37,3 +39,4 @@ arms = [
 ]
 del once_then_duplicate
 compare = [[arm["name"], "once"] for arm in arms[1:]]
+compare += [["once, then duplicate", "once, of 3,500 sources"]]
