@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 EMBEDDED = "miniworld/weights"
 """The generator that comes with this package: small pictures (64 x 64) of a toy world."""
-CONFIG_OF_EMBEDDED = "configs/shards/miniworld.py"
+CONFIG_OF_EMBEDDED = "configs/shards/miniworld_once.py"
+"""Not the default of `make shards`, which doubles what did not break beside the mask: here the caller says where."""
 
 
 class Corruptor:
@@ -68,7 +69,7 @@ class Corruptor:
             device: auto (cuda where there is a card, else cpu) or any torch device.
             config: how to corrupt: a CorruptionConfig, a mapping of its fields, or the path of a run's config such as
                 configs/shards/sd15_progamer_step40.py, of which `corruption` is used. None takes what is recommended:
-                for the embedded generator what `make shards` uses, else the defaults of CorruptionConfig.
+                for the embedded generator the first try of `make shards`, else the defaults of CorruptionConfig.
             model: further fields of `corruptor.line.config.ModelConfig`: dtype, vae_dtype, revision, variant, vae,
                 vae_revision, channels_last, text_encoders, quantise; and `single_file_config`, the folder of configs
                 that a single file needs.

@@ -215,3 +215,8 @@ def test_pipelines_that_cannot_be_used_are_one_line(front_model: Path):
     pipe.text_encoder = None
     with pytest.raises(ValueError, match="the pipeline has no text_encoder"):
         Corruptor.from_pipeline(pipe)
+
+
+def test_what_did_not_break_is_not_doubled_beside_the_mask():
+    """`make shards` does that by default; who names a mask has named the place."""
+    assert Corruptor.from_pretrained(device="cpu").config.ladder is None
