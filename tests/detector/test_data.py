@@ -57,11 +57,14 @@ def test_samples_of_one_picture_stay_together(squares, tmp_path):
     assert ShardDataset(squares(tmp_path / "run"), PLAIN, limit=5).groups().tolist() == [0, 1, 2, 3, 4]
 
 
-def test_folders_of_any_size_give_as_many_draws(squares, tmp_path):
-    class Runs(list):
-        def runs(self):
-            return np.array(self)
+class Runs(list[int]):
+    """A data set of samples by the number of their folder."""
 
+    def runs(self):
+        return np.array(self)
+
+
+def test_folders_of_any_size_give_as_many_draws(squares, tmp_path):
     sampler = DrawSampler(Runs([0, 1, 1, 1, 1, 1, 0]), seed=3, even=True)  # 0 and 6 beside 1 to 5
     drawn = [index for index, _ in take(sampler, 20)]
     assert len(sampler) == 10
@@ -82,10 +85,6 @@ def test_folders_of_any_size_give_as_many_draws(squares, tmp_path):
 
 
 def test_ranks_see_every_folder():
-    class Runs(list):
-        def runs(self):
-            return np.array(self)
-
     for rank in (0, 1):
         sampler = DrawSampler(Runs([0] * 4 + [1] * 40), seed=1, even=True)
         sampler.rank, sampler.world = rank, 2
