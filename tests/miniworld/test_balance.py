@@ -16,6 +16,7 @@ from miniworld.balance import draw, pair_up, things_broken
 from miniworld.sets import FOLDER, VERSION, finished, scenes_of
 from miniworld.world.render import silhouette
 from miniworld.world.scenes import content_of
+from miniworld.world.splits import SPLITS
 from shards.check import check_run
 from shards.errors import ConfigError, MissingInputError, ResumeError
 from shards.reader import ShardReader
@@ -56,6 +57,19 @@ def test_a_balanced_set_of_the_one_for_selection(tmp_path: Path):
     assert [(tmp_path / "again" / path.relative_to(tmp_path)).read_bytes() for path, _ in before] == [
         b for _, b in before
     ]
+
+
+def test_the_frozen_set_tells_nothing_by_what_it_shows():
+    made = ShardReader(FOLDER / VERSION / "wild-balanced")
+    metas = [made.meta(i) for i in range(len(made))]
+    counts = Counter((content_of(meta.source.caption), meta.label) for meta in metas)
+    assert sum(counts.values()) == 1000
+    assert all(counts[content, "artifact"] == counts[content, "clean"] for content, _ in counts)
+    assert all("sign" not in content for content, _ in counts)
+    pool = SPLITS["wild-pool"]
+    seeds = {meta.scene["seed"] for meta in metas}
+    assert len(seeds) == 1000
+    assert seeds <= set(range(pool.start, pool.start + pool.count))
 
 
 def test_a_thing_is_broken_where_a_fault_touches_it_or_nearly():

@@ -59,7 +59,7 @@ def test_pictures_faults_and_verdicts_are_the_same_bytes(seed: int, kind: str) -
     assert digests(seed, kind) == GOLDEN[seed, kind]
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", [*SHIPPED, "wild-balanced"])
 def test_labelled_sets_are_read_as_before(name: str) -> None:
     reader = ShardReader(FOLDER / VERSION / name, cache=False)
     meta = reader.meta(3)
