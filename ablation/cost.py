@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablation.plan import Plan, detector_facts
+from ablation.shared_cost import Shared
 from ablation.stages import DerivedWork, LineWork, MadeWork, Stage, TrainWork, is_done
 from corruptor.line.cards import GPUS, Gpu
 from corruptor.line.config import LineConfig
@@ -93,6 +94,8 @@ class Cost:
     trainings: int = 0
     seconds: float = 0.0
     bytes: int = 0
+    unpriced: int = 0
+    """Runs of the line whose model's configs are not here: their FLOPs and seconds are missing."""
 
     def __add__(self, other: Cost) -> Cost:
         pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
@@ -124,7 +127,7 @@ class Pricer:
     """By name of the stage."""
     not_ready: list[str] = field(default_factory=list)
     """Sources that cannot be opened, a line each."""
-    _inverted: dict[str, int] = field(default_factory=dict)
+    _shared: Shared = field(default_factory=Shared)
 
     def price(self) -> dict[str, Cost]:
         """Of every stage; what runs share is counted with the first of them. Raises ConfigError."""
@@ -163,21 +166,13 @@ class Pricer:
         passes = count_passes(
             config.corruption, config.samples.num_variants, sampling_grid(config.model, look.height, look.width)
         )
-        key = inversion_of(work, config)
-        if key in self._inverted:
-            # As far as an earlier run went it is inverted already; the first encoding and its round trip are shared.
-            left = max(0, passes.inversion - self._inverted[key])
-            shared = {"encodes": passes.encodes - 1, "decodes": passes.decodes - 1}
-            self._inverted[key] = max(passes.inversion, self._inverted[key])
-            passes = dataclasses.replace(passes, inversion=left, **shared)
-        else:
-            self._inverted[key] = passes.inversion
+        passes = self._shared.left(work, config, passes)
         rows = count * config.samples.num_variants
         size = bytes_of_samples(config, rows, look.height, look.width) + bytes_to_fetch(config.model)
         size += decoded_bytes(rows, look.height, look.width)
         priced = costs_of(config.model, look.height, look.width)
         if priced is None:
-            return Cost(rows, count * passes.nfe, 0.0, 0, rows * ROW_SECONDS, size)
+            return Cost(rows, count * passes.nfe, 0.0, 0, rows * ROW_SECONDS, size, unpriced=1)
         flops = count_work(passes, priced, look.height, look.width)
         tflop = count * (flops.denoiser + flops.vae)
         if self.machine.card is None:
@@ -227,15 +222,6 @@ def decoded_bytes(count: int, height: int, width: int) -> int:
     """Of pictures and masks that trainings share (shards/decoded.py)."""
     size = count * height * width * 4
     return size if size <= MOST_BYTES else 0
-
-
-def inversion_of(work: LineWork, config: LineConfig) -> str:
-    """The same for runs whose sources are inverted once for all of them (corruptor/line/shared.inversion_key)."""
-    one, samples = config.corruption, config.samples
-    prompt = (samples.use_captions, samples.prompt, samples.misspell)
-    where = work.sources.identity if work.sources else ""
-    made_alike = (config.source, where, config.model, config.size, config.seed, prompt)
-    return repr((made_alike, one.inversion, one.num_grid_steps, one.negative_prompt))
 
 
 def total(found: Iterable[Cost]) -> Cost:
@@ -293,7 +279,7 @@ def cost_lines(
 
 def known_cost(plan: Plan, arm: str, each: dict[str, Cost]) -> bool:
     stage = plan.made_by_line(arm)
-    return stage is None or each[stage.name].tflop > 0
+    return stage is None or not each[stage.name].unpriced
 
 
 def words(cost: Cost) -> str:

@@ -168,6 +168,27 @@ def test_cost_by_hand():
     assert card[masks].seconds < found[masks].seconds / 1000
 
 
+def test_what_differs_after_the_decoder_is_resampled_once():
+    twice = "corruption.ladder={'floor': 0, 'last': ['duplicate'], 'last_steps': [6]}"
+    arms = [
+        {"name": "once"},
+        {"name": "keep", "set": ["corruption.verification.policy='keep'"]},
+        {"name": "pasted", "set": ["corruption.paste_back=True"]},
+        {"name": "elsewhere", "set": ["region.options.max_blobs=2"]},
+        {"name": "cleaner", "set": ["samples.clean_share=0.5"]},
+        {"name": "sham", "set": SHAM},
+        {"name": "again", "set": [twice]},
+        {"name": "again, kept", "set": [twice, "corruption.verification.policy='keep'"]},
+    ]
+    plan = plan_of(arms=arms, line="configs/shards/miniworld_once.py", compare=[])
+    found = Pricer(plan, CORE).price()
+    passes = {arm["name"]: found[plan.data[str(arm["name"])].stage].passes / 16 for arm in arms}
+    assert passes["once"] == 16  # 8 there, 8 back
+    assert (passes["keep"], passes["pasted"]) == (0, 0)
+    assert (passes["elsewhere"], passes["cleaner"], passes["sham"]) == (8, 8, 8)
+    assert passes["again"] == passes["again, kept"] == 8 + 2  # the last try begins at step 6
+
+
 def test_a_disk_that_does_not_hold_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     class Usage:
         free = 50_000_000
