@@ -3,7 +3,8 @@
     python -m experiments.repair --faulty 300 --clean 300 --seeds 3 --zoom 1.0 1.5 2 3 whole --out out/repair_study
 
 Of a labelled wild set so many pictures with a fault and so many without are repaired, once for each zoom, strength and
-seed. The oracle says before and after whether a picture has a fault; the detector alone takes part in the repair.
+seed; a seed may have a detector of its own. The oracle says before and after whether a picture has a fault; the
+detector alone takes part in the repair.
 Intervals are over pictures. A run that was stopped goes on where it was when the same command is given again.
 """
 
@@ -25,7 +26,14 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser("python -m experiments.repair", description=(__doc__ or "").partition("\n")[0])
     top.add_argument("--set", default="miniworld/sets/v1/wild-test", metavar="DIR", help="labelled wild pictures")
-    top.add_argument("--detector", type=Path, default=DETECTOR, metavar="WEIGHTS")
+    top.add_argument(
+        "--detector",
+        nargs="+",
+        type=Path,
+        default=[DETECTOR],
+        metavar="WEIGHTS",
+        help="one for all seeds, or one for each",
+    )
     top.add_argument("--inpainter", default=EMBEDDED, metavar="ID")
     top.add_argument("--faulty", type=int, default=300, metavar="N", help="pictures with a fault (default 300)")
     top.add_argument("--clean", type=int, default=300, metavar="N", help="pictures without one (default 300)")
@@ -34,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--strength", nargs="+", type=float, default=[1.0], metavar="F")
     top.add_argument("--dilation", nargs="+", type=float, default=[10.0], metavar="N")
     top.add_argument("--rounds", nargs="+", type=int, default=[3], metavar="N")
-    top.add_argument("--threshold", type=float, default=0.5)
+    top.add_argument("--threshold", nargs="+", type=float, default=[0.5], metavar="P", help="of the detectors")
     top.add_argument("--least-drop", nargs="+", type=float, default=[0.1], metavar="F")
     top.add_argument("--steps", type=int)
     top.add_argument("--known", default=NOISED, help="noised or inverted latents outside the mask")
@@ -42,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--dtype", default="auto", help="of the denoiser, such as bfloat16")
     top.add_argument("--no-check", action="store_true", help="keep every repair unseen, in one round")
     top.add_argument("--batch", type=int, default=16)
-    top.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="of the oracle")
+    top.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="side by side")
     top.add_argument("--out", type=Path, default=Path("out/repair_study"), metavar="DIR")
     return top
 
@@ -58,7 +66,6 @@ def run(args: argparse.Namespace) -> int:
             + (f", rounds {rounds}" if len(args.rounds) > 1 else "")
             + (f", drop {drop:g}" if len(args.least_drop) > 1 else ""),
             RepairOptions(
-                threshold=args.threshold,
                 zoom=read_zoom(zoom),
                 dilation=dilation,
                 rounds=1 if args.no_check else rounds,
@@ -76,7 +83,15 @@ def run(args: argparse.Namespace) -> int:
     ]  # fmt: skip
     print(
         run_study(
-            Study(args.set, args.detector, args.inpainter, args.faulty, args.clean, args.seeds),
+            Study(
+                args.set,
+                tuple(args.detector),
+                tuple(args.threshold),
+                args.inpainter,
+                args.faulty,
+                args.clean,
+                args.seeds,
+            ),
             arms,
             args.out,
             args.processes,

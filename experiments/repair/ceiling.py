@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     ways = [Way(zoom, dilation) for zoom in args.zoom for dilation in args.dilation]
     make_folder(args.out)
     with Claim(args.out, "run.json", asked, "ceiling").held():
-        study = Study(args.set, Path(), args.inpainter, args.pictures, 0, args.attempts)
+        study = Study(args.set, (Path(),), (0.5,), args.inpainter, args.pictures, 0, args.attempts)
         pictures = lay_out(study, args.out / "pictures")
         after = {way.name: areas_after(args, way, fill, pictures) for way in ways}
         text = as_table(after, pictures)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,26 @@ class Study:
     """What is repaired, and with what."""
 
     set: str
-    detector: Path
+    detectors: tuple[Path, ...]
+    """One for all seeds, or one for each."""
+    thresholds: tuple[float, ...]
+    """Of the detectors."""
     inpainter: str
     faulty: int
     clean: int
     seeds: int
+
+    def __post_init__(self) -> None:
+        if len(self.detectors) not in (1, self.seeds) or len(self.thresholds) not in (1, len(self.detectors)):
+            raise ConfigError(
+                f"{len(self.detectors)} detectors with {len(self.thresholds)} thresholds for {self.seeds} seeds; "
+                "needed: one for all seeds or one for each, and one threshold for all detectors or one for each"
+            )
+
+    def seen_by(self, seed: int) -> tuple[Path, float]:
+        """The detector of a seed, and its threshold."""
+        detector = seed if len(self.detectors) > 1 else 0
+        return self.detectors[detector], self.thresholds[detector if len(self.thresholds) > 1 else 0]
 
 
 @dataclass(frozen=True)
@@ -66,14 +82,15 @@ class Picture:
 
 def run_study(study: Study, arms: Sequence[Arm], out: Path, processes: int) -> str:
     """Repair in every way, judge, and write OUT/study.json and OUT/study.md; returns the table. Raises UserError."""
-    identity = {**dataclasses.asdict(study), "detector": str(study.detector)}
+    identity = {**dataclasses.asdict(study), "detectors": [str(path) for path in study.detectors]}
     make_folder(out)
     with Claim(out, "run.json", identity, "study").held():
         pictures = lay_out(study, out / "pictures")
-        rows = []
-        for arm in arms:
-            judged = [judge(study, arm, seed, pictures, out, processes) for seed in range(study.seeds)]
-            rows.append(row_of(arm, pictures, judged))
+        judged = judge_all(
+            [Task(study, arm, seed, out) for arm in arms for seed in range(study.seeds)], pictures, processes
+        )
+        each = [judged[at : at + study.seeds] for at in range(0, len(judged), study.seeds)]
+        rows = [row_of(arm, pictures, some) for arm, some in zip(arms, each, strict=True)]
         reference = rows[-1]
         text = as_table(rows, reference, study)
         write_json(
@@ -110,22 +127,42 @@ def lay_out(study: Study, folder: Path) -> list[Picture]:
     return found
 
 
-def judge(study: Study, arm: Arm, seed: int, pictures: Sequence[Picture], out: Path, processes: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Task:
+    """All pictures in one way with one seed."""
+
+    study: Study
+    arm: Arm
+    seed: int
+    out: Path
+
+
+def judge_all(tasks: Sequence[Task], pictures: Sequence[Picture], processes: int) -> list[dict[str, Any]]:
+    """The tasks side by side; on a card one after another, and the oracle's pictures side by side."""
+    import torch
+
+    if torch.cuda.is_available() or processes == 1 or len(tasks) == 1:
+        return [judge(pictures, processes, task) for task in tasks]
+    with open_pool(min(processes, len(tasks))) as pool:
+        return list(pool.imap(partial(judge, pictures, 1), tasks))
+
+
+def judge(pictures: Sequence[Picture], processes: int, task: Task) -> dict[str, Any]:
     """Repair with one seed; what the oracle says of each picture afterwards, and what the detector says."""
-    name = arm.name.replace(", ", "_").replace(" ", "") + f"_{seed}"
-    folder, file = out / "arms" / name, out / "arms" / f"{name}.json"
-    options = dataclasses.replace(arm.options, seed=seed)
+    study, arm = task.study, task.arm
+    name = arm.name.replace(", ", "_").replace(" ", "") + f"_{task.seed}"
+    folder, file = task.out / "arms" / name, task.out / "arms" / f"{name}.json"
+    detector, threshold = study.seen_by(task.seed)
+    options = dataclasses.replace(arm.options, seed=task.seed, threshold=threshold)
     inpainter = open_inpainter(study.inpainter, options=arm.fill, device=options.device)
-    repair(str(out / "pictures"), study.detector, inpainter, folder, options)
+    repair(str(task.out / "pictures"), detector, inpainter, folder, options)
     if file.exists():
         told: dict[str, Any] = json.loads(file.read_text())
         return told
     lines = [json.loads(line) for line in (folder / "repair.jsonl").read_text().splitlines()]
     changed = {line["key"] for line in lines if line["changed_pixels"]}
-    tasks = [(folder / "pictures" / f"{one.key}.png", one.seed) for one in pictures if one.key in changed]
-    with open_pool(max(1, min(processes, len(tasks)))) as pool:
-        answers = list(progress(pool.imap(has_fault, tasks), "picture", "oracle", total=len(tasks)))
-    said = dict(zip([path.stem for path, _ in tasks], answers, strict=True))
+    asked = [(folder / "pictures" / f"{one.key}.png", one.seed) for one in pictures if one.key in changed]
+    said = ask_oracle(asked, processes)
     result = {
         "after": [said.get(one.key, one.faulty) for one in pictures],
         "changed": [one.key in changed for one in pictures],
@@ -134,6 +171,16 @@ def judge(study: Study, arm: Arm, seed: int, pictures: Sequence[Picture], out: P
     }
     write_json(file, result)
     return result
+
+
+def ask_oracle(tasks: Sequence[tuple[Path, int]], processes: int) -> dict[str, bool]:
+    """By key, whether there is a fault in a picture file, given the seed of its scene."""
+    keys = [path.stem for path, _ in tasks]
+    if processes == 1 or len(tasks) < 2:
+        return dict(zip(keys, progress(map(has_fault, tasks), "picture", "oracle", total=len(tasks)), strict=True))
+    with open_pool(min(processes, len(tasks))) as pool:
+        answers = pool.imap(has_fault, tasks)
+        return dict(zip(keys, progress(answers, "picture", "oracle", total=len(tasks)), strict=True))
 
 
 def row_of(arm: Arm, pictures: Sequence[Picture], judged: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from applications.repair.options import FillOptions, RepairOptions
 from experiments.repair import ceiling, seen
 from experiments.repair.__main__ import parser, run
-from experiments.repair.study import Arm, Picture, in_percent, row_of
+from experiments.repair.study import Arm, Picture, Study, in_percent, row_of
 from shards.errors import ConfigError
 
 SET = "miniworld/sets/v1/select"
@@ -48,6 +48,42 @@ def test_a_small_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert (tmp_path / "out" / "study.png").read_bytes().startswith(b"\x89PNG")
     assert run(parser().parse_args(words)) == 0
     assert capsys.readouterr().out == first
+
+
+def test_seeds_side_by_side_are_those_of_one_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = [
+        "--set",
+        SET,
+        "--faulty",
+        "2",
+        "--clean",
+        "1",
+        "--seeds",
+        "2",
+        "--steps",
+        "2",
+        "--rounds",
+        "1",
+        "--zoom",
+        "whole",
+    ]
+    found = []
+    for processes in ("1", "2"):
+        assert run(parser().parse_args([*words, "--processes", processes, "--out", str(tmp_path / processes)])) == 0
+        found.append(capsys.readouterr().out)
+    assert found[0] == found[1]
+
+
+def test_each_seed_its_detector():
+    def study(detectors: str, *thresholds: float) -> Study:
+        return Study("set", tuple(map(Path, detectors)), thresholds, "inpainter", 1, 1, 2)
+
+    assert [study("a", 0.1).seen_by(seed) for seed in (0, 1)] == [(Path("a"), 0.1)] * 2
+    assert [study("ab", 0.1, 0.2).seen_by(seed) for seed in (0, 1)] == [(Path("a"), 0.1), (Path("b"), 0.2)]
+    assert study("ab", 0.1).seen_by(1) == (Path("b"), 0.1)
+    for wrong in (("abc", 0.1), ("a", 0.1, 0.2)):
+        with pytest.raises(ConfigError, match="one for all seeds or one for each"):
+            study(*wrong)
 
 
 def test_a_mask_that_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
