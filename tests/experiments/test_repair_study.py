@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from applications.repair.options import FillOptions, RepairOptions
-from experiments.repair import ceiling, seen
+from experiments.repair import ceiling, seen, telling
 from experiments.repair.__main__ import parser, run
 from experiments.repair.study import Arm, Picture, Study, in_percent, row_of
 from shards.errors import ConfigError
@@ -115,3 +115,32 @@ def test_what_is_marked_by_hand(capsys: pytest.CaptureFixture[str]):
     assert "with a sign" in capsys.readouterr().out
     assert seen.main(["nowhere.safetensors", "--threshold", "1.5"]) == 2
     assert "--threshold is [1.5]" in capsys.readouterr().err
+
+
+def test_whether_mended_attempts_are_told_apart_by_hand():
+    left = np.array([[0.2, 0.9, 0.5], [0.6, 0.5, 0.5]])
+    among = np.array([[True, True, False], [True, True, False]])
+    mended = np.array([[True, False, True], [False, True, True]])
+    # Mended: 0.2 and 0.5; not: 0.9 and 0.6. All four pairs are in order.
+    assert telling.told_apart(left, among, mended) == 1
+    assert telling.told_apart(1 - left, among, mended) == 0
+    assert telling.told_apart(np.ones_like(left), among, mended) == 0.5
+    attempts = [{"area": [0, 5, -1], "mass": [1.0, 4.5, 1.0]}, {"area": [3, 0, -1], "mass": [3.0, 2.5, 1.0]}]
+    text = telling.as_table(np.array([5.0, 5.0, 2.0]), attempts, np.array([True, True, True]))
+    cells = {row.split("|")[1].strip(): row.split("|")[2].strip() for row in text.splitlines()[2:8]}
+    assert cells["faulty pictures in which something is marked"].startswith("66.7%")
+    assert cells["mended by one attempt"].startswith("33.3%")
+    assert cells["mended by one of 2"].startswith("66.7%")
+    assert cells["AUROC of that share"] == "100.0%"
+
+
+def test_attempts_under_a_detectors_own_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = ["region_select/weights/swin_mini.safetensors", "--set", SET, "--pictures", "3", "--attempts", "2"]
+    words += ["--steps", "2", "--processes", "1", "--out", str(tmp_path / "out")]
+    assert telling.main(words) == 0
+    first = capsys.readouterr().out
+    told = json.loads((tmp_path / "out" / "telling.json").read_text())["attempts"]
+    assert [len(one["area"]) for one in told] == [3, 3]
+    assert telling.main(words) == 0
+    assert capsys.readouterr().out == first
+    assert telling.main([*words, "--pictures", "0"]) == 2
