@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from applications.repair.options import DTYPES, EMBEDDED, NOISED, FillOptions, RepairOptions, read_zoom
+from applications.repair.options import FillOptions, RepairOptions, read_zoom
+from experiments.repair.filling import add_filling, filling_of
 from experiments.repair.oracle import faulty_area
 from experiments.repair.study import Picture, Study, interval, lay_out, percent
 from shards.claims import Claim
@@ -65,18 +65,11 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         "python -m experiments.repair.ceiling", description=(__doc__ or "").partition("\n")[0]
     )
-    top.add_argument("--set", default="miniworld/sets/v1/validation", metavar="DIR", help="labelled wild pictures")
-    top.add_argument("--inpainter", default=EMBEDDED, metavar="ID")
+    add_filling(top)
     top.add_argument("--pictures", type=int, default=40, metavar="N", help="faulty ones (default 40)")
     top.add_argument("--attempts", type=int, default=3, metavar="N")
     top.add_argument("--zoom", nargs="+", default=["1.5", "whole"], metavar="Z")
     top.add_argument("--dilation", nargs="+", type=float, default=[10.0], metavar="N")
-    top.add_argument("--strength", type=float, default=1.0, metavar="F")
-    top.add_argument("--known", default=NOISED, help="noised or inverted latents outside the mask")
-    top.add_argument("--steps", type=int, default=20)
-    top.add_argument("--guidance", type=float, default=2.5)
-    top.add_argument("--dtype", default="auto", choices=DTYPES, help="of the denoiser")
-    top.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="of the oracle")
     top.add_argument("--out", type=Path, default=Path("out/repair_ceiling"), metavar="DIR")
     return top
 
@@ -85,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     """Exit code."""
     if args.pictures < 1 or args.attempts < 1 or args.processes < 1:
         raise ConfigError("--pictures, --attempts and --processes must be 1 or more")
-    fill = FillOptions(args.steps, args.guidance, args.strength, known=args.known, dtype=args.dtype)
+    fill = filling_of(args)
     asked = {"set": args.set, "inpainter": args.inpainter, "pictures": args.pictures, "fill": asdict(fill)}
     ways = [Way(zoom, dilation) for zoom in args.zoom for dilation in args.dilation]
     make_folder(args.out)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from applications.repair.options import DTYPES, EMBEDDED, FillOptions, RepairOptions, read_zoom
+from applications.repair.options import FillOptions, RepairOptions, read_zoom
+from experiments.repair.filling import add_filling, filling_of
 from experiments.repair.oracle import faulty_area
 from experiments.repair.study import interval, percent
 from shards.claims import Claim
@@ -44,16 +44,11 @@ def parser() -> argparse.ArgumentParser:
         "python -m experiments.repair.telling", description=(__doc__ or "").partition("\n")[0]
     )
     top.add_argument("detector", type=Path, metavar="WEIGHTS")
-    top.add_argument("--set", default="miniworld/sets/v1/validation", metavar="DIR", help="labelled wild pictures")
     top.add_argument("--threshold", type=float, default=0.5, metavar="P")
-    top.add_argument("--inpainter", default=EMBEDDED, metavar="ID")
+    add_filling(top)
     top.add_argument("--pictures", type=int, default=120, metavar="N", help="the first of the set (default 120)")
     top.add_argument("--attempts", type=int, default=6, metavar="N")
     top.add_argument("--zoom", default="whole", metavar="Z")
-    top.add_argument("--strength", type=float, default=1.0, metavar="F")
-    top.add_argument("--steps", type=int, default=20)
-    top.add_argument("--dtype", default="auto", choices=DTYPES, help="of the denoiser")
-    top.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="of the oracle")
     top.add_argument("--out", type=Path, default=Path("out/repair_telling"), metavar="DIR")
     return top
 
@@ -63,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     reader = ShardReader(args.set)
     if not 1 <= args.pictures <= len(reader) or args.attempts < 1 or args.processes < 1:
         raise ConfigError(f"--pictures must be 1 to {len(reader)}, --attempts and --processes 1 or more")
-    fill = FillOptions(args.steps, strength=args.strength, dtype=args.dtype)
+    fill = filling_of(args)
     asked = {name: getattr(args, name) for name in ("set", "inpainter", "pictures", "threshold", "zoom")}
     asked |= {"detector": str(args.detector), "fill": asdict(fill)}
     make_folder(args.out)

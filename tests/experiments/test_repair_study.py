@@ -72,6 +72,13 @@ def test_seeds_side_by_side_are_those_of_one_process(tmp_path: Path, capsys: pyt
         assert run(parser().parse_args([*words, "--processes", processes, "--out", str(tmp_path / processes)])) == 0
         found.append(capsys.readouterr().out)
     assert found[0] == found[1]
+    one, two = (sorted((tmp_path / processes / "arms").rglob("*.png")) for processes in ("1", "2"))
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
+    lines = [
+        json.loads(line) for path in (tmp_path / "2").rglob("repair.jsonl") for line in path.read_text().splitlines()
+    ]
+    assert len(lines) == 6
+    assert any(line["attempts"] for line in lines)
 
 
 def test_each_seed_its_detector():
