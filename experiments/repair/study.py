@@ -17,6 +17,7 @@ from applications.repair.inpainter import open_inpainter
 from applications.repair.options import FillOptions, RepairOptions
 from applications.repair.run import repair
 from experiments.plot import rows_with_intervals
+from experiments.repair.examples import outcome, write_examples
 from experiments.repair.oracle import has_fault
 from miniworld.world.scenes import sample_scene
 from shards.claims import Claim
@@ -81,7 +82,7 @@ class Picture:
 
 
 def run_study(study: Study, arms: Sequence[Arm], out: Path, processes: int) -> str:
-    """Repair in every way, judge, and write OUT/study.json and OUT/study.md; returns the table. Raises UserError."""
+    """Repair in every way, judge, write OUT/study.json, .md, .png and .webp (examples); the table. Raises UserError."""
     identity = {**dataclasses.asdict(study), "detectors": [str(path) for path in study.detectors]}
     make_folder(out)
     with Claim(out, "run.json", identity, "study").held():
@@ -99,7 +100,18 @@ def run_study(study: Study, arms: Sequence[Arm], out: Path, processes: int) -> s
         )
         write_bytes(out / "study.md", text.encode())
         write_bytes(out / "study.png", as_figure(rows))
+        show_examples(out, folder_of(arms[-1], 0), pictures, each[-1][0])
     return text
+
+
+def show_examples(out: Path, folder: str, pictures: Sequence[Picture], judged: dict[str, Any]) -> None:
+    """Some pictures of one way and seed, as OUT/study.webp. Raises OutputError."""
+    fates = [
+        outcome(picture.faulty, after, changed)
+        for picture, after, changed in zip(pictures, judged["after"], judged["changed"], strict=True)
+    ]
+    keys = [picture.key for picture in pictures]
+    write_examples(out / "study.webp", out / "pictures", out / "arms" / folder, keys, fates)
 
 
 def lay_out(study: Study, folder: Path) -> list[Picture]:
@@ -147,10 +159,15 @@ def judge_all(tasks: Sequence[Task], pictures: Sequence[Picture], processes: int
         return list(pool.imap(partial(judge, pictures, 1), tasks))
 
 
+def folder_of(arm: Arm, seed: int) -> str:
+    """Name of the folder of a way and a seed."""
+    return arm.name.replace(", ", "_").replace(" ", "") + f"_{seed}"
+
+
 def judge(pictures: Sequence[Picture], processes: int, task: Task) -> dict[str, Any]:
     """Repair with one seed; what the oracle says of each picture afterwards, and what the detector says."""
     study, arm = task.study, task.arm
-    name = arm.name.replace(", ", "_").replace(" ", "") + f"_{task.seed}"
+    name = folder_of(arm, task.seed)
     folder, file = task.out / "arms" / name, task.out / "arms" / f"{name}.json"
     detector, threshold = study.seen_by(task.seed)
     options = dataclasses.replace(arm.options, seed=task.seed, threshold=threshold)

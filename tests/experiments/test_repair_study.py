@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from applications.repair.options import FillOptions, RepairOptions
-from experiments.repair import ceiling, seen, telling
+from experiments.repair import ceiling, examples, seen, telling
 from experiments.repair.__main__ import parser, run
 from experiments.repair.study import Arm, Picture, Study, in_percent, row_of
 from shards.errors import ConfigError
+from shards.images import decode_image, encode_image
 
 SET = "miniworld/sets/v1/select"
 
@@ -48,6 +49,28 @@ def test_a_small_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert (tmp_path / "out" / "study.png").read_bytes().startswith(b"\x89PNG")
     assert run(parser().parse_args(words)) == 0
     assert capsys.readouterr().out == first
+
+
+def test_examples_are_the_first_of_each_outcome(tmp_path: Path):
+    seen = [(True, False, True), (True, True, True), (False, True, True), (True, True, False), (False, False, True)]
+    fates = [examples.outcome(*one) for one in seen]
+    assert fates == ["mended", "changed, still broken", "was whole, is broken", "", ""]
+    assert examples.choose(["", fates[2], *fates[:1] * 5, fates[1]]) == [2, 3, 4, 5, 7, 1]
+    for name in ("originals", "done/pictures", "done/masks", "done/changed"):
+        (tmp_path / name).mkdir(parents=True)
+    white, black = np.full((4, 4, 3), 255, np.uint8), np.zeros((4, 4, 3), np.uint8)
+    (tmp_path / "originals" / "a.png").write_bytes(encode_image(white, "png"))
+    (tmp_path / "done" / "pictures" / "a.png").write_bytes(encode_image(black, "png"))
+    for name in ("masks", "changed"):
+        (tmp_path / "done" / name / "a.png").write_bytes(encode_image(black[..., 0], "png"))
+    sheet = tmp_path / "sheet.webp"
+    examples.write_examples(sheet, tmp_path / "originals", tmp_path / "done", ["a"], ["mended"])
+    shown = decode_image(sheet.read_bytes())
+    middle = shown[shown.shape[0] // 2]
+    assert middle[100].min() > 250  # before
+    assert middle[-100].max() < 5  # after
+    examples.write_examples(sheet, tmp_path / "originals", tmp_path / "done", ["a"], [""])
+    assert not sheet.exists()
 
 
 def test_seeds_side_by_side_are_those_of_one_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
