@@ -8,6 +8,7 @@ with read_base():
 
 title = "Start steps, embedded world, its own grid"
 axis = "start step of 8 (0 is most noise)"
+seeds = [0, 1, 2]
 arms += [
     dict(
         name=f"step {step}",
