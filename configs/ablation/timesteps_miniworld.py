@@ -8,7 +8,7 @@ with read_base():
 
 title = "Start steps, embedded world, its own grid"
 axis = "start step of 8 (0 is most noise)"
-seeds = [0, 1, 2]
+seeds = [0, 1]
 arms += [
     dict(
         name=f"step {step}",
@@ -17,11 +17,13 @@ arms += [
         value=step,
         series="corrupted",
     )
-    for step in (6, 5, 4, 3, 2, 1, 0)
+    # At step 6 none of 1,816 damaged pictures changes enough to be kept.
+    for step in (5, 4, 3, 2, 1, 0)
 ]
 compare = [
+    ["step 0", "100 labels"],
     ["step 0", "pseudo labels"],
     ["step 0", "step 1"],
     ["step 0", "step 3"],
-    ["step 0", "step 6"],
+    ["step 0", "step 5"],
 ]
