@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from shards.source import Reject
 from shards.writer import RunInfo, RunWriter
 
 os.environ.setdefault("SOURCE_DATE_EPOCH", "0")  # runs are compared byte for byte, whatever the hour
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a background job's tests would ignore Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def build_sample(shard: int = 0, row: int = 0, side: int = 32, artifact: bool = True, **meta: Any) -> Sample:
