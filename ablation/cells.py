@@ -92,6 +92,21 @@ class Cell:
         value = float(np.mean(self.points[metric]) - np.mean(other.points[metric]))
         return estimate(value, self.drawn[metric] - other.drawn[metric], self.images[0], "not defined")
 
+    def recovered(self, floor: Cell, ceiling: Cell, metric: str) -> Estimate:
+        """Performance gap recovered (Burns et al. 2023): the share of the distance from floor to ceiling, paired.
+
+        Not defined where floor and ceiling are not told apart: a share of nothing.
+        """
+        gap = ceiling.minus(floor, metric)
+        if gap.value is None or gap.low is None or gap.high is None or gap.low <= 0 <= gap.high:
+            return Estimate(None, reason="floor and ceiling are not told apart")
+        value = float(np.mean(self.points[metric]) - np.mean(floor.points[metric])) / gap.value
+        width = ceiling.drawn[metric] - floor.drawn[metric]
+        drawn = np.divide(
+            self.drawn[metric] - floor.drawn[metric], width, out=np.full_like(width, np.nan), where=width != 0
+        )
+        return estimate(value, drawn, self.images[0], "not defined")
+
 
 def cell_of(seeds: Sequence[Counts], resamples: int, contents: Contents | None) -> Cell:
     """The cell of a test from the counts of its seeds."""

@@ -117,6 +117,8 @@ class Grid:
     """Sets that are made first, by name."""
     compare: tuple[tuple[str, str], ...] = ()
     """Pairs of arms whose difference is reported, first minus second."""
+    gaps: tuple[tuple[str, str, str], ...] = ()
+    """Arm, floor, ceiling: how much of the distance from floor to ceiling the arm recovers."""
     metrics: tuple[str, ...] = ("artifact_iou", "pixel_ap", "image_auroc_max", MATCHED, "image_tpr_at_5_fpr")
     """Columns of the tables, where they are defined; the rows have all metrics."""
     axis: str = "arm"
@@ -138,9 +140,10 @@ class Grid:
         if min(self.iterations, self.limit, self.resamples, *self.seeds) < 0:
             raise ValueError("iterations, limit, resamples and seeds must be 0 or more")
         known = {arm.name for arm in self.arms}
-        for name in (name for pair in self.compare for name in pair):
-            if name not in known:
-                raise ValueError(f"compare names the arm {name!r}, which is not there{nearest(name, known)}")
+        for what, groups in (("compare", self.compare), ("gaps", self.gaps)):
+            for name in (name for group in groups for name in group):
+                if name not in known:
+                    raise ValueError(f"{what} names the arm {name!r}, which is not there{nearest(name, known)}")
         metrics = {metric.key for metric in METRICS} | {MATCHED}
         for name in self.metrics:
             if name not in metrics:

@@ -158,6 +158,43 @@ def sentences(results: Mapping[str, Any]) -> list[str]:
     return told
 
 
+def gap_table(results: Mapping[str, Any]) -> Table | None:
+    """A row a gap, backbone and test set: the share of the distance from floor to ceiling that the arm recovers."""
+    metrics = results["grid"]["metrics"][:MOST_COLUMNS]
+    rows = tuple(
+        (
+            f"{one['arm']}, from {one['floor']} to {one['ceiling']}; {one['test']}, {one['backbone']}",
+            *(share(one["metrics"][name]) for name in metrics),
+        )
+        for one in results["recovered"]
+        if any(told(one["metrics"][name]) for name in metrics)
+    )
+    columns = ("share of the distance", *(f"of {NAMES[name]}" for name in metrics))
+    return Table("how much of a distance is recovered", columns, rows) if rows else None
+
+
+def share(one: Mapping[str, Any]) -> str:
+    """ "56% (44 to 70)"; "-" where the two ends are not told apart."""
+    if not told(one):
+        return "-"
+    return f"{100 * one['value']:.0f}% ({100 * one['low']:.0f} to {100 * one['high']:.0f})"
+
+
+def shares(results: Mapping[str, Any]) -> list[str]:
+    """One sentence for each gap and backbone of which a test set tells floor and ceiling apart."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for one in results["recovered"]:
+        metrics = [name for name in metrics_of(results, one["test"]) if name in results["grid"]["metrics"]]
+        of = [f"{share(one['metrics'][m])} of {NAMES[m]}" for m in in_sentences(metrics) if told(one["metrics"][m])]
+        if of:
+            names = (one["arm"], one["floor"], one["ceiling"], one["backbone"])
+            found.setdefault(names, []).append(f"on {one['test']} {', '.join(of)}")
+    return [
+        f"{arm} recovers, of the distance from {floor} to {ceiling} ({backbone}): {'; '.join(parts)}."
+        for (arm, floor, ceiling, backbone), parts in found.items()
+    ]
+
+
 def baselines(results: Mapping[str, Any]) -> list[str]:
     """What is scored without a look at a picture."""
     return [
@@ -169,12 +206,16 @@ def baselines(results: Mapping[str, Any]) -> list[str]:
 
 def on_test(one: Mapping[str, Any], metrics: Sequence[str]) -> str:
     """ "on wild, artifact IoU is 1.6 points higher (+1.1 to +2.0) and pixel AP is not told apart (-0.3 to +0.8)"."""
-    chosen = [*metrics[:IN_SENTENCES], *(name for name in metrics[IN_SENTENCES:] if name == MATCHED)]
-    parts = [f"{NAMES[name]} is {verdict(one['metrics'][name], name)}" for name in chosen if told(one["metrics"][name])]
+    chosen = [name for name in in_sentences(metrics) if told(one["metrics"][name])]
+    parts = [f"{NAMES[name]} is {verdict(one['metrics'][name], name)}" for name in chosen]
     if not parts:
         return ""
     joined = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
     return f"on {one['test']}, {joined}"
+
+
+def in_sentences(metrics: Sequence[str]) -> list[str]:
+    return [*metrics[:IN_SENTENCES], *(name for name in metrics[IN_SENTENCES:] if name == MATCHED)]
 
 
 def told(one: Mapping[str, Any]) -> bool:
@@ -199,7 +240,7 @@ def blocks_of(results: Mapping[str, Any], figures: Sequence[Figure]) -> list[Blo
     blocks: list[Block] = [Text(origin(results))]
     if results["failed"]:
         blocks += [Heading("Arms that failed"), Bullets(tuple(f"{k}: {v}" for k, v in results["failed"].items()))]
-    said = (*sentences(results), *baselines(results))
+    said = (*sentences(results), *shares(results), *baselines(results))
     if said:
         blocks += [Heading("What it says"), Bullets(said)]
     blocks += figures
@@ -210,6 +251,9 @@ def blocks_of(results: Mapping[str, Any], figures: Sequence[Figure]) -> list[Blo
         blocks += [Heading("Scores"), *scores]
     if apart:
         blocks += [Heading("Differences"), *apart]
+    recovered = gap_table(results)
+    if recovered:
+        blocks += [Heading("Distances"), recovered]
     chosen = [table for backbone in grid["backbones"] if (table := validation_table(results, backbone))]
     if chosen:
         note = "Choose between arms by these scores: what is chosen by a test set's is no longer tested by it."

@@ -100,6 +100,20 @@ def make_differences(plan: Plan, cells: Cells) -> list[dict[str, Any]]:
     return found
 
 
+def make_recovered(plan: Plan, cells: Cells) -> list[dict[str, Any]]:
+    """Of the grid's gaps, on every test set: what share of the distance from floor to ceiling an arm recovers."""
+    found = []
+    for names in plan.grid.gaps:
+        for backbone in plan.grid.backbones:
+            for test in plan.tests:
+                arm, floor, ceiling = (cells.get((name, backbone, test.name)) for name in names)
+                if arm is not None and floor is not None and ceiling is not None:
+                    told = {m: dataclasses.asdict(arm.recovered(floor, ceiling, m)) for m in arm.points}
+                    named = dict(zip(("arm", "floor", "ceiling"), names, strict=True))
+                    found.append({**named, "backbone": backbone, "test": test.name, "metrics": told})
+    return found
+
+
 def make_means(cells: Cells) -> list[dict[str, Any]]:
     """Every metric of every cell."""
     return [
@@ -139,6 +153,7 @@ def collect(plan: Plan, stages: Path, failed: Mapping[str, str], command: str) -
         "means": make_means(cells),
         "validation": make_validation(plan, stages),
         "differences": make_differences(plan, cells),
+        "recovered": make_recovered(plan, cells),
         "samples": made_facts(plan, stages),
         "content_alone": contents_alone(plan, stages),
         "failed": failed_arms(plan, failed),

@@ -33,3 +33,4 @@ compare = [
     ["pseudo labels", "100 labels"],
     ["oracle labels", "pseudo labels + corruption"],
 ]
+gaps = [["pseudo labels + corruption", "pseudo labels", "oracle labels"]]

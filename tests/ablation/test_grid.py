@@ -30,6 +30,7 @@ GRIDS = sorted(path for path in Path("configs/ablation").glob("*.py") if not pat
         ({"seeds": [0, 1, 0]}, "0 stands twice in seeds"),
         ({"arms": [{"name": "a"}, {"name": "a", "set": SHAM}]}, "'a' stands twice in names of arms"),
         ({"compare": [["corrupted", "mask"]]}, "the arm 'mask', which is not there; did you mean 'masks'?"),
+        ({"gaps": [["corrupted", "masks", "oracl"]]}, "gaps names the arm 'oracl', which is not there"),
         ({"metrics": ["pixel_app"]}, "did you mean 'pixel_ap'?"),
         ({"arms": [{"name": "a", "shards": "labels", "set": SHAM}], "compare": []}, "leave out set"),
         ({"arms": [{"name": "a", "shards": "labels", "shams": True}], "compare": []}, "leave out shams"),

@@ -14,7 +14,18 @@ from ablation.blocks import Bullets, Figure, Heading, Table, Text, as_html, as_m
 from ablation.cells import Cell, load_cell, save_resamples
 from ablation.docs import between
 from ablation.plots import series_of
-from ablation.report import MATCHED, cell, metrics_of, on_test, score_table, sentences, validation_table, verdict
+from ablation.report import (
+    MATCHED,
+    cell,
+    gap_table,
+    metrics_of,
+    on_test,
+    score_table,
+    sentences,
+    shares,
+    validation_table,
+    verdict,
+)
 from detector.score.api import score_pairs
 from detector.score.bootstrap import compare, summarise
 from detector.score.counts import Counts
@@ -80,6 +91,21 @@ def test_the_same_content_is_drawn_as_everything_else(tmp_path: Path):
     np.testing.assert_allclose(found.drawn[MATCHED], found.drawn["image_auroc_max"])
 
 
+def test_the_share_of_a_distance_by_hand():
+    metric, images = "artifact_iou", (9, 6, 3)
+
+    def level(point: float, *drawn: float) -> Cell:
+        return Cell({metric: [point - 0.01, point + 0.01]}, {metric: np.array(drawn)}, images)
+
+    floor, ceiling = level(0.4, 0.4, 0.3, 0.5), level(0.6, 0.6, 0.7, 0.6)
+    found = level(0.55, 0.5, 0.6, 0.55).recovered(floor, ceiling, metric)
+    assert found.value == pytest.approx(0.15 / 0.2)
+    # 0.1 of 0.2, 0.3 of 0.4, 0.05 of 0.1: quantiles between 0.5 and 0.75.
+    assert (found.low, found.high) == pytest.approx((0.5, 0.5 + 0.95 * 0.25))
+    alike = level(0.55, 0.5, 0.6, 0.55).recovered(floor, level(0.41, 0.41, 0.3, 0.4), metric)
+    assert (alike.value, alike.reason) == (None, "floor and ceiling are not told apart")
+
+
 def estimate(value: float | None, low: float | None = None, high: float | None = None, sd: float | None = None) -> Any:
     return {"value": value, "low": low, "high": high, "seed_std": sd}
 
@@ -123,6 +149,7 @@ def results(**changes: Any) -> dict[str, Any]:
             {"first": "a", "second": "b", "backbone": "swin_mini", "test": test, "metrics": difference}
             for test in ("wild", "clean")
         ],
+        "recovered": [],
         "content_alone": [],
     }
     return {**told, **changes}
@@ -138,6 +165,20 @@ def test_a_sentence_by_hand():
     assert verdict(estimate(0.012), "pixel_ap") == "+1.2 points apart, without interval"
     assert verdict(estimate(0.5, 0.4, 0.6), "heat_nss") == "0.5000 higher (+0.4000 to +0.6000)"
     assert on_test({"test": "x", "metrics": {"pixel_ap": estimate(None)}}, ["pixel_ap"]) == ""
+
+
+def test_shares_in_words_and_in_a_table():
+    metrics = {"artifact_iou": estimate(0.56, 0.444, 0.7), "pixel_ap": estimate(None), MATCHED: estimate(1.2, 0.9, 2.0)}
+    named = {"arm": "b", "floor": "a", "ceiling": "c", "backbone": "swin_mini", "metrics": metrics}
+    told = results(recovered=[{**named, "test": "wild"}, {**named, "test": "clean"}])
+    assert shares(told) == [
+        "b recovers, of the distance from a to c (swin_mini): on wild 56% (44 to 70) of artifact IoU, "
+        "120% (90 to 200) of image AUROC (max), same content."
+    ]
+    table = gap_table(told)
+    assert table is not None
+    assert table.rows[0] == ("b, from a to c; wild, swin_mini", "56% (44 to 70)", "-", "120% (90 to 200)")
+    assert gap_table(results()) is None
 
 
 def test_a_table_by_hand():
