@@ -7,13 +7,16 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shards.arguments import add_engine
 from shards.errors import ConfigError, MissingInputError, run_cli
 
 if TYPE_CHECKING:
+    from ablation.cluster import Begin
     from ablation.plan import Plan
 
 HELP = "train and test the arms of a grid alike, and say what differs"
@@ -23,6 +26,7 @@ EXAMPLES = """examples:
   blemish ablate configs/ablation/timesteps_sd15_richhf.py --out out/sd15 --dry-run --gpu h100
   blemish ablate configs/ablation/closed_world.py --out out/try --scale 0.01
   blemish ablate configs/ablation/labels.py --out out/labels --reuse out/regions
+  blemish ablate configs/ablation/timesteps_sd15_richhf.py --out /shared/sd15 --engine ray --actors 8 --actor-gpus 1
 
 The same command again resumes where a stopped one was. OUT/report.md and OUT/index.html have tables, plots and a
 sentence for each comparison; OUT/rows.csv a row for each arm, backbone, seed and test set.
@@ -56,6 +60,7 @@ def parser(prog: str = "python -m ablation") -> argparse.ArgumentParser:
     one.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="A.B=V", help="change one value of the grid"
     )
+    add_engine(one)
     return top
 
 
@@ -71,36 +76,54 @@ def run(args: argparse.Namespace, command: str) -> int:
     from ablation.stages import DECODED
     from shards.run_log import RunLog
 
-    name = Path(args.grid).stem.replace("_", "-")
+    name, out = Path(args.grid).stem.replace("_", "-"), args.out.absolute()
     if args.docs and not args.dry_run:
         check_docs(args.docs, name)
-    processes, cards = places(args.processes)
-    grid = scaled(load_grid(args.grid, args.overrides), args.scale)
-    plan = make_plan(grid, lenient=args.dry_run)
-    machine = find_machine(args.gpu, processes)
-    pricer = Pricer(plan, machine)
-    each, stages = pricer.price(), args.out / STAGES
-    others = find_folders(args.reuse, args.out)
-    taken = reusable(plan, stages, others)
-    missing = [*plan.missing, *pricer.not_ready]
-    for line in [*cost_lines(plan, each, machine, stages, taken), *(f"NOT READY: {text}" for text in missing)]:
-        print(line, flush=True)
-    if args.dry_run:
-        return 0
-    if missing:
-        raise MissingInputError(missing[0])
-    check_disk(remaining(each, stages, taken).bytes, args.out)
-    held = claim(plan.grid, args.out)
-    with held.held():
-        take(plan, stages, others)
-        runner = Runner(plan, args.out, processes, each, cards)
-        with RunLog(args.out, held.lock, 0, runner.facts):
-            failed = runner.run()
-        shutil.rmtree(args.out / DECODED, ignore_errors=True)
-        results = report(plan, args.out, failed, command)
+    with workers(args, out) as (processes, crew):
+        grid = scaled(load_grid(args.grid, args.overrides), args.scale)
+        plan = make_plan(grid, lenient=args.dry_run)
+        machine = find_machine(args.gpu, processes)
+        pricer = Pricer(plan, machine)
+        each, stages = pricer.price(), out / STAGES
+        others = find_folders(args.reuse, out)
+        taken = reusable(plan, stages, others)
+        missing = [*plan.missing, *pricer.not_ready]
+        for line in [*cost_lines(plan, each, machine, stages, taken), *(f"NOT READY: {text}" for text in missing)]:
+            print(line, flush=True)
+        if args.dry_run:
+            return 0
+        if missing:
+            raise MissingInputError(missing[0])
+        check_disk(remaining(each, stages, taken).bytes, out)
+        held = claim(plan.grid, out)
+        with held.held():
+            take(plan, stages, others)
+            runner = Runner(plan, out, processes, each, crew)
+            with RunLog(out, held.lock, 0, runner.facts):
+                failed = runner.run()
+            shutil.rmtree(out / DECODED, ignore_errors=True)
+            results = report(plan, args.out, failed, command)
     if args.docs:
         write_docs(args.docs, name, results)
     return 1 if failed else 0
+
+
+@contextmanager
+def workers(args: argparse.Namespace, out: Path) -> Iterator[tuple[int, Begin]]:
+    """How many tasks there may be at a time, and what does them. Raises UserErrors."""
+    from ablation.cluster import on_cluster
+    from ablation.processes import Slots
+    from shards.cluster import demand_of
+
+    demand = demand_of(args, None)
+    if demand is None or args.dry_run:
+        processes, cards = places(args.processes)
+        yield processes, lambda work, logs: Slots(processes, work, logs, cards)
+        return
+    if args.processes:
+        raise ConfigError("--processes is for this machine alone; with --engine ray it is --actors")
+    with on_cluster(demand, out) as found:
+        yield found
 
 
 def report(plan: Plan, out: Path, failed: dict[str, str], command: str) -> dict[str, Any]:

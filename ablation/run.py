@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ablation.cluster import Begin, ClusterSlots
 from ablation.cost import Cost
 from ablation.grid import Grid
 from ablation.plan import Plan
@@ -41,7 +42,8 @@ class Runner:
     out: Path
     processes: int
     costs: dict[str, Cost]
-    cards: int = 0
+    crew: Begin
+    """What does the tasks."""
     failed: dict[str, str] = field(default_factory=dict)
     """Stage -> what went wrong, in one line."""
     _done: set[str] = field(default_factory=set)
@@ -50,7 +52,7 @@ class Runner:
     """Failed because something before them did."""
     _broken: dict[tuple[str, ...], str] = field(default_factory=dict)
     _began: dict[Task, float] = field(default_factory=dict)
-    _slots: Slots | None = None
+    _slots: Slots | ClusterSlots | None = None
 
     def __post_init__(self) -> None:
         done = sum(finished(self.plan, self.stages, stage) for stage in self.plan.stages.values())
@@ -67,7 +69,7 @@ class Runner:
         if self._done:
             print(f"{len(self._done)} of {len(self.plan.stages)} stages were done before", flush=True)
         work = partial(_perform, self.plan, self.stages)
-        slots = self._slots = Slots(self.processes, work, self.out / LOGS, self.cards)
+        slots = self._slots = self.crew(work, self.out / LOGS)
         try:
             while self._left or slots.running:
                 if self._begin_next(slots):
@@ -82,12 +84,12 @@ class Runner:
     def facts(self) -> dict[str, Any]:
         """What a line of OUT/progress.jsonl holds (shards/run_log.py); called from the log's thread."""
         self._work.done = len(self._done) + len(self.failed)
-        running = [one.task.title for one in tuple(self._slots.running)] if self._slots is not None else []
+        running = [one.task.title for one in self._slots.running.copy()] if self._slots is not None else []
         failed = [f"{len(self.failed)} failed"] if self.failed else []
         self._work.notes = ", ".join([*failed, *(f"at work: {title}" for title in running)])
         return self._work.facts()
 
-    def _begin_next(self, slots: Slots) -> bool:
+    def _begin_next(self, slots: Slots | ClusterSlots) -> bool:
         """Begin a task that is ready, where there is room; give up those that wait for what failed."""
         for task in list(self._left):
             lost = next((need for need in task.needs if need in self.failed), None)
@@ -106,7 +108,7 @@ class Runner:
             self._end(ready, outcome, slots)
         return True
 
-    def _end(self, task: Task, outcome: Outcome, slots: Slots) -> None:
+    def _end(self, task: Task, outcome: Outcome, slots: Slots | ClusterSlots) -> None:
         """Note how a task ended."""
         if outcome:
             self._broken.setdefault(task.group, outcome)

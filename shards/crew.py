@@ -20,6 +20,52 @@ BUSY = 4
 PLACING, OPENING, PLANNING, IDLE, WORKING, FINISHING = "placing", "opening", "planning", "idle", "working", "finishing"
 
 
+class Room:
+    """How many actors the machines of a cluster can hold, and what is missing where they hold none."""
+
+    def __init__(self, ray: Any, demand: Demand) -> None:
+        self.ray, self.demand = ray, demand
+        self._found, self._looked = 0, -LOOK_AT_NODES
+
+    def now(self) -> int:
+        """The machines that are there are asked every LOOK_AT_NODES seconds."""
+        if time.monotonic() - self._looked >= LOOK_AT_NODES:
+            self._looked = time.monotonic()
+            asked = [("CPU", self.demand.cpus), ("GPU", self.demand.gpus)]
+            nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+            fits = [min(int(node.get(name, 0) // much) for name, much in asked if much) for node in nodes]
+            self._found = sum(fits)
+        return self._found
+
+    def check(self, waited: float, last_words: str) -> None:
+        """Raise ClusterError where no actor has had a place for so many seconds, and that is too long."""
+        if waited > self.demand.wait and (not self.now() or waited > BUSY * self.demand.wait):
+            raise ClusterError(self.shortage(waited, last_words))
+
+    def shortage(self, waited: float, last_words: str) -> str:
+        """What is missing, in one line."""
+        there, free = self.ray.cluster_resources(), self.ray.available_resources()
+        nodes = sum(node["Alive"] for node in self.ray.nodes())
+        has = ", ".join(f"{there.get(name, 0):g} {name} ({free.get(name, 0):g} free)" for name in ("CPU", "GPU"))
+        lost = f"; the last actor was lost: {last_words}" if last_words else ""
+        return (
+            f"no actor could be placed within {waited:.0f} s: each asks for {self.demand.words}, and the "
+            f"cluster has {nodes} machine{'s' * (nodes != 1)} with {has} in all{lost}; let machines join, ask for less "
+            f"(--actor-cpus, --actor-gpus) or wait longer (--wait); what is done is kept"
+        )
+
+
+def settled(ray: Any, demand: Demand) -> Demand:
+    """With cards where they were left open and the cluster has any."""
+    return replace(demand, gpus=1.0 if ray.cluster_resources().get("GPU") else 0.0) if demand.gpus is None else demand
+
+
+def new_actor(ray: Any, demand: Demand, make: Callable[[], Any]) -> Any:
+    """A handle of a new actor, which makes what it works with when it is first called."""
+    options = {"num_cpus": demand.cpus, "num_gpus": demand.gpus, "scheduling_strategy": "SPREAD"}
+    return ray.remote(**options)(Actor).remote(make, os.getcwd())
+
+
 @dataclass
 class Member:
     """An actor as the driver has it."""
@@ -41,9 +87,8 @@ class Crew:
     """
 
     def __init__(self, ray: Any, make: Callable[[], Work], demand: Demand, listener: Listener) -> None:
-        if demand.gpus is None:
-            demand = replace(demand, gpus=1.0 if ray.cluster_resources().get("GPU") else 0.0)
-        self.ray, self.make, self.demand, self.listener = ray, make, demand, listener
+        self.ray, self.make, self.demand, self.listener = ray, make, settled(ray, demand), listener
+        self.room = Room(ray, self.demand)
         self.members: dict[str, Member] = {}
         self.handout: Any = None
         self.plan: Any = None
@@ -51,8 +96,6 @@ class Crew:
         self.hired = self.lost = self.early = 0
         """Actors so far; those that were lost; those lost in a row before they had any piece."""
         self.last_words = ""
-        self._room = 0
-        self._looked = -LOOK_AT_NODES
         self._manned = time.monotonic()
 
     def run(self) -> Any:
@@ -73,25 +116,14 @@ class Crew:
 
     def hire(self) -> None:
         """Ask for the actors that are missing."""
-        wanted = self.demand.actors or max(1, self.room())
+        wanted = self.demand.actors or max(1, self.room.now())
         if self.handout is not None:
             wanted = min(wanted, max(1, self.news.unfinished))
         while len(self.members) < wanted:
             self.hired += 1
-            options = {"num_cpus": self.demand.cpus, "num_gpus": self.demand.gpus, "scheduling_strategy": "SPREAD"}
-            handle = self.ray.remote(**options)(Actor).remote(self.make, os.getcwd())
+            handle = new_actor(self.ray, self.demand, self.make)
             name = f"actor-{self.hired}"
             self.members[name] = Member(name, handle, PLACING, handle.here.remote())
-
-    def room(self) -> int:
-        """How many actors the machines that are there can hold."""
-        if time.monotonic() - self._looked >= LOOK_AT_NODES:
-            self._looked = time.monotonic()
-            asked = [("CPU", self.demand.cpus), ("GPU", self.demand.gpus)]
-            nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
-            fits = [min(int(node.get(name, 0) // much) for name, much in asked if much) for node in nodes]
-            self._room = sum(fits)
-        return self._room
 
     def heard(self, member: Member, ref: Any) -> bool:
         """A call has ended; whether it was the last of the run."""
@@ -157,10 +189,8 @@ class Crew:
             )
         if placed:
             self._manned = time.monotonic()
-        elif (waited := time.monotonic() - self._manned) > self.demand.wait and (
-            not self.room() or waited > BUSY * self.demand.wait
-        ):
-            raise ClusterError(self.shortage(waited))
+        else:
+            self.room.check(time.monotonic() - self._manned, self.last_words)
 
     def employ(self) -> None:
         """Give those that are idle something to do."""
@@ -175,18 +205,6 @@ class Crew:
                 member.begin(WORKING, member.handle.work.remote(self.handout, member.name, self.plan))
             elif not self.news.unfinished and not busy & {FINISHING, WORKING}:
                 member.begin(FINISHING, member.handle.call.remote("finish", self.listener.totals()))
-
-    def shortage(self, waited: float) -> str:
-        """What is missing, in one line."""
-        there, free = self.ray.cluster_resources(), self.ray.available_resources()
-        nodes = sum(node["Alive"] for node in self.ray.nodes())
-        has = ", ".join(f"{there.get(name, 0):g} {name} ({free.get(name, 0):g} free)" for name in ("CPU", "GPU"))
-        lost = f"; the last actor was lost: {self.last_words}" if self.last_words else ""
-        return (
-            f"no actor could be placed within {waited:.0f} s: each asks for {self.demand.words}, and the "
-            f"cluster has {nodes} machine{'s' * (nodes != 1)} with {has} in all{lost}; let machines join, ask for less "
-            f"(--actor-cpus, --actor-gpus) or wait longer (--wait); what is done is kept"
-        )
 
 
 def reason_of(error: Exception) -> str:
