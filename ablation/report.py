@@ -158,19 +158,22 @@ def sentences(results: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def gap_table(results: Mapping[str, Any]) -> Table | None:
-    """A row a gap, backbone and test set: the share of the distance from floor to ceiling that the arm recovers."""
+def gap_tables(results: Mapping[str, Any]) -> list[Table]:
+    """For each gap, a row a test set and backbone: the share of the distance that the arm recovers."""
     metrics = results["grid"]["metrics"][:MOST_COLUMNS]
-    rows = tuple(
-        (
-            f"{one['arm']}, from {one['floor']} to {one['ceiling']}; {one['test']}, {one['backbone']}",
-            *(share(one["metrics"][name]) for name in metrics),
+    tables = []
+    for names in results["grid"]["gaps"]:
+        rows = tuple(
+            (f"{one['test']}, {one['backbone']}", *(share(one["metrics"][name]) for name in metrics))
+            for one in results["recovered"]
+            if (one["arm"], one["floor"], one["ceiling"]) == tuple(names)
+            and any(told(one["metrics"][name]) for name in metrics)
         )
-        for one in results["recovered"]
-        if any(told(one["metrics"][name]) for name in metrics)
-    )
-    columns = ("share of the distance", *(f"of {NAMES[name]}" for name in metrics))
-    return Table("how much of a distance is recovered", columns, rows) if rows else None
+        if rows:
+            arm, floor, ceiling = names
+            columns = ("test", *(NAMES[name] for name in metrics))
+            tables.append(Table(f"what {arm} recovers of the distance from {floor} to {ceiling}", columns, rows))
+    return tables
 
 
 def share(one: Mapping[str, Any]) -> str:
@@ -251,9 +254,9 @@ def blocks_of(results: Mapping[str, Any], figures: Sequence[Figure]) -> list[Blo
         blocks += [Heading("Scores"), *scores]
     if apart:
         blocks += [Heading("Differences"), *apart]
-    recovered = gap_table(results)
+    recovered = gap_tables(results)
     if recovered:
-        blocks += [Heading("Distances"), recovered]
+        blocks += [Heading("Distances"), *recovered]
     chosen = [table for backbone in grid["backbones"] if (table := validation_table(results, backbone))]
     if chosen:
         note = "Choose between arms by these scores: what is chosen by a test set's is no longer tested by it."

@@ -17,7 +17,7 @@ from ablation.plots import series_of
 from ablation.report import (
     MATCHED,
     cell,
-    gap_table,
+    gap_tables,
     metrics_of,
     on_test,
     score_table,
@@ -137,6 +137,7 @@ def results(**changes: Any) -> dict[str, Any]:
             "arms": arms,
             "metrics": ["artifact_iou", "pixel_ap", MATCHED],
             "compare": [["a", "b"]],
+            "gaps": [["b", "a", "c"]],
             "backbones": ["swin_mini"],
             "tests": {"wild": "", "clean": ""},
         },
@@ -175,10 +176,10 @@ def test_shares_in_words_and_in_a_table():
         "b recovers, of the distance from a to c (swin_mini): on wild 56% (44 to 70) of artifact IoU, "
         "120% (90 to 200) of image AUROC (max), same content."
     ]
-    table = gap_table(told)
-    assert table is not None
-    assert table.rows[0] == ("b, from a to c; wild, swin_mini", "56% (44 to 70)", "-", "120% (90 to 200)")
-    assert gap_table(results()) is None
+    (table,) = gap_tables(told)
+    assert table.title == "what b recovers of the distance from a to c"
+    assert table.rows[0] == ("wild, swin_mini", "56% (44 to 70)", "-", "120% (90 to 200)")
+    assert gap_tables(results()) == []
 
 
 def test_a_table_by_hand():
